@@ -1,0 +1,118 @@
+package sql
+
+import "github.com/signalbox-dev/signalbox"
+
+// A Kind says what a gate has to do with a statement, besides asking policy.
+type Kind int
+
+// The kinds of statements.
+const (
+	KindUnknown    Kind = iota // could not be parsed or recognised: refuse, or forward only under a permit
+	KindEmpty                  // no statement at all: blanks and comments
+	KindQuery                  // returns rows and writes nothing
+	KindWrite                  // INSERT, UPDATE, DELETE, MERGE, or a query that writes
+	KindUtility                // any other command
+	KindBegin                  // BEGIN, START TRANSACTION
+	KindCommit                 // COMMIT, END (also AND CHAIN)
+	KindRollback               // ROLLBACK, ABORT (also AND CHAIN)
+	KindSavepoint              // SAVEPOINT name
+	KindRelease                // RELEASE SAVEPOINT name
+	KindRollbackTo             // ROLLBACK TO SAVEPOINT name
+	KindPrepareTx              // PREPARE TRANSACTION: the effects outlive the session
+	KindCommitTx               // COMMIT PREPARED: effects prepared elsewhere, unseen
+	KindRollbackTx             // ROLLBACK PREPARED
+	KindSet                    // SET, RESET, SET TRANSACTION, SET ROLE …
+	KindShow                   // SHOW
+	KindPrepare                // PREPARE name
+	KindExecute                // EXECUTE name
+	KindDeallocate             // DEALLOCATE name or ALL
+	KindDeclare                // DECLARE cursor
+	KindFetch                  // FETCH, MOVE
+	KindClose                  // CLOSE cursor or ALL
+	KindCopyIn                 // COPY … FROM STDIN: the client sends data
+	KindCopyOut                // COPY … TO STDOUT: the server sends data
+	KindListen                 // LISTEN
+	KindUnlisten               // UNLISTEN
+	KindNotify                 // NOTIFY
+	KindExplain                // EXPLAIN without ANALYZE
+	KindDiscard                // DISCARD ALL, PLANS, SEQUENCES, TEMP
+)
+
+// A Statement is one statement of a text, classified.
+type Statement struct {
+	// Action names the statement: the gravest thing it does. More are the other
+	// things it does (the CTEs of a WITH, the subcommands of an ALTER TABLE).
+	Action signalbox.Action
+	More   []signalbox.Action
+
+	Kind Kind
+	// Text is the statement's own piece of the source, without the semicolon.
+	// It holds literals: never log it.
+	Text string
+	// Name is the prepared statement, savepoint, cursor, channel, global
+	// transaction or setting that the command names, or empty.
+	Name string
+	// Value is what SET assigns, as PostgreSQL would show it; empty for RESET,
+	// DEFAULT, and everything that is not a SET. May be secret.
+	Value string
+	// Local says that a SET lasts until the end of the transaction.
+	Local bool
+	// Params is the highest $n.
+	Params int
+	// ReadOnly says that the statement can run in a READ ONLY transaction and
+	// does no harm there. False for a SELECT … FOR UPDATE, which only reads but
+	// takes row locks that such a transaction refuses.
+	ReadOnly bool
+	// Lone says that PostgreSQL refuses the statement inside a transaction
+	// block (VACUUM, CREATE DATABASE, CREATE INDEX CONCURRENTLY …).
+	Lone bool
+	// Reads and Writes are the relations read and written, base tables behind
+	// views included, as "schema.name" where the schema is known. Sorted.
+	Reads  []string
+	Writes []string
+	// Inner is what PREPARE, DECLARE or EXPLAIN wraps; nil for others.
+	Inner *Statement
+}
+
+// Actions lists everything that the statement does, the gravest first.
+func (s Statement) Actions() []signalbox.Action {
+	return append([]signalbox.Action{s.Action}, s.More...)
+}
+
+// A Result is the classification of one text, which may hold several statements.
+type Result struct {
+	// Statements has one element for each statement of the text, in order; one
+	// of KindUnknown for a text that does not parse; none for an empty text.
+	Statements []Statement
+	// Shape is the text without comments and with every literal, and every
+	// value of a SET, replaced by a placeholder. It may be logged.
+	Shape string
+	// Fingerprint names the shape: the same for texts that differ in literals,
+	// blanks and comments alone.
+	Fingerprint string
+	// Literals are what was cut out of the shape, as written, in order. Secret.
+	Literals []string
+	// Err says why the text could not be parsed. PostgreSQL's message may quote
+	// the text: secret like Literals.
+	Err string
+}
+
+// Actions lists everything that the text does, statement by statement. It is
+// empty for an empty text only.
+func (r Result) Actions() []signalbox.Action {
+	var all []signalbox.Action
+	for _, s := range r.Statements {
+		all = append(all, s.Actions()...)
+	}
+	return all
+}
+
+// ReadOnly reports whether every statement of the text is [Statement.ReadOnly].
+func (r Result) ReadOnly() bool {
+	for _, s := range r.Statements {
+		if !s.ReadOnly {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,133 @@
+package interlock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+)
+
+// A Gate is what interlock knows of the gate that a request came through. It
+// comes from configuration, never from the caller.
+type Gate struct {
+	Name        string
+	Protocol    string // "postgres", "aws" …
+	Target      string // what stands behind: part of every digest
+	Environment signalbox.Environment
+	// Wait is how long Do waits for approvals before it answers that the
+	// request is held. Default 0: answers at once.
+	Wait time.Duration
+	// Ceiling bounds what an agent's change may touch in production although
+	// policy allows it (see [Permit.Spend]).
+	Ceiling Ceiling
+}
+
+// A Ceiling bounds rows (or objects) touched by changes of agents that were
+// allowed without approval.
+type Ceiling struct {
+	Request int64 // by one request, cascades included; default 100
+	Total   int64 // by one human's agents on one resource in 24 hours; default 1000
+}
+
+// A Request is what a client asked for in one go: it is decided, held and
+// executed as a whole.
+type Request struct {
+	Session signalbox.Session
+	Gate    Gate
+	Actions []signalbox.Action // at least one
+
+	// Canonical is the digest of the request's canonical form, in which
+	// everything stands that changes its meaning and nothing else.
+	Canonical signalbox.Digest
+	// Text is the whole request for the approvers' eyes. It and Params are
+	// hidden in the log. A request with Partial text cannot be approved.
+	Text    string
+	Params  []string
+	Partial bool
+}
+
+// An Executor is a gate's hold on one request: it can tell what the request
+// would touch now, and carry it out. Its methods are called one after another,
+// never concurrently.
+type Executor interface {
+	// Probe asks the live target. An error means that nobody can tell, which
+	// is shown to approvers and never read as harmless. A gate without a
+	// prober returns the impact that the request shows, and no state.
+	Probe(ctx context.Context) (signalbox.Impact, signalbox.State, error)
+
+	// Execute forwards the request and reports what was observed. For effects
+	// that the target makes final in a step of its own (COMMIT) it first calls
+	// [Permit.Spend] with what was touched, and undoes everything when that
+	// refuses. An error says that the outcome is unknown, except for an
+	// [*OverrunError], which says that everything was undone.
+	Execute(ctx context.Context, p *Permit) (signalbox.Outcome, error)
+}
+
+// HeldError says that a request waits for approvals.
+type HeldError struct{ Hold approval.Hold }
+
+func (e *HeldError) Error() string {
+	return fmt.Sprintf("held: %s needs %s (hold %s)", e.Hold.Verdict.Reason, requires(e.Hold.Verdict), e.Hold.ID)
+}
+
+// DeniedError says that a request was refused.
+type DeniedError struct {
+	Verdict signalbox.Verdict
+	// Record is the id of the log entry that says so; empty when a storm of
+	// refusals is only being counted.
+	Record string
+}
+
+func (e *DeniedError) Error() string {
+	return "denied: " + e.Verdict.Reason
+}
+
+// UnknownError says that a request was forwarded and nobody can say what came
+// of it. Protocols have their own way to say this (SQLSTATE 08007).
+type UnknownError struct {
+	Intent string
+	Err    error
+}
+
+func (e *UnknownError) Error() string {
+	return fmt.Sprintf("outcome unknown (intent %s): %v", e.Intent, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *UnknownError) Unwrap() error { return e.Err }
+
+// OverrunError is an executor's answer when [Permit.Spend] refused and it has
+// undone everything.
+type OverrunError struct {
+	Reason  string
+	Touched map[string]int64 // rows by resource, as measured before undoing
+}
+
+func (e *OverrunError) Error() string { return "rolled back: " + e.Reason }
+
+// ErrUnavailable is returned, wrapped, when the request was refused because
+// Signalbox itself could not record or decide. Nothing was forwarded.
+var ErrUnavailable = errors.New("refused: signalbox cannot record it")
+
+func requires(v signalbox.Verdict) string {
+	s := ""
+	for i, r := range v.Requires {
+		if i > 0 {
+			s += ", "
+		}
+		s += r
+	}
+	if v.Confirm {
+		if s != "" {
+			s += ", "
+		}
+		s += "the requester's confirmation"
+	}
+	if s == "" {
+		return "approval"
+	}
+	return s
+}

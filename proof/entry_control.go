@@ -1,0 +1,219 @@
+package proof
+
+import "github.com/signalbox-dev/signalbox"
+
+// A Start is the first leaf of a log.
+type Start struct {
+	// Origin is the log's name, as in its checkpoints.
+	Origin string `json:"origin"`
+	// Key is the log's public key in the note format.
+	Key string `json:"key"`
+	// Version is the version of the product that opened the log.
+	Version string `json:"version"`
+	// Previous is the checkpoint of the log that this one continues, where
+	// there is one.
+	Previous string `json:"previous,omitempty"`
+}
+
+// A SessionStart opens a session. Hidden: its purpose.
+type SessionStart struct {
+	// Session is the session's id.
+	Session signalbox.SessionID `json:"session"`
+	// Actor is who acts in it, and for whom.
+	Actor signalbox.Actor `json:"actor"`
+	// Gates are the gates it may use; left out for all.
+	Gates []string `json:"gates,omitempty"`
+	// Expires is when it ends by itself.
+	Expires Millis `json:"expires"`
+	// By is who opened it, where it is not the actor's human.
+	By string `json:"by,omitempty"`
+}
+
+// A SessionEnd ends a session before its time.
+type SessionEnd struct {
+	// Session is the session's id.
+	Session signalbox.SessionID `json:"session"`
+	// By is who ended it.
+	By string `json:"by"`
+	// Reason is "ended", "revoked" or "expired".
+	Reason string `json:"reason"`
+}
+
+// A Scope says what a halt stops.
+type Scope string
+
+// The scopes of a halt.
+const (
+	ScopeSession Scope = "session"
+	ScopeActor   Scope = "actor" // an actor, and every agent that acts for him
+	ScopeGate    Scope = "gate"
+	ScopeAll     Scope = "all"
+)
+
+// A Halt is the kill switch: from here on nothing in its scope is executed
+// until a [Resume] of the same scope and name (promise P9). Hidden: the reason.
+type Halt struct {
+	// Scope is session, actor, gate or all.
+	Scope Scope `json:"scope"`
+	// Name is whose; left out for all.
+	Name string `json:"name,omitempty"`
+	// By is the human who pulled it.
+	By string `json:"by"`
+}
+
+// A Resume takes back a halt. Hidden: the reason.
+type Resume struct {
+	// Scope is the scope of the halt taken back.
+	Scope Scope `json:"scope"`
+	// Name is the name of the halt taken back.
+	Name string `json:"name,omitempty"`
+	// By is the human who resumed.
+	By string `json:"by"`
+}
+
+// A FreezeStart opens a window in which nobody changes anything (promise P7).
+// Hidden: the reason.
+type FreezeStart struct {
+	// Freeze is the freeze's id.
+	Freeze string `json:"freeze"`
+	// Environments that are frozen; left out together with gates for all.
+	Environments []signalbox.Environment `json:"environments,omitempty"`
+	// Gates that are frozen.
+	Gates []string `json:"gates,omitempty"`
+	// From is when it begins; left out for at once.
+	From Millis `json:"from,omitempty"`
+	// Until is when it ends by itself; left out for never.
+	Until Millis `json:"until,omitempty"`
+	// By is the human who froze.
+	By string `json:"by"`
+}
+
+// A FreezeEnd ends a freeze. Hidden: the reason.
+type FreezeEnd struct {
+	// Freeze is the freeze's id.
+	Freeze string `json:"freeze"`
+	// By is the human who ended it, or the replica that saw its time end.
+	By string `json:"by"`
+}
+
+// A BreakGlassStart opens the loud way through: a human's session, named gates
+// and verbs, a short time. It never lifts a halt. Hidden: the reason.
+type BreakGlassStart struct {
+	// ID is the window's id.
+	ID string `json:"window"`
+	// By is the human who broke the glass.
+	By string `json:"by"`
+	// Session is the session that may go through; left out for any of his own.
+	Session signalbox.SessionID `json:"session,omitempty"`
+	// Gates that are opened.
+	Gates []string `json:"gates,omitempty"`
+	// Verbs that are let through.
+	Verbs []signalbox.Verb `json:"verbs,omitempty"`
+	// Expires is when it closes by itself.
+	Expires Millis `json:"expires"`
+}
+
+// A BreakGlassEnd closes it. Hidden: the reason.
+type BreakGlassEnd struct {
+	// ID is the window's id.
+	ID string `json:"window"`
+	// By is who closed it, or the replica that saw its time end.
+	By string `json:"by"`
+}
+
+// A User entry enrols, changes or removes a human. Approvals are counted
+// against these.
+type User struct {
+	// Name is the human's name in the system.
+	Name string `json:"name"`
+	// Groups are the groups he is in from here on, sorted.
+	Groups []string `json:"groups,omitempty"`
+	// By is who did it.
+	By string `json:"by"`
+	// Op is "add", "change" or "remove".
+	Op string `json:"op"`
+}
+
+// A Policy entry says that a policy set was proposed, became active, or was
+// refused. Hidden: its content.
+type Policy struct {
+	// Version is the hash of the set.
+	Version signalbox.Digest `json:"version"`
+	// By is who changed it, or the replica that read the folder.
+	By string `json:"by"`
+	// Status is "proposed", "active" or "refused".
+	Status string `json:"status"`
+	// Files are the files of the set with their SHA-256, sorted by name.
+	Files []PolicyFile `json:"files,omitempty"`
+	// Hold is the hold under which a proposal became active.
+	Hold string `json:"hold,omitempty"`
+}
+
+// A PolicyFile is one file of a policy set.
+type PolicyFile struct {
+	// Name is its path inside the set.
+	Name string `json:"name"`
+	// SHA256 is the hash of its content.
+	SHA256 signalbox.Digest `json:"sha256"`
+}
+
+// An Erase says that the hidden fields of an entry were deleted. Hidden: the
+// reason.
+type Erase struct {
+	// Index is the entry's place in the log.
+	Index int64 `json:"index"`
+	// Entry is the entry's id.
+	Entry string `json:"entry"`
+	// By is the human who erased.
+	By string `json:"by"`
+}
+
+// A Recovery says that a replica took over from one whose lease had ended, and
+// how many of its intents became unknown.
+type Recovery struct {
+	// Replica is the replica that recovered.
+	Replica string `json:"replica"`
+	// Lost is the replica whose intents were open.
+	Lost string `json:"lost,omitempty"`
+	// Unknown counts the intents whose outcome became unknown.
+	Unknown int64 `json:"unknown"`
+}
+
+// Kind gives [KindStart].
+func (Start) Kind() Kind { return KindStart }
+
+// Kind gives [KindSessionStart].
+func (SessionStart) Kind() Kind { return KindSessionStart }
+
+// Kind gives [KindSessionEnd].
+func (SessionEnd) Kind() Kind { return KindSessionEnd }
+
+// Kind gives [KindHalt].
+func (Halt) Kind() Kind { return KindHalt }
+
+// Kind gives [KindResume].
+func (Resume) Kind() Kind { return KindResume }
+
+// Kind gives [KindFreezeStart].
+func (FreezeStart) Kind() Kind { return KindFreezeStart }
+
+// Kind gives [KindFreezeEnd].
+func (FreezeEnd) Kind() Kind { return KindFreezeEnd }
+
+// Kind gives [KindBreakGlassStart].
+func (BreakGlassStart) Kind() Kind { return KindBreakGlassStart }
+
+// Kind gives [KindBreakGlassEnd].
+func (BreakGlassEnd) Kind() Kind { return KindBreakGlassEnd }
+
+// Kind gives [KindUser].
+func (User) Kind() Kind { return KindUser }
+
+// Kind gives [KindPolicy].
+func (Policy) Kind() Kind { return KindPolicy }
+
+// Kind gives [KindErase].
+func (Erase) Kind() Kind { return KindErase }
+
+// Kind gives [KindRecovery].
+func (Recovery) Kind() Kind { return KindRecovery }

@@ -1,0 +1,121 @@
+package proof
+
+import (
+	"fmt"
+	"slices"
+)
+
+// A Kind is the type of an entry, as written in its "type" field.
+type Kind string
+
+// The kinds of entries. The Go type of each one's fields bears the same name.
+const (
+	KindStart           Kind = "start"
+	KindSessionStart    Kind = "session.start"
+	KindSessionEnd      Kind = "session.end"
+	KindIntent          Kind = "intent"
+	KindOutcome         Kind = "outcome"
+	KindResolution      Kind = "resolution"
+	KindRefusal         Kind = "refusal"
+	KindHold            Kind = "hold"
+	KindApproval        Kind = "approval"
+	KindConfirmation    Kind = "confirmation"
+	KindWithdrawal      Kind = "withdrawal"
+	KindExpiry          Kind = "expiry"
+	KindDead            Kind = "dead"
+	KindReads           Kind = "reads"
+	KindRead            Kind = "read"
+	KindHalt            Kind = "halt"
+	KindResume          Kind = "resume"
+	KindFreezeStart     Kind = "freeze.start"
+	KindFreezeEnd       Kind = "freeze.end"
+	KindBreakGlassStart Kind = "breakglass.start"
+	KindBreakGlassEnd   Kind = "breakglass.end"
+	KindUser            Kind = "user"
+	KindPolicy          Kind = "policy"
+	KindStorm           Kind = "storm"
+	KindErase           Kind = "erase"
+	KindRecovery        Kind = "recovery"
+)
+
+// A Body is the fields of one kind of entry: [Intent], [Outcome] and so on.
+// Both the struct and a pointer to it are bodies; [Decode] and [NewBody] give
+// pointers.
+type Body interface {
+	// Kind is the kind of entry that these fields belong to.
+	Kind() Kind
+}
+
+// A form is what the format says of one kind.
+type form struct {
+	kind   Kind
+	body   func() Body
+	hidden []string // names that may be hidden, sorted
+}
+
+// forms lists every kind in the order in which docs/entries.md shows them.
+var forms = []form{
+	{KindStart, func() Body { return new(Start) }, nil},
+	{KindSessionStart, func() Body { return new(SessionStart) }, []string{"purpose"}},
+	{KindSessionEnd, func() Body { return new(SessionEnd) }, nil},
+	{KindIntent, func() Body { return new(Intent) }, []string{"actions", "parameters", "request", "salt", "shape", "state"}},
+	{KindOutcome, func() Body { return new(Outcome) }, []string{"detail"}},
+	{KindResolution, func() Body { return new(Resolution) }, []string{"detail"}},
+	{KindRefusal, func() Body { return new(Refusal) }, []string{"actions", "parameters", "reason", "request", "shape"}},
+	{KindHold, func() Body { return new(Hold) }, []string{"actions", "facts", "parameters", "request", "salt", "shape", "state"}},
+	{KindApproval, func() Body { return new(Approval) }, []string{"comment"}},
+	{KindConfirmation, func() Body { return new(Confirmation) }, nil},
+	{KindWithdrawal, func() Body { return new(Withdrawal) }, []string{"reason"}},
+	{KindExpiry, func() Body { return new(Expiry) }, nil},
+	{KindDead, func() Body { return new(Dead) }, []string{"detail"}},
+	{KindReads, func() Body { return new(Reads) }, []string{"statements"}},
+	{KindRead, func() Body { return new(Read) }, []string{"actions", "parameters", "request", "shape"}},
+	{KindHalt, func() Body { return new(Halt) }, []string{"reason"}},
+	{KindResume, func() Body { return new(Resume) }, []string{"reason"}},
+	{KindFreezeStart, func() Body { return new(FreezeStart) }, []string{"reason"}},
+	{KindFreezeEnd, func() Body { return new(FreezeEnd) }, []string{"reason"}},
+	{KindBreakGlassStart, func() Body { return new(BreakGlassStart) }, []string{"reason"}},
+	{KindBreakGlassEnd, func() Body { return new(BreakGlassEnd) }, []string{"reason"}},
+	{KindUser, func() Body { return new(User) }, nil},
+	{KindPolicy, func() Body { return new(Policy) }, []string{"content"}},
+	{KindStorm, func() Body { return new(Storm) }, nil},
+	{KindErase, func() Body { return new(Erase) }, []string{"reason"}},
+	{KindRecovery, func() Body { return new(Recovery) }, nil},
+}
+
+// Kinds lists every kind of entry that this version knows.
+func Kinds() []Kind {
+	ks := make([]Kind, len(forms))
+	for i, f := range forms {
+		ks[i] = f.kind
+	}
+	return ks
+}
+
+// NewBody gives a pointer to the empty body of kind k, or an error naming a
+// kind that this version does not know.
+func NewBody(k Kind) (Body, error) {
+	f, err := formOf(k)
+	if err != nil {
+		return nil, err
+	}
+	return f.body(), nil
+}
+
+// HiddenNames lists the names that may be hidden in an entry of kind k, sorted.
+func HiddenNames(k Kind) []string {
+	f, err := formOf(k)
+	if err != nil {
+		return nil
+	}
+	return slices.Clone(f.hidden)
+}
+
+func formOf(k Kind) (form, error) {
+	for _, f := range forms {
+		if f.kind == k {
+			return f, nil
+		}
+	}
+	return form{}, fmt.Errorf("entry type %q is not known to this version", k)
+}

@@ -41,9 +41,6 @@ type Record struct {
 type Batch struct {
 	Changes []Statement // in order
 	Records []Record    // appended in order, next to each other
-	// Notify names what changed, for those who wait on it in any process
-	// (see the store's Watch). Sent if and when the batch commits.
-	Notify []string
 }
 
 // A Receipt says where a batch's records stand and under which checkpoint.

@@ -1,0 +1,121 @@
+# What the targets do is told by `make help`. Nothing here needs root, except
+# that `make setup` installs missing packages with sudo.
+
+BIN := .cache/bin
+# Modules of their own, so that what tests and tools need is not asked of those
+# who build Signalbox.
+NESTED := test/foreign tools/check tools/sqlc
+TESTFLAGS ?=
+FUZZTIME ?= 30s
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: build
+build: ## bin/signalbox, and the auditor's static bin/signalbox-verify
+	go build -trimpath -o bin/signalbox ./cmd/signalbox
+	CGO_ENABLED=0 go build -trimpath -o bin/signalbox-verify ./cmd/signalbox-verify
+
+.PHONY: demo
+demo: packages foreign-tools ## re-enact the incident against a real PostgreSQL
+	go run ./cmd/signalbox demo --story orders-database
+
+.PHONY: setup
+setup: packages foreign-tools regress-files ## install and cache the real things that tests run against
+
+.PHONY: packages
+packages:
+	@test/setup/packages.sh
+
+.PHONY: foreign-tools
+foreign-tools:
+	@test/setup/tools.sh foreign
+
+.PHONY: regress-files
+regress-files:
+	@test/setup/regress.sh
+
+.PHONY: test
+test: setup fmt vet ## every test, with the race detector (installs what is missing first)
+	@echo "test: building with the race detector; the first time takes minutes"
+	go test -race -timeout 20m $(TESTFLAGS) ./...
+	cd test/foreign && go test -race -timeout 20m $(TESTFLAGS) ./...
+
+.PHONY: check
+check: fmt vet staticcheck fresh tidy imports vuln ## formatting, linters, generated code, import rules, known vulnerabilities
+
+.PHONY: fmt
+fmt:
+	@echo "check: gofmt"
+	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
+		if [ -n "$$out" ]; then echo "not formatted, run gofmt -w on:"; echo "$$out"; exit 1; fi
+
+.PHONY: vet
+vet:
+	@echo "check: go vet"
+	@go vet ./...
+	@cd test/foreign && go vet ./...
+
+.PHONY: check-tools
+check-tools:
+	@test/setup/tools.sh check
+
+.PHONY: staticcheck
+staticcheck: check-tools
+	@echo "check: staticcheck"
+	@$(BIN)/staticcheck ./...
+	@cd test/foreign && ../../$(BIN)/staticcheck ./...
+
+.PHONY: vuln
+vuln: check-tools
+	@echo "check: govulncheck"
+	@$(BIN)/govulncheck ./...; code=$$?; \
+		if [ $$code -eq 3 ]; then exit 1; fi; \
+		if [ $$code -ne 0 ]; then echo "check: govulncheck did not run (code $$code), most likely because its database cannot be reached: NOT CHECKED"; fi
+
+.PHONY: generate
+generate: generate-tools ## write generated code anew (SQL of internal/store)
+	cd internal/store && ../../$(BIN)/sqlc generate
+
+.PHONY: generate-tools
+generate-tools:
+	@test/setup/tools.sh generate
+
+.PHONY: fresh
+fresh: generate-tools
+	@echo "check: generated code is what make generate would write"
+	@cd internal/store && ../../$(BIN)/sqlc diff
+
+.PHONY: tidy
+tidy:
+	@echo "check: go mod tidy"
+	@go mod tidy -diff
+	@for module in $(NESTED); do (cd $$module && go mod tidy -diff) || exit 1; done
+
+.PHONY: imports
+imports:
+	@echo "check: import rules"
+	@go test -run 'TestImports' .
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (30s) each
+	@for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+		for f in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$pkg/*_test.go | cut -c6-); do \
+			echo "fuzz: $$pkg $$f for $(FUZZTIME)"; \
+			go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+		done; \
+	done
+
+.PHONY: regress
+regress: packages regress-files ## PostgreSQL's own regression files, direct and through the gate
+	go test -count=1 -timeout 30m -v ./test/regress
+
+.PHONY: bench
+bench: packages build ## speed, beside PgBouncer and a raw log on the same machine
+	@test/setup/packages.sh pgbouncer
+	go run ./bench
+
+.PHONY: clean
+clean: ## remove what was built and cached
+	rm -rf bin .cache

@@ -1,0 +1,197 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/cedar-policy/cedar-go"
+	"github.com/cedar-policy/cedar-go/x/exp/ast"
+	"github.com/cedar-policy/cedar-go/x/exp/schema"
+	"github.com/cedar-policy/cedar-go/x/exp/schema/validate"
+
+	"github.com/signalbox-dev/signalbox"
+)
+
+// A rule is one policy with what its annotations ask for.
+type rule struct {
+	id     string
+	file   string
+	line   int
+	policy *cedar.Policy
+	effect effect
+
+	// terms is the verdict that a match means.
+	terms signalbox.Verdict
+	// perResource says that the policy looks at the resource, so that it is
+	// asked about each resource of an action.
+	perResource bool
+}
+
+type effect int
+
+const (
+	permits effect = iota
+	forbids
+	holds
+)
+
+// Files reads the policy files in the top folder of fsys: *.cedar and
+// *.cedarschema. Others are left alone.
+func Files(fsys fs.FS) ([]File, error) {
+	var files []File
+	entries, err := fs.ReadDir(fsys, ".")
+	if err != nil {
+		return nil, fmt.Errorf("read policies: %w", err)
+	}
+	for _, e := range entries {
+		if e.IsDir() || !isPolicy(e.Name()) && !isSchema(e.Name()) {
+			continue
+		}
+		data, err := fs.ReadFile(fsys, e.Name())
+		if err != nil {
+			return nil, fmt.Errorf("read policies: %w", err)
+		}
+		files = append(files, File{e.Name(), data})
+	}
+	return files, nil
+}
+
+func isPolicy(name string) bool { return path.Ext(name) == ".cedar" }
+func isSchema(name string) bool { return path.Ext(name) == ".cedarschema" }
+
+// Load compiles a set. Every policy is checked against the schema, and the
+// schema against what [Set.Decide] supplies. The error joins one [*Error] for
+// each thing that is wrong.
+func Load(files []File) (*Set, error) {
+	l := loader{ids: make(map[string]*rule)}
+	seen := make(map[string]bool)
+	for _, f := range files {
+		switch {
+		case seen[f.Name]:
+			l.fail(f.Name, 0, "", "given twice")
+		case isSchema(f.Name):
+			l.schema(f)
+		case isPolicy(f.Name):
+		default:
+			l.fail(f.Name, 0, "", "is neither *.cedar nor *.cedarschema")
+		}
+		seen[f.Name] = true
+	}
+	if l.schemaFile == "" {
+		l.fail("", 0, "", "no *.cedarschema among the files: a set needs exactly one")
+	}
+	for _, f := range files {
+		if isPolicy(f.Name) {
+			l.policies(f)
+		}
+	}
+	if len(l.errs) > 0 {
+		return nil, errors.Join(l.errs...)
+	}
+	if len(l.rules) == 0 {
+		// It would deny everything: safe, but surely a wrong folder.
+		return nil, &Error{Msg: "the set has no policies"}
+	}
+	s := &Set{version: version(files), rules: l.rules}
+	s.shelve()
+	return s, nil
+}
+
+type loader struct {
+	schemaFile string
+	validator  *validate.Validator
+	rules      []*rule
+	ids        map[string]*rule
+	errs       []error
+}
+
+func (l *loader) fail(file string, line int, policy, format string, args ...any) {
+	l.errs = append(l.errs, &Error{File: file, Line: line, Policy: policy, Msg: fmt.Sprintf(format, args...)})
+}
+
+// position finds "line:column" in an error of the Cedar parser, which gives it
+// as text alone.
+var position = regexp.MustCompile(`(\d+):(\d+)`)
+
+func lineOf(err error) int {
+	if m := position.FindStringSubmatch(err.Error()); m != nil {
+		line, _ := strconv.Atoi(m[1]) // digits, so it can only be out of range: 0 then
+		return line
+	}
+	return 0
+}
+
+func (l *loader) schema(f File) {
+	if l.schemaFile != "" {
+		l.fail(f.Name, 0, "", "a second schema beside %s", l.schemaFile)
+		return
+	}
+	l.schemaFile = f.Name
+	var s schema.Schema
+	s.SetFilename(f.Name)
+	if err := s.UnmarshalCedar(f.Data); err != nil {
+		l.fail(f.Name, lineOf(err), "", "%v", err)
+		return
+	}
+	resolved, err := s.Resolve()
+	if err != nil {
+		l.fail(f.Name, lineOf(err), "", "%v", err)
+		return
+	}
+	l.validator = validate.New(resolved)
+	if err := supplied(l.validator); err != nil {
+		l.fail(f.Name, 0, "", "does not describe what policies are given: %v", err)
+		l.validator = nil
+	}
+}
+
+// supplied checks that the schema takes the requests that Decide makes, one
+// for each kind of actor and verb. A request with other facts differs from
+// these in values, never in names or types.
+func supplied(v *validate.Validator) error {
+	for _, kind := range []signalbox.ActorKind{signalbox.Human, signalbox.Agent, signalbox.Automation} {
+		for _, verb := range signalbox.Verbs() {
+			r := Request{Actor: signalbox.Actor{Kind: kind, Name: "x"}, Groups: []string{"g"}, Gate: "g", Target: "t", Action: signalbox.Action{Verb: verb}}
+			if kind == signalbox.Agent {
+				r.Actor.For = "y"
+			}
+			w := newWorld(&r)
+			w.become(r.Actor, false)
+			w.look(signalbox.Resource{Type: "table", Name: "t"})
+			if err := v.Request(w.request()); err != nil {
+				return err
+			}
+			for _, uid := range []cedar.EntityUID{w.principal, w.resource, w.memory, w.target, w.environment} {
+				e, _ := w.Get(uid)
+				if err := v.Entity(e); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (l *loader) policies(f File) {
+	list, err := cedar.NewPolicyListFromBytes(f.Name, f.Data)
+	if err != nil {
+		l.fail(f.Name, lineOf(err), "", "%v", err)
+		return
+	}
+	for _, p := range list {
+		r := &rule{id: string(p.Annotations()["id"]), file: f.Name, line: p.Position().Line, policy: p}
+		l.annotations(r)
+		if l.validator != nil {
+			if err := l.validator.Policy("", (*ast.Policy)(p.AST())); err != nil {
+				l.fail(f.Name, r.line, r.id, "%s", strings.ReplaceAll(err.Error(), "\n", "; "))
+			}
+		}
+		r.perResource = looksAtResource((*ast.Policy)(p.AST()))
+		l.rules = append(l.rules, r)
+	}
+}

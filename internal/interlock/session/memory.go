@@ -1,0 +1,413 @@
+package session
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/signalbox-dev/signalbox"
+)
+
+// Window is how long a memory keeps what it learned of a resource, and what
+// was refused. A session is usually shorter; the memory of a human and target
+// outlives sessions and must forget some day.
+const Window = 24 * time.Hour
+
+// Bounds of a memory. What does not fit sets Overflow, and then every resource
+// that the memory does not know is seen as the worst that it could be.
+const (
+	maxThings   = 512
+	maxRefusals = 128
+	maxSources  = 16
+)
+
+// A Memory is what is remembered of a piece of work, one session's or one
+// human's at one target: how much was done, to what, and what was refused. It
+// is a value without I/O: it can be written as JSON, is bounded in size, and
+// is not safe for concurrent use. The zero value remembers nothing.
+type Memory struct {
+	Changes   int64 `json:"changes,omitempty"` // allowed actions other than reads
+	Reads     int64 `json:"reads,omitempty"`   // allowed reads
+	Deletes   int64 `json:"deletes,omitempty"` // allowed deletes and replacements
+	Refused   int64 `json:"refused,omitempty"` // held or denied
+	Secrets   int64 `json:"secrets,omitempty"` // allowed actions that revealed credentials
+	Identity  int64 `json:"identity,omitempty"`
+	Safeguard int64 `json:"safeguard,omitempty"` // protections weakened with permission
+
+	// Page is the fingerprint of the latest read, PageRun how often it came
+	// without another read between, Pages the longest such run.
+	Page    string `json:"page,omitempty"`
+	PageRun int64  `json:"pageRun,omitempty"`
+	Pages   int64  `json:"pages,omitempty"`
+
+	Things   map[string]*thing `json:"things,omitempty"`
+	Refusals []refusal         `json:"refusals,omitempty"`
+	// Overflow says that something was forgotten for want of room.
+	Overflow bool `json:"overflow,omitempty"`
+}
+
+// A thing is one resource that was changed, or that a refused action named.
+type thing struct {
+	At      time.Time `json:"at"` // last touched
+	Created bool      `json:"created,omitempty"`
+	Deleted bool      `json:"deleted,omitempty"`
+	Renamed bool      `json:"renamed,omitempty"` // has or had another name since
+	Changed bool      `json:"changed,omitempty"`
+
+	Deletes     int64 `json:"deletes,omitempty"` // of parts of it
+	RowsDeleted int64 `json:"rowsDeleted,omitempty"`
+	Updates     int64 `json:"updates,omitempty"`
+	RowsUpdated int64 `json:"rowsUpdated,omitempty"`
+	Creates     int64 `json:"creates,omitempty"` // inside it
+	RowsCreated int64 `json:"rowsCreated,omitempty"`
+
+	Native  map[string]int64 `json:"native,omitempty"`  // how often each operation was done to it
+	Sources []string         `json:"sources,omitempty"` // what it is a copy of
+	// Stale says that a source was changed or removed after the copy was made,
+	// so that this is the only copy of the old state.
+	Stale bool `json:"stale,omitempty"`
+}
+
+// A refusal is one action that was held or denied and has not been done since.
+type refusal struct {
+	At          time.Time `json:"at"`
+	Native      string    `json:"native"`
+	Fingerprint string    `json:"fingerprint,omitempty"`
+	Resources   []string  `json:"resources"`
+	Escalation  bool      `json:"escalation,omitempty"` // asked for rights or another identity
+	Safeguard   bool      `json:"safeguard,omitempty"`  // asked to weaken a protection
+	Change      bool      `json:"change,omitempty"`     // was not a read
+}
+
+// View is what a memory says about one action: policy's memory context, field
+// by field.
+type View struct {
+	Changes            int64
+	Reads              int64
+	Pages              int64
+	Deletes            int64
+	Refused            int64
+	CredentialsRead    int64
+	IdentityChanges    int64
+	SafeguardsWeakened int64
+	SafeguardsRefused  int64
+	EscalationsRefused int64
+
+	RefusedHere     int64
+	DeletesHere     int64
+	RowsDeletedHere int64
+	UpdatesHere     int64
+	RowsUpdatedHere int64
+	CreatesHere     int64
+	RowsCreatedHere int64
+	RepeatsHere     int64
+	RepeatsBeside   int64
+	DeletedBeside   int64
+
+	CreatedHere bool
+	ChangedHere bool
+	DeletedHere bool
+	RenamedHere bool
+	OnlyCopy    bool
+	Overflow    bool
+}
+
+// exhausted is the count that a memory gives for what it may have forgotten:
+// above any budget, and far from overflowing when added to.
+const exhausted = 1 << 30
+
+func key(r signalbox.Resource) string { return r.Type + " " + r.Name }
+
+// Note remembers that action a was decided as d at time at. An allowed action
+// is taken as done; an action that a permit let through is noted as allowed
+// too, and that ends the refusal that the permit came from. A held or denied
+// action counts as an attempt alone.
+func (m *Memory) Note(a signalbox.Action, d signalbox.Decision, at time.Time) {
+	if d != signalbox.Allow {
+		m.noteRefused(a, at)
+		return
+	}
+	if a.Has(signalbox.TraitCredentials) {
+		m.Secrets++
+	}
+	if a.Has(signalbox.TraitIdentity) {
+		m.Identity++
+	}
+	if a.Verb == signalbox.Read {
+		m.noteRead(a)
+		return
+	}
+	if quiet(a) {
+		return
+	}
+	m.settle(a)
+	m.Changes++
+	if a.Verb == signalbox.Safeguard {
+		m.Safeguard++
+	}
+	if a.Verb == signalbox.Delete || a.Verb == signalbox.Replace {
+		m.Deletes++
+	}
+	for i, r := range a.Resources {
+		m.noteChange(a, i, r, at)
+	}
+}
+
+// quiet reports whether an action leaves nothing behind that is worth
+// remembering: transactions, settings and objects of the session alone.
+func quiet(a signalbox.Action) bool {
+	return (a.Has(signalbox.TraitTransaction) || a.Has(signalbox.TraitSession) || a.Has(signalbox.TraitTemporary) || a.Has(signalbox.TraitMaintenance)) &&
+		!a.Has(signalbox.TraitUnparsed)
+}
+
+func (m *Memory) noteRead(a signalbox.Action) {
+	m.Reads++
+	if a.Fingerprint == "" || a.Fingerprint != m.Page {
+		m.Page, m.PageRun = a.Fingerprint, 0
+	}
+	m.PageRun++
+	m.Pages = max(m.Pages, m.PageRun)
+}
+
+func (m *Memory) noteRefused(a signalbox.Action, at time.Time) {
+	m.Refused++
+	r := refusal{
+		At: at, Native: a.Native, Fingerprint: a.Fingerprint,
+		Escalation: a.Verb == signalbox.Permission || a.Has(signalbox.TraitIdentity),
+		Safeguard:  a.Verb == signalbox.Safeguard,
+		Change:     a.Verb != signalbox.Read,
+	}
+	for i, res := range a.Resources {
+		if i == maxSources {
+			m.Overflow = true
+			break
+		}
+		r.Resources = append(r.Resources, key(res))
+	}
+	// The same request sent again and again is one refusal: it must not push
+	// others out.
+	m.Refusals = slices.DeleteFunc(m.Refusals, func(old refusal) bool {
+		return at.Sub(old.At) > Window || old.same(r)
+	})
+	if len(m.Refusals) == maxRefusals {
+		m.Refusals = slices.Delete(m.Refusals, 0, 1)
+		m.Overflow = true
+	}
+	m.Refusals = append(m.Refusals, r)
+}
+
+func (r refusal) same(o refusal) bool {
+	return r.Native == o.Native && r.Fingerprint == o.Fingerprint && slices.Equal(r.Resources, o.Resources)
+}
+
+// settle ends the refusals of an action that has now been let through.
+func (m *Memory) settle(a signalbox.Action) {
+	if len(m.Refusals) == 0 {
+		return
+	}
+	done := refusal{Native: a.Native, Fingerprint: a.Fingerprint}
+	for _, r := range a.Resources {
+		done.Resources = append(done.Resources, key(r))
+	}
+	m.Refusals = slices.DeleteFunc(m.Refusals, done.same)
+}
+
+func (m *Memory) noteChange(a signalbox.Action, i int, r signalbox.Resource, at time.Time) {
+	k := key(r)
+	if a.Has(signalbox.TraitCopy) && i > 0 {
+		return // a source of the copy: read, not changed
+	}
+	t := m.thing(k, at)
+	if t == nil {
+		return
+	}
+	rows := max(a.Impact.Count, 1)
+	switch a.Verb {
+	case signalbox.Create:
+		if r.Whole || a.Has(signalbox.TraitCopy) {
+			*t = thing{At: at, Created: true, Deleted: t.Deleted, Native: t.Native}
+			break
+		}
+		t.Creates, t.RowsCreated, t.Changed = t.Creates+1, add(t.RowsCreated, rows), true
+	case signalbox.Delete, signalbox.Replace:
+		if r.Whole {
+			t.Deleted = true
+		} else {
+			t.Deletes, t.RowsDeleted = t.Deletes+1, add(t.RowsDeleted, rows)
+		}
+		t.Changed = true
+	default:
+		t.Updates, t.RowsUpdated, t.Changed = t.Updates+1, add(t.RowsUpdated, rows), true
+	}
+	if a.Has(signalbox.TraitRename) {
+		t.Renamed = true
+	}
+	if t.Native == nil {
+		t.Native = make(map[string]int64)
+	}
+	if _, known := t.Native[a.Native]; known || len(t.Native) < maxSources {
+		t.Native[a.Native]++
+	} else {
+		m.Overflow = true
+	}
+	if a.Has(signalbox.TraitCopy) {
+		for _, source := range a.Resources[1:] {
+			if len(t.Sources) == maxSources {
+				m.Overflow = true
+				break
+			}
+			t.Sources = append(t.Sources, key(source))
+		}
+		return
+	}
+	if !t.Changed && !t.Deleted && !t.Renamed {
+		return
+	}
+	for _, other := range m.Things {
+		if slices.Contains(other.Sources, k) {
+			other.Stale = true
+		}
+	}
+}
+
+// thing gives the entry of a resource, a new one if there is none; nil, and
+// Overflow set, when there is no room.
+func (m *Memory) thing(k string, at time.Time) *thing {
+	if t := m.Things[k]; t != nil {
+		if at.Sub(t.At) > Window {
+			*t = thing{}
+		}
+		t.At = at
+		return t
+	}
+	if len(m.Things) >= maxThings {
+		maps.DeleteFunc(m.Things, func(_ string, t *thing) bool { return at.Sub(t.At) > Window })
+		if len(m.Things) >= maxThings {
+			m.Overflow = true
+			return nil
+		}
+	}
+	if m.Things == nil {
+		m.Things = make(map[string]*thing)
+	}
+	t := &thing{At: at}
+	m.Things[k] = t
+	return t
+}
+
+func add(a, b int64) int64 { return min(a+min(b, exhausted), exhausted) }
+
+// View gives what the memory says about action a at time at.
+func (m *Memory) View(a signalbox.Action, at time.Time) View {
+	v := View{
+		Changes: m.Changes, Reads: m.Reads, Pages: m.Pages, Deletes: m.Deletes, Refused: m.Refused,
+		CredentialsRead: m.Secrets, IdentityChanges: m.Identity, SafeguardsWeakened: m.Safeguard,
+		Overflow: m.Overflow,
+	}
+	if a.Verb == signalbox.Read && !a.Has(signalbox.TraitIdentity) {
+		return v // reads are many, and what follows concerns changes
+	}
+	for _, r := range m.Refusals {
+		if at.Sub(r.At) > Window {
+			continue
+		}
+		if r.Escalation {
+			v.EscalationsRefused++
+		}
+		if r.Safeguard {
+			v.SafeguardsRefused++
+		}
+		if r.Change && slices.ContainsFunc(a.Resources, func(have signalbox.Resource) bool { return slices.Contains(r.Resources, key(have)) }) {
+			v.RefusedHere++
+		}
+	}
+	for _, r := range a.Resources {
+		t := m.Things[key(r)]
+		switch {
+		case t != nil && at.Sub(t.At) <= Window:
+			v.see(a, t)
+		case m.Overflow:
+			v.seeForgotten()
+		}
+	}
+	if len(a.Resources) > 0 {
+		m.beside(&v, a, at)
+	}
+	return v
+}
+
+func (v *View) see(a signalbox.Action, t *thing) {
+	v.DeletesHere = max(v.DeletesHere, t.Deletes)
+	v.RowsDeletedHere = max(v.RowsDeletedHere, t.RowsDeleted)
+	v.UpdatesHere = max(v.UpdatesHere, t.Updates)
+	v.RowsUpdatedHere = max(v.RowsUpdatedHere, t.RowsUpdated)
+	v.CreatesHere = max(v.CreatesHere, t.Creates)
+	v.RowsCreatedHere = max(v.RowsCreatedHere, t.RowsCreated)
+	v.RepeatsHere = max(v.RepeatsHere, t.Native[a.Native])
+	v.CreatedHere = v.CreatedHere || t.Created
+	v.ChangedHere = v.ChangedHere || t.Changed
+	v.DeletedHere = v.DeletedHere || t.Deleted
+	v.RenamedHere = v.RenamedHere || t.Renamed
+	v.OnlyCopy = v.OnlyCopy || t.Stale
+}
+
+// seeForgotten takes the worst of a resource that may have been forgotten. It
+// does not say CreatedHere, which could make a policy milder.
+func (v *View) seeForgotten() {
+	v.DeletesHere, v.RowsDeletedHere = exhausted, exhausted
+	v.UpdatesHere, v.RowsUpdatedHere = exhausted, exhausted
+	v.CreatesHere, v.RowsCreatedHere = exhausted, exhausted
+	v.RepeatsHere, v.RefusedHere = exhausted, max(v.RefusedHere, 1)
+	v.ChangedHere, v.DeletedHere, v.RenamedHere, v.OnlyCopy = true, true, true, true
+}
+
+// beside counts what was done to other resources of the same type.
+func (m *Memory) beside(v *View, a signalbox.Action, at time.Time) {
+	prefix := a.Resources[0].Type + " "
+	for k, t := range m.Things {
+		if len(k) < len(prefix) || k[:len(prefix)] != prefix || at.Sub(t.At) > Window ||
+			slices.ContainsFunc(a.Resources, func(r signalbox.Resource) bool { return key(r) == k }) {
+			continue
+		}
+		v.RepeatsBeside = add(v.RepeatsBeside, t.Native[a.Native])
+		if t.Deleted {
+			v.DeletedBeside++
+		}
+	}
+}
+
+// Join gives what two memories say together: the more worrying of each fact.
+func (v View) Join(o View) View {
+	return View{
+		Changes: max(v.Changes, o.Changes), Reads: max(v.Reads, o.Reads), Pages: max(v.Pages, o.Pages), Deletes: max(v.Deletes, o.Deletes), Refused: max(v.Refused, o.Refused),
+		CredentialsRead: max(v.CredentialsRead, o.CredentialsRead), IdentityChanges: max(v.IdentityChanges, o.IdentityChanges),
+		SafeguardsWeakened: max(v.SafeguardsWeakened, o.SafeguardsWeakened), SafeguardsRefused: max(v.SafeguardsRefused, o.SafeguardsRefused),
+		EscalationsRefused: max(v.EscalationsRefused, o.EscalationsRefused),
+		RefusedHere:        max(v.RefusedHere, o.RefusedHere),
+		DeletesHere:        max(v.DeletesHere, o.DeletesHere), RowsDeletedHere: max(v.RowsDeletedHere, o.RowsDeletedHere),
+		UpdatesHere: max(v.UpdatesHere, o.UpdatesHere), RowsUpdatedHere: max(v.RowsUpdatedHere, o.RowsUpdatedHere),
+		CreatesHere: max(v.CreatesHere, o.CreatesHere), RowsCreatedHere: max(v.RowsCreatedHere, o.RowsCreatedHere),
+		RepeatsHere: max(v.RepeatsHere, o.RepeatsHere), RepeatsBeside: max(v.RepeatsBeside, o.RepeatsBeside), DeletedBeside: max(v.DeletedBeside, o.DeletedBeside),
+		// Having created a resource is the one fact that could make a policy
+		// milder, so both must say it.
+		CreatedHere: v.CreatedHere && o.CreatedHere,
+		ChangedHere: v.ChangedHere || o.ChangedHere, DeletedHere: v.DeletedHere || o.DeletedHere,
+		RenamedHere: v.RenamedHere || o.RenamedHere, OnlyCopy: v.OnlyCopy || o.OnlyCopy, Overflow: v.Overflow || o.Overflow,
+	}
+}
+
+// Clone gives an independent copy.
+func (m *Memory) Clone() *Memory {
+	c := *m
+	c.Things = make(map[string]*thing, len(m.Things))
+	for k, t := range m.Things {
+		u := *t
+		u.Native, u.Sources = maps.Clone(t.Native), slices.Clone(t.Sources)
+		c.Things[k] = &u
+	}
+	c.Refusals = slices.Clone(m.Refusals)
+	for i := range c.Refusals {
+		c.Refusals[i].Resources = slices.Clone(c.Refusals[i].Resources)
+	}
+	return &c
+}

@@ -130,14 +130,27 @@ func isNil(b Body) bool {
 	return v.Kind() == reflect.Pointer && v.IsNil()
 }
 
+const ulidDigits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+// ulidDigit gives the value of a digit of a ULID, 0xff for any other byte.
+var ulidDigit = func() (t [256]byte) {
+	for i := range t {
+		t[i] = 0xff
+	}
+	for i := range len(ulidDigits) {
+		t[ulidDigits[i]] = byte(i)
+	}
+	return t
+}()
+
 // checkID refuses what is not a ULID in its canonical form.
 func checkID(id string) error {
-	if len(id) != 26 || id[0] > '7' {
+	if len(id) != 26 || id[0] < '0' || id[0] > '7' {
 		return fmt.Errorf("id %q is not a ULID: want 26 characters, the first 0 to 7", id)
 	}
-	for _, c := range []byte(id) {
-		if !strings.ContainsRune("0123456789ABCDEFGHJKMNPQRSTVWXYZ", rune(c)) {
-			return fmt.Errorf("id %q is not a ULID: character %q", id, c)
+	for i := range len(id) {
+		if ulidDigit[id[i]] == 0xff {
+			return fmt.Errorf("id %q is not a ULID: character %q", id, id[i])
 		}
 	}
 	return nil

@@ -30,6 +30,8 @@ type Gate struct {
 type Ceiling struct {
 	Request int64 // by one request, cascades included; default 100
 	Total   int64 // by one human's agents on one resource in 24 hours; default 1000
+	// Requires is whose approval a change beyond it needs. Default "1 of sre".
+	Requires string
 }
 
 // A Request is what a client asked for in one go: it is decided, held and
@@ -47,7 +49,13 @@ type Request struct {
 	Text    string
 	Params  []string
 	Partial bool
+
+	// floor is joined to what policies say: our own requests have one.
+	floor signalbox.Verdict
 }
+
+// forever is the expiry of what does not expire.
+var forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // An Executor is a gate's hold on one request: it can tell what the request
 // would touch now, and carry it out. Its methods are called one after another,

@@ -53,7 +53,9 @@ type State interface {
 	LastIntent(ctx context.Context, retryKey string) (IntentRow, error)
 	// Orphans lists open intents whose owner's lease ended before now.
 	Orphans(ctx context.Context, now time.Time, limit int) ([]IntentRow, error)
-	// IntentsSince lists a subject's intents opened at or after at, oldest first.
+	// IntentsSince lists a subject's intents opened at or after at, oldest
+	// first. A subject is "session/" and a session's id, or what
+	// [IntentRow.Subject] holds.
 	IntentsSince(ctx context.Context, subject string, at time.Time) ([]IntentRow, error)
 	Memory(ctx context.Context, subject string) (MemoryRow, error)
 
@@ -131,7 +133,7 @@ const (
 type IntentRow struct {
 	ID       string
 	Session  signalbox.SessionID
-	Subject  string // whose memory it belongs to beside the session's: see subject
+	Subject  string // whose memory it belongs to besides the session's: "human/alice@orders"
 	Gate     string
 	Target   string
 	Replica  string

@@ -10,6 +10,7 @@ package approval
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/signalbox-dev/signalbox"
@@ -65,6 +66,10 @@ type Hold struct {
 	Confirmed bool      `json:"confirmed,omitempty"`
 	Answers   []Answer  `json:"answers,omitempty"`
 	Intent    string    `json:"intent,omitempty"` // what redeemed it
+
+	// Context is what the session's memory told when the hold was opened. When
+	// policies change, the verdict is taken again with it.
+	Context []byte `json:"-"`
 
 	// RetryKey finds the hold when the same bytes come again. Keyed, kept in
 	// the database and never in the log.
@@ -144,8 +149,8 @@ func (h Hold) asks(groups []string) (bool, error) {
 		if err != nil {
 			return false, fmt.Errorf("hold %s: %w", h.ID, err)
 		}
-		for _, g := range groups {
-			if r.Mentions(g) {
+		for _, g := range r.Groups() {
+			if slices.Contains(groups, g) {
 				return true, nil
 			}
 		}

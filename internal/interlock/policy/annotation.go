@@ -2,12 +2,10 @@ package policy
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/cedar-policy/cedar-go"
-	"github.com/cedar-policy/cedar-go/x/exp/ast"
 
 	"github.com/signalbox-dev/signalbox"
 )
@@ -92,52 +90,4 @@ func (l *loader) annotations(r *rule) {
 		}
 		r.terms.Expires = d
 	}
-}
-
-// looksAtResource reports whether a policy's answer can depend on which
-// resource it is asked about.
-func looksAtResource(p *ast.Policy) bool {
-	if _, all := p.Resource.(ast.ScopeTypeAll); !all {
-		return true
-	}
-	found := false
-	for _, c := range p.Conditions {
-		ast.Inspect(ast.NewNode(c.Body), func(n ast.IsNode) bool {
-			if v, ok := n.(ast.NodeTypeVariable); ok && v.Name == "resource" {
-				found = true
-			}
-			return !found
-		})
-	}
-	return found
-}
-
-// concerns reports whether a policy's scope can match a principal of a type
-// and a verb. When in doubt it can.
-func (r *rule) concerns(principal cedar.EntityType, verb signalbox.Verb) bool {
-	p := (*ast.Policy)(r.policy.AST())
-	switch s := p.Principal.(type) {
-	case ast.ScopeTypeEq:
-		if s.Entity.Type != principal {
-			return false
-		}
-	case ast.ScopeTypeIs:
-		if s.Type != principal {
-			return false
-		}
-	case ast.ScopeTypeIsIn:
-		if s.Type != principal {
-			return false
-		}
-	}
-	family := append([]cedar.EntityUID{actionUID(string(verb))}, actionFamily(verb)...)
-	switch s := p.Action.(type) {
-	case ast.ScopeTypeEq:
-		return s.Entity == family[0]
-	case ast.ScopeTypeIn:
-		return slices.Contains(family, s.Entity)
-	case ast.ScopeTypeInSet:
-		return slices.ContainsFunc(s.Entities, func(e cedar.EntityUID) bool { return slices.Contains(family, e) })
-	}
-	return true
 }

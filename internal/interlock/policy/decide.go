@@ -21,6 +21,10 @@ type place struct {
 // others once.
 type shelf struct {
 	once, each [3]ruleList // indexed by effect
+
+	// What the policies of this shelf ask for. An agent's shelf counts those of
+	// its human's too, for both decisions are taken on the same facts.
+	contextFacts, memoryFacts []fact
 }
 
 // A ruleList is a [cedar.PolicyIterator].
@@ -29,7 +33,7 @@ type ruleList []*rule
 func (l ruleList) All() iter.Seq2[cedar.PolicyID, *cedar.Policy] {
 	return func(yield func(cedar.PolicyID, *cedar.Policy) bool) {
 		for _, r := range l {
-			if !yield(cedar.PolicyID(r.id), r.policy) {
+			if !yield(cedar.PolicyID(r.id), r.shelved) {
 				return
 			}
 		}
@@ -47,18 +51,24 @@ func (l ruleList) find(id cedar.PolicyID) *rule {
 
 func (s *Set) shelve() {
 	s.index = make(map[place]*shelf)
-	for _, principal := range []cedar.EntityType{typeHuman, typeAgent, typeAutomation} {
-		for _, verb := range signalbox.Verbs() {
-			sh := &shelf{}
+	for _, verb := range signalbox.Verbs() {
+		for _, principal := range []cedar.EntityType{typeHuman, typeAgent, typeAutomation} {
+			sh, asked := &shelf{}, lookout{names: make(map[cedar.String]bool)}
 			for _, r := range s.rules {
-				switch {
-				case !r.concerns(principal, verb):
-				case r.perResource:
-					sh.each[r.effect] = append(sh.each[r.effect], r)
-				default:
-					sh.once[r.effect] = append(sh.once[r.effect], r)
+				if principal == typeAgent && r.concerns(typeHuman, verb) {
+					asked.scan(r.ast())
 				}
+				if !r.concerns(principal, verb) {
+					continue
+				}
+				asked.scan(r.ast())
+				list := &sh.once[r.effect]
+				if r.perResource {
+					list = &sh.each[r.effect]
+				}
+				*list = append(*list, r)
 			}
+			sh.contextFacts, sh.memoryFacts = asked.pick(contextFacts), asked.pick(memoryFacts)
 			s.index[place{principal, verb}] = sh
 		}
 	}
@@ -87,7 +97,7 @@ func (s *Set) Decide(r Request) signalbox.Verdict {
 	if n := len(r.Action.Resources); n > maxResources {
 		return signalbox.Verdict{Decision: signalbox.Deny, Reason: fmt.Sprintf("names %d resources: at most %d are judged at once", n, maxResources)}
 	}
-	w := newWorld(&r)
+	w := newWorld(&r, s.index[place{principalType(r.Actor.Kind), r.Action.Verb}])
 	w.become(r.Actor, false)
 	v := s.decideAs(w)
 	if r.Actor.Kind == signalbox.Agent {

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/cedar-policy/cedar-go"
-	"github.com/cedar-policy/cedar-go/x/exp/ast"
 	"github.com/cedar-policy/cedar-go/x/exp/schema"
 	"github.com/cedar-policy/cedar-go/x/exp/schema/validate"
 
@@ -24,6 +23,10 @@ type rule struct {
 	line   int
 	policy *cedar.Policy
 	effect effect
+
+	// shelved is the policy without those parts of its scope that its place on
+	// the shelf has answered.
+	shelved *cedar.Policy
 
 	// terms is the verdict that a match means.
 	terms signalbox.Verdict
@@ -160,7 +163,7 @@ func supplied(v *validate.Validator) error {
 			if kind == signalbox.Agent {
 				r.Actor.For = "y"
 			}
-			w := newWorld(&r)
+			w := newWorld(&r, &shelf{contextFacts: contextFacts, memoryFacts: memoryFacts})
 			w.become(r.Actor, false)
 			w.look(signalbox.Resource{Type: "table", Name: "t"})
 			if err := v.Request(w.request()); err != nil {
@@ -187,11 +190,12 @@ func (l *loader) policies(f File) {
 		r := &rule{id: string(p.Annotations()["id"]), file: f.Name, line: p.Position().Line, policy: p}
 		l.annotations(r)
 		if l.validator != nil {
-			if err := l.validator.Policy("", (*ast.Policy)(p.AST())); err != nil {
+			if err := l.validator.Policy("", r.ast()); err != nil {
 				l.fail(f.Name, r.line, r.id, "%s", strings.ReplaceAll(err.Error(), "\n", "; "))
 			}
 		}
-		r.perResource = looksAtResource((*ast.Policy)(p.AST()))
+		r.perResource = looksAtResource(r.ast())
+		r.shelved = r.withoutScope()
 		l.rules = append(l.rules, r)
 	}
 }

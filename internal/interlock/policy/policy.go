@@ -86,7 +86,7 @@ type Request struct {
 	Actor       signalbox.Actor
 	Groups      []string // of the actor's person, or of the automation
 	Session     signalbox.SessionID
-	Purpose     string
+	Purpose     string // words, perhaps an agent's: no ground for allowing anything
 	Gate        string
 	Protocol    string
 	Target      string
@@ -104,34 +104,34 @@ type Request struct {
 // on others of the same type. Counts are of what was allowed, unless they say
 // refused, which means held or denied and not done since.
 type Memory struct {
-	Changes            int64 // actions other than reads
-	Reads              int64
-	Pages              int64 // longest run of the same read with other constants
-	Deletes            int64
-	Refused            int64
-	CredentialsRead    int64
-	IdentityChanges    int64
-	SafeguardsWeakened int64
-	SafeguardsRefused  int64
-	EscalationsRefused int64 // asked for rights, or for another identity
+	Changes            int64 `yaml:"changes"` // actions other than reads
+	Reads              int64 `yaml:"reads"`
+	Pages              int64 `yaml:"pages"` // longest run of the same read with other constants
+	Deletes            int64 `yaml:"deletes"`
+	Refused            int64 `yaml:"refused"`
+	CredentialsRead    int64 `yaml:"credentialsRead"`
+	IdentityChanges    int64 `yaml:"identityChanges"`
+	SafeguardsWeakened int64 `yaml:"safeguardsWeakened"`
+	SafeguardsRefused  int64 `yaml:"safeguardsRefused"`
+	EscalationsRefused int64 `yaml:"escalationsRefused"` // asked for rights, or for another identity
 
-	RefusedHere     int64
-	DeletesHere     int64 // of parts of the resource, as of rows
-	RowsDeletedHere int64
-	UpdatesHere     int64
-	RowsUpdatedHere int64
-	CreatesHere     int64
-	RowsCreatedHere int64
-	RepeatsHere     int64 // same operation on the same resource
-	RepeatsBeside   int64
-	DeletedBeside   int64 // whole resources
+	RefusedHere     int64 `yaml:"refusedHere"`
+	DeletesHere     int64 `yaml:"deletesHere"` // of parts of the resource, as of rows
+	RowsDeletedHere int64 `yaml:"rowsDeletedHere"`
+	UpdatesHere     int64 `yaml:"updatesHere"`
+	RowsUpdatedHere int64 `yaml:"rowsUpdatedHere"`
+	CreatesHere     int64 `yaml:"createsHere"`
+	RowsCreatedHere int64 `yaml:"rowsCreatedHere"`
+	RepeatsHere     int64 `yaml:"repeatsHere"` // same operation on the same resource
+	RepeatsBeside   int64 `yaml:"repeatsBeside"`
+	DeletedBeside   int64 `yaml:"deletedBeside"` // whole resources
 
-	CreatedHere bool
-	ChangedHere bool
-	DeletedHere bool
-	RenamedHere bool
-	OnlyCopy    bool // a copy made before its source was changed or removed
-	Overflow    bool // more happened than could be remembered
+	CreatedHere bool `yaml:"createdHere"`
+	ChangedHere bool `yaml:"changedHere"`
+	DeletedHere bool `yaml:"deletedHere"`
+	RenamedHere bool `yaml:"renamedHere"`
+	OnlyCopy    bool `yaml:"onlyCopy"` // a copy made before its source was changed or removed
+	Overflow    bool `yaml:"overflow"` // more happened than could be remembered
 }
 
 // Tier is what the default policy makes of an environment: itself if it is

@@ -57,11 +57,12 @@ var actionEntities = func() map[cedar.EntityUID]cedar.Entity {
 	return m
 }()
 
-// A world is one request as Cedar sees it. Its entities are made when a policy
-// first asks for them: records are the costly part of a decision, and most
-// decisions never look into memory.
+// A world is one request as Cedar sees it. Records are the costly part of a
+// decision, so they hold only what some policy asks for, and entities are made
+// when a policy first looks at them.
 type world struct {
 	req     *Request
+	shelf   *shelf
 	context cedar.Record
 
 	principal, resource, memory, target, environment cedar.EntityUID
@@ -72,36 +73,15 @@ type world struct {
 	entities [4]cedar.Entity // principal, resource, memory, target; zero UID if not made
 }
 
-func newWorld(r *Request) *world {
+func newWorld(r *Request, sh *shelf) *world {
 	w := &world{
 		req:         r,
+		shelf:       sh,
 		memory:      cedar.EntityUID{Type: typeMemory, ID: "session"},
 		target:      cedar.EntityUID{Type: typeTarget, ID: cedar.String(r.Target)},
 		environment: cedar.EntityUID{Type: typeEnvironment, ID: cedar.String(r.Environment)},
 	}
-	i := r.Action.Impact
-	traits := make([]cedar.Value, len(r.Action.Traits))
-	for n, t := range r.Action.Traits {
-		traits[n] = cedar.String(t)
-	}
-	w.context = cedar.NewRecord(cedar.RecordMap{
-		"gate":        cedar.String(r.Gate),
-		"protocol":    cedar.String(r.Protocol),
-		"environment": cedar.String(r.Environment),
-		"tier":        cedar.String(Tier(r.Environment)),
-		"native":      cedar.String(r.Action.Native),
-		"traits":      cedar.NewSet(traits...),
-		"scope":       cedar.String(i.Reach()),
-		"count":       cedar.Long(max(i.Count, 0)),
-		"countKnown":  cedar.Boolean(i.Count >= 0),
-		"measured":    cedar.Boolean(i.Measured),
-		"total":       cedar.Long(i.Total),
-		"dependants":  cedar.Long(i.Dependants),
-		"reversible":  cedar.Boolean(i.Reversible),
-		"breakGlass":  cedar.Boolean(r.BreakGlass && r.Actor.Kind == signalbox.Human),
-		"now":         cedar.NewDatetime(r.Now),
-		"memory":      w.memory,
-	})
+	w.context = record(sh.contextFacts, r)
 	return w
 }
 
@@ -204,33 +184,5 @@ func (w *world) targetEntity() cedar.Entity {
 }
 
 func (w *world) memoryEntity() cedar.Entity {
-	m := &w.req.Memory
-	return cedar.Entity{UID: w.memory, Attributes: cedar.NewRecord(cedar.RecordMap{
-		"changes":            cedar.Long(m.Changes),
-		"reads":              cedar.Long(m.Reads),
-		"pages":              cedar.Long(m.Pages),
-		"deletes":            cedar.Long(m.Deletes),
-		"refused":            cedar.Long(m.Refused),
-		"credentialsRead":    cedar.Long(m.CredentialsRead),
-		"identityChanges":    cedar.Long(m.IdentityChanges),
-		"safeguardsWeakened": cedar.Long(m.SafeguardsWeakened),
-		"safeguardsRefused":  cedar.Long(m.SafeguardsRefused),
-		"escalationsRefused": cedar.Long(m.EscalationsRefused),
-		"refusedHere":        cedar.Long(m.RefusedHere),
-		"deletesHere":        cedar.Long(m.DeletesHere),
-		"rowsDeletedHere":    cedar.Long(m.RowsDeletedHere),
-		"updatesHere":        cedar.Long(m.UpdatesHere),
-		"rowsUpdatedHere":    cedar.Long(m.RowsUpdatedHere),
-		"createsHere":        cedar.Long(m.CreatesHere),
-		"rowsCreatedHere":    cedar.Long(m.RowsCreatedHere),
-		"repeatsHere":        cedar.Long(m.RepeatsHere),
-		"repeatsBeside":      cedar.Long(m.RepeatsBeside),
-		"deletedBeside":      cedar.Long(m.DeletedBeside),
-		"createdHere":        cedar.Boolean(m.CreatedHere),
-		"changedHere":        cedar.Boolean(m.ChangedHere),
-		"deletedHere":        cedar.Boolean(m.DeletedHere),
-		"renamedHere":        cedar.Boolean(m.RenamedHere),
-		"onlyCopy":           cedar.Boolean(m.OnlyCopy),
-		"overflow":           cedar.Boolean(m.Overflow),
-	})}
+	return cedar.Entity{UID: w.memory, Attributes: record(w.shelf.memoryFacts, w.req)}
 }

@@ -1,0 +1,359 @@
+package interlock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/ledger"
+	"github.com/signalbox-dev/signalbox/proof"
+)
+
+func (i *Interlock) carry(ctx context.Context, as []*Admission, x Executor) (signalbox.Outcome, error) {
+	if len(as) == 0 {
+		return signalbox.Outcome{}, fmt.Errorf("%w: nothing was admitted", ErrUnavailable)
+	}
+	in, err := i.intend(ctx, as)
+	if err != nil {
+		return signalbox.Outcome{}, err
+	}
+	// From here on the intent is durable. A crash leaves it open until the
+	// lease ends, and then unknown.
+	out, err := i.execute(ctx, in, as, x)
+
+	over := (*OverrunError)(nil)
+	switch {
+	case errors.As(err, &over):
+		out = signalbox.Outcome{Result: signalbox.Failed, Code: overrunPolicy, Detail: over.Error(), Rows: 0}
+	case err != nil:
+		out = signalbox.Outcome{Result: signalbox.ResultUnknown, Detail: err.Error(), Rows: signalbox.CountUnknown, Touched: out.Touched}
+	case out.Result != signalbox.Done && out.Result != signalbox.Failed:
+		err = errors.New("the gate could not tell what came of it")
+		out.Result = signalbox.ResultUnknown
+	}
+
+	if in.hold || over != nil || err != nil {
+		// Under a permit, success is the client's only when the outcome is
+		// durable. A refusal and an unknown are told no earlier either.
+		if rerr := i.conclude(context.WithoutCancel(ctx), in.id, out); rerr != nil {
+			i.concludeLater(in.id, out)
+			if err == nil {
+				return out, &UnknownError{Intent: in.id, Err: fmt.Errorf("it was executed (%s), and the outcome could not be recorded: %w", out.Result, rerr)}
+			}
+		}
+	} else {
+		i.concludeLater(in.id, out)
+	}
+
+	switch {
+	case over != nil:
+		return signalbox.Outcome{}, i.overran(ctx, as, over)
+	case err != nil:
+		return out, &UnknownError{Intent: in.id, Err: err}
+	}
+	return out, nil
+}
+
+// An intended is an intent that is durable.
+type intended struct {
+	id   string
+	hold bool // under a permit
+}
+
+// intend makes one intent durable for all the admissions, and redeems their
+// permits in the same transaction.
+func (i *Interlock) intend(ctx context.Context, as []*Admission) (intended, error) {
+	c, err := i.current(ctx)
+	if err != nil {
+		return intended{}, err
+	}
+	now := i.Now()
+	r := as[0].request
+	in := intended{id: newID(now)}
+	row := IntentRow{
+		ID: in.id, Session: r.Session.ID, Subject: subjectsOf(r)[1],
+		Gate: r.Gate.Name, Target: r.Gate.Target, Replica: i.Replica,
+		RetryKey: i.retryKeyOf(r), Status: IntentOpen, Opened: now,
+	}
+	b := ledger.Batch{Changes: slices.Clone(i.State.RequireEpoch(c.Epoch))}
+	isNotable := false
+	for _, a := range as {
+		if a.epoch != c.Epoch {
+			if err := i.stillAdmitted(ctx, c, a); err != nil {
+				return intended{}, err
+			}
+		}
+		row.Actions = append(row.Actions, a.request.Actions...)
+		isNotable = isNotable || a.notable
+		if a.hold != nil {
+			if in.hold {
+				return intended{}, &DeniedError{Verdict: deny("one-permit", "a transaction may use one approval, and this one needs %s and %s: commit in between", row.Hold, a.hold.ID)}
+			}
+			in.hold = true
+			row.Hold = a.hold.ID
+			b.Changes = append(b.Changes, i.State.RequireLive(a.hold.ID, approval.Approved, now)...)
+			b.Changes = append(b.Changes, i.State.MoveHold(a.hold.ID, approval.Approved, approval.Used, time.Time{}, in.id, "")...)
+		}
+	}
+	retries := i.retriesOf(ctx, row.RetryKey, isNotable)
+	record, err := intentRecord(in.id, as, c, row, retries, i.Replica, now)
+	if err != nil {
+		return intended{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	b.Records = []ledger.Record{record}
+	b.Changes = append(b.Changes, i.State.AddIntent(row)...)
+
+	if isNotable {
+		both, err := i.lock(ctx, r, true)
+		if err != nil {
+			return intended{}, err
+		}
+		defer both.unlock()
+		memory, err := both.save(i.State, now)
+		if err != nil {
+			return intended{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		b.Changes = append(b.Changes, memory...)
+		_, err = i.Ledger.Commit(ctx, b)
+		if err != nil {
+			both.stale()
+			return intended{}, i.notIntended(ctx, in.id, err)
+		}
+		both.saved()
+		return in, nil
+	}
+	if _, err := i.Ledger.Commit(ctx, b); err != nil {
+		return intended{}, i.notIntended(ctx, in.id, err)
+	}
+	return in, nil
+}
+
+// notIntended turns a failed commit of an intent into what the caller does
+// next. Nothing is forwarded in any case.
+func (i *Interlock) notIntended(ctx context.Context, id string, err error) error {
+	if errors.Is(err, ledger.ErrStale) {
+		if rerr := i.reread(ctx); rerr != nil {
+			return fmt.Errorf("%w: control state: %w", ErrUnavailable, rerr)
+		}
+		return errAgain
+	}
+	// The commit may have happened although we were not told. Nothing was
+	// forwarded, so if the intent is there, it has failed.
+	i.concludeLater(id, signalbox.Outcome{Result: signalbox.Failed, Code: "not-forwarded", Detail: "the intent was not known to be durable, so nothing was forwarded"})
+	return fmt.Errorf("%w: record the intent: %w", ErrUnavailable, err)
+}
+
+// stillAdmitted decides an admission again after the control state has moved
+// since it was given.
+func (i *Interlock) stillAdmitted(ctx context.Context, c *snapshot, a *Admission) error {
+	r := a.request
+	row, err := i.State.Session(ctx, r.Session.ID)
+	if err != nil {
+		return fmt.Errorf("%w: session: %w", ErrUnavailable, err)
+	}
+	if err := row.Usable(r.Gate.Name, i.Now()); err != nil {
+		return &DeniedError{Verdict: deny("session", "%v", err)}
+	}
+	both, err := i.lock(ctx, r, false)
+	if err != nil {
+		return err
+	}
+	views := both.views(r.Actions, i.Now())
+	both.unlock()
+	groups, _ := c.groups(r.Session.Actor.Person())
+	v, glass := Decide(c.set, Case{Session: r.Session, Gate: r.Gate, Actions: r.Actions, Groups: groups, Views: views, Control: c.Control, Now: i.Now(), Floor: r.floor})
+	switch {
+	case slices.ContainsFunc(v.Policies, controls):
+		a.verdict = v
+		return i.refuse(ctx, c, a)
+	case a.hold != nil:
+		if reason, _ := i.survives(c, a, *a.hold); reason != "" {
+			return errAgain
+		}
+	case v.Decision != signalbox.Allow:
+		return errAgain
+	}
+	a.epoch, a.policy, a.glass = c.Epoch, c.set, glass
+	return nil
+}
+
+// retriesOf gives the last intent of the same bytes when its outcome is
+// unknown, so that the two are linked. Looked up for notable requests alone:
+// the rest are too many.
+func (i *Interlock) retriesOf(ctx context.Context, key string, isNotable bool) string {
+	if !isNotable {
+		return ""
+	}
+	last, err := i.State.LastIntent(ctx, key)
+	if err != nil || last.Status != IntentUnknown {
+		return "" // not found, or not to be had: the link is for people's convenience
+	}
+	return last.ID
+}
+
+// execute calls the executor with the permit for the intent.
+func (i *Interlock) execute(ctx context.Context, in intended, as []*Admission, x Executor) (out signalbox.Outcome, err error) {
+	p := &Permit{Intent: in.id, ceiling: -1}
+	charged := true
+	granted := int64(0)
+	unbounded := false
+	for _, a := range as {
+		if a.hold != nil {
+			p.Hold = a.hold.ID
+		}
+		if !a.limited {
+			continue
+		}
+		p.Limited = true
+		if a.hold != nil {
+			charged = false // people approved it: it is not on the account
+			if a.ceiling < 0 {
+				unbounded = true
+			} else {
+				granted += a.ceiling
+			}
+		}
+	}
+	if p.Limited {
+		if !unbounded {
+			p.ceiling = granted
+			if slices.ContainsFunc(as, func(a *Admission) bool { return a.limited && a.hold == nil }) {
+				p.ceiling += as[0].request.Gate.Ceiling.request()
+			}
+		}
+		if charged {
+			r := as[0].request
+			p.spend = func(touched map[string]int64) error {
+				both, err := i.lock(context.WithoutCancel(ctx), r, false)
+				if err != nil {
+					return err
+				}
+				defer both.unlock()
+				return both.spend(touched, r.Gate.Ceiling.total(), i.Now())
+			}
+		}
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			// Our own defect, in the middle of something that was forwarded
+			// perhaps: nobody knows, and the process must not look healthy.
+			i.concludeLater(in.id, signalbox.Outcome{Result: signalbox.ResultUnknown, Detail: fmt.Sprint("panic: ", v), Rows: signalbox.CountUnknown})
+			panic(v)
+		}
+	}()
+	return x.Execute(ctx, p)
+}
+
+// overran opens a hold for what went beyond its ceiling and was undone.
+func (i *Interlock) overran(ctx context.Context, as []*Admission, over *OverrunError) error {
+	// People are asked about the last change: its bytes are the ones that
+	// will come again. All that the transaction touched is in the facts.
+	var a *Admission
+	for _, candidate := range as {
+		if candidate.limited {
+			a = candidate
+		}
+	}
+	if a == nil {
+		return over // an executor that measured what it was not asked to
+	}
+	var total int64
+	facts := []string{"Rolled back: " + over.Reason + "."}
+	for _, name := range sortedKeys(over.Touched) {
+		total += over.Touched[name]
+		facts = append(facts, fmt.Sprintf("Measured: %d rows of %s.", over.Touched[name], name))
+	}
+	shown := a.request.Actions[signalbox.Gravest(a.request.Actions)].Impact
+	measured := signalbox.Impact{Count: total, Scope: shown.Scope, Reversible: shown.Reversible, Measured: true, Facts: facts}
+	for range maxTries {
+		c, err := i.current(ctx)
+		if err != nil {
+			return err
+		}
+		again := *a
+		again.hold, again.epoch = nil, c.Epoch
+		if a.hold == nil {
+			again.verdict = signalbox.Verdict{
+				Decision: signalbox.Hold, Policies: []string{overrunPolicy},
+				Requires: []string{a.request.Gate.Ceiling.requires()},
+				Reason:   "it touched more than the ceiling and was rolled back: " + over.Reason,
+			}
+		}
+		err = i.open(ctx, c, &again, nil, &measured)
+		if !errors.Is(err, ledger.ErrStale) {
+			return err
+		}
+		// The same request overran before, and its hold is open.
+		if h, herr := i.State.HoldByRetryKey(ctx, i.retryKeyOf(a.request)); herr == nil && !h.Status.Final() {
+			return &HeldError{Hold: h}
+		}
+		if err := i.reread(ctx); err != nil {
+			return fmt.Errorf("%w: control state: %w", ErrUnavailable, err)
+		}
+	}
+	return over
+}
+
+// conclude records an outcome. When the intent was settled by somebody else,
+// who could only say unknown, the truth is appended as a resolution.
+func (i *Interlock) conclude(ctx context.Context, intent string, out signalbox.Outcome) error {
+	now := i.Now()
+	status := map[signalbox.Result]IntentStatus{signalbox.Done: IntentDone, signalbox.Failed: IntentFailed}[out.Result]
+	if status == "" {
+		status = IntentUnknown
+		out.Result = signalbox.ResultUnknown
+	}
+	record, err := outcomeRecord(intent, out, now)
+	if err != nil {
+		return err
+	}
+	_, err = i.Ledger.Commit(ctx, ledger.Batch{
+		Changes: i.State.SettleIntent(intent, IntentOpen, status, now, out.Touched),
+		Records: []ledger.Record{record},
+	})
+	if !errors.Is(err, ledger.ErrStale) {
+		return err
+	}
+	row, err := i.State.Intent(ctx, intent)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil // the intent itself never became durable
+	case err != nil:
+		return err
+	case row.Status != IntentUnknown || out.Result == signalbox.ResultUnknown:
+		return nil // it has this outcome: an earlier try was committed
+	}
+	record, err = seal(now, newID(now), proof.Resolution{Intent: intent, Result: out.Result, Code: out.Code, Rows: out.Rows, By: i.Replica}, hideDetail(out))
+	if err != nil {
+		return err
+	}
+	_, err = i.Ledger.Commit(ctx, ledger.Batch{Records: []ledger.Record{record}})
+	return err
+}
+
+// concludeLater records an outcome without holding up the reply, trying until
+// it succeeds or the process ends. If it ends first, the intent becomes
+// unknown.
+func (i *Interlock) concludeLater(intent string, out signalbox.Outcome) {
+	i.pending.Go(func() {
+		wait := 10 * time.Millisecond
+		for try := 0; ; try++ {
+			err := i.conclude(context.Background(), intent, out)
+			if err == nil {
+				return
+			}
+			if try == 0 {
+				i.Logger.Error("outcome not recorded yet", "intent", intent, "result", string(out.Result), "error", err)
+			}
+			if errors.Is(err, ledger.ErrClosed) || i.closing(wait) {
+				i.Logger.Error("outcome lost: the intent will become unknown", "intent", intent, "result", string(out.Result))
+				return
+			}
+			wait = min(2*wait, 2*time.Second)
+		}
+	})
+}

@@ -1,0 +1,314 @@
+package interlock
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/policy"
+	"github.com/signalbox-dev/signalbox/internal/interlock/session"
+)
+
+// freshness is how old the control state may be that a decision rests on. Reads
+// notice a halt within it; writes notice at once, since the epoch is a
+// condition of their intent's own transaction (promise P9).
+const freshness = time.Second
+
+// A snapshot is the control state as read at one moment, with what follows
+// from it. It is not changed after it was stored.
+type snapshot struct {
+	Control
+	at      time.Time
+	set     *policy.Set // active set; nil before the first
+	people  map[string]session.Person
+	permits map[string]bool // retry keys of approved holds
+}
+
+// groups gives a human's groups, and false for one who is not enrolled.
+func (s *snapshot) groups(name string) ([]string, bool) {
+	p, ok := s.people[name]
+	return p.Groups, ok
+}
+
+// current gives a snapshot that is fresh enough to decide by, or an error that
+// wraps [ErrUnavailable].
+func (i *Interlock) current(ctx context.Context) (*snapshot, error) {
+	if s := i.control.Load(); s != nil {
+		if age := i.Now().Sub(s.at); age >= 0 && age <= freshness {
+			return s, nil
+		}
+	}
+	if err := i.reread(ctx); err != nil {
+		return nil, fmt.Errorf("%w: control state: %w", ErrUnavailable, err)
+	}
+	return i.control.Load(), nil
+}
+
+// reread has the watcher read the control state once, after this call began,
+// however many ask for it at the same time.
+func (i *Interlock) reread(ctx context.Context) error {
+	answer := make(chan error, 1)
+	select {
+	case i.refresh <- answer:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// watch keeps the snapshot fresh until ctx ends: at once when the state says
+// that something changed, when somebody asks, and twice in the time that a
+// snapshot may be old.
+func (i *Interlock) watch(ctx context.Context) {
+	changes := i.State.Changes(ctx)
+	tick := time.NewTicker(freshness / 2)
+	defer tick.Stop()
+	for {
+		var asked []chan error
+		select {
+		case <-ctx.Done():
+			i.refuseAsked()
+			return
+		case _, ok := <-changes:
+			if !ok {
+				changes = nil // the ticker remains
+			}
+		case <-tick.C:
+		case a := <-i.refresh:
+			asked = append(asked, a)
+		}
+		// Whoever asks from here on until the read begins is served by it.
+		for more := true; more; {
+			select {
+			case a := <-i.refresh:
+				asked = append(asked, a)
+			default:
+				more = false
+			}
+		}
+		read, cancel := context.WithTimeout(ctx, 5*time.Second)
+		err := i.readControl(read)
+		if err == nil {
+			i.watches.sweep(read, i)
+		} else if ctx.Err() == nil {
+			i.Logger.Error("control state cannot be read: everything is refused until it can", "error", err)
+		}
+		cancel()
+		for _, a := range asked {
+			a <- err
+		}
+		i.watches.wake()
+	}
+}
+
+// refuseAsked answers those who asked while the watcher was stopping.
+func (i *Interlock) refuseAsked() {
+	for {
+		select {
+		case a := <-i.refresh:
+			a <- context.Canceled
+		default:
+			return
+		}
+	}
+}
+
+// readControl reads the control state and stores a snapshot of it. Policies
+// and people are read again only when the epoch has moved.
+func (i *Interlock) readControl(ctx context.Context) error {
+	at := i.Now() // before reading, so that age is never understated
+	c, err := i.State.Control(ctx)
+	if err != nil {
+		return err
+	}
+	old := i.control.Load()
+	s := &snapshot{Control: c, at: at}
+	if old != nil && old.Epoch == c.Epoch {
+		s.set, s.people = old.set, old.people
+	} else {
+		people, err := i.State.People(ctx)
+		if err != nil {
+			return err
+		}
+		s.people = make(map[string]session.Person, len(people))
+		for _, p := range people {
+			s.people[p.Name] = p
+		}
+		if s.set, err = i.activeSet(ctx, old, c.Policy); err != nil {
+			return err
+		}
+	}
+	approved, err := i.State.Holds(ctx, approval.Approved, 1000)
+	if err != nil {
+		return err
+	}
+	if len(approved) > 0 {
+		s.permits = make(map[string]bool, len(approved))
+		for _, h := range approved {
+			s.permits[h.RetryKey] = true
+		}
+	}
+	i.control.Store(s)
+	return nil
+}
+
+// activeSet gives the policy set of this version: the old snapshot's if it is
+// the same, else the stored one, compiled.
+func (i *Interlock) activeSet(ctx context.Context, old *snapshot, version signalbox.Digest) (*policy.Set, error) {
+	if version.IsZero() {
+		return nil, nil
+	}
+	if old != nil && old.set != nil && old.set.Version() == version {
+		return old.set, nil
+	}
+	row, err := i.State.PolicySet(ctx, version)
+	if err != nil {
+		return nil, fmt.Errorf("policy set %s: %w", version.Short(), err)
+	}
+	set, err := loadRow(row)
+	if err != nil {
+		return nil, fmt.Errorf("policy set %s: %w", version.Short(), err)
+	}
+	if set.Version() != version {
+		return nil, fmt.Errorf("policy set %s: its files hash to %s: the database was changed", version.Short(), set.Version().Short())
+	}
+	return set, nil
+}
+
+func loadRow(row PolicyRow) (*policy.Set, error) {
+	var files []policy.File
+	if err := json.Unmarshal(row.Files, &files); err != nil {
+		return nil, err
+	}
+	return policy.Load(files)
+}
+
+// A Watch tells a gate when a session must stop.
+type Watch struct {
+	session signalbox.Session
+	gate    string
+	done    chan struct{}
+	once    sync.Once
+	err     error // set before done is closed
+	drop    func()
+}
+
+// Done is closed when the session was halted, ended or has expired.
+func (w *Watch) Done() <-chan struct{} { return w.done }
+
+// Err says why, once Done is closed.
+func (w *Watch) Err() error {
+	select {
+	case <-w.done:
+		return w.err
+	default:
+		return nil
+	}
+}
+
+// Release ends the watch. It may be called twice.
+func (w *Watch) Release() { w.drop() }
+
+func (w *Watch) stop(err error) {
+	w.once.Do(func() {
+		w.err = err
+		close(w.done)
+	})
+}
+
+// Watch tells when session s must stop at gate: at most a second after it was
+// halted or ended, on whatever replica (promise P9).
+func (i *Interlock) Watch(s signalbox.Session, gate string) *Watch {
+	w := &Watch{session: s, gate: gate, done: make(chan struct{})}
+	i.watches.add(w)
+	if c := i.control.Load(); c != nil {
+		i.watches.check(w, c, i.Now(), nil)
+	}
+	return w
+}
+
+// watches holds those who want to know of changes.
+type watches struct {
+	mu   sync.Mutex
+	all  map[*Watch]bool
+	wait chan struct{} // closed at the next change
+}
+
+func (w *watches) init() {
+	w.all = make(map[*Watch]bool)
+	w.wait = make(chan struct{})
+}
+
+func (w *watches) add(x *Watch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.all[x] = true
+	x.drop = func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.all, x)
+	}
+}
+
+// next gives a channel that is closed after the next look at the state.
+func (w *watches) next() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.wait
+}
+
+func (w *watches) wake() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.wait)
+	w.wait = make(chan struct{})
+}
+
+// sweep stops the watches whose session must stop.
+func (w *watches) sweep(ctx context.Context, i *Interlock) {
+	w.mu.Lock()
+	list := make([]*Watch, 0, len(w.all))
+	for x := range w.all {
+		list = append(list, x)
+	}
+	w.mu.Unlock()
+	if len(list) == 0 {
+		return
+	}
+	c, now := i.control.Load(), i.Now()
+	live := make(map[signalbox.SessionID]bool)
+	rows, err := i.State.Sessions(ctx, true, now)
+	if err != nil {
+		i.Logger.Error("sessions cannot be read", "error", err)
+		live = nil // the control state alone decides; requests are refused anyhow
+	}
+	for _, r := range rows {
+		live[r.ID] = true
+	}
+	for _, x := range list {
+		w.check(x, c, now, live)
+	}
+}
+
+func (w *watches) check(x *Watch, c *snapshot, now time.Time, live map[signalbox.SessionID]bool) {
+	if h := c.Halted(x.session, x.gate); h != nil {
+		x.stop(fmt.Errorf("%s was halted by %s", haltName(*h), h.By))
+		return
+	}
+	if err := x.session.Usable(x.gate, now); err != nil {
+		x.stop(err)
+		return
+	}
+	if live != nil && !live[x.session.ID] {
+		x.stop(fmt.Errorf("session %s was ended", x.session.ID))
+	}
+}

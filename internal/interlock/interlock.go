@@ -1,0 +1,311 @@
+// Package interlock decides what happens to an action, and sees that nothing
+// happens that was not decided and recorded.
+//
+// The one thing to know: [Interlock.Do] is the whole system in one function.
+// Every gate calls it, or its two halves [Interlock.Admit] and
+// [Interlock.Carry] where the protocol has transactions of its own. A gate
+// knows its protocol and nothing else; policy, approval and session are values
+// and rules without I/O; the ledger makes it durable.
+package interlock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/policy"
+	"github.com/signalbox-dev/signalbox/internal/interlock/session"
+	"github.com/signalbox-dev/signalbox/internal/ledger"
+)
+
+// A Ledger commits batches: durable, signed, all or nothing. [*ledger.Log] is
+// the one in use.
+type Ledger interface {
+	// Commit is as [ledger.Log.Commit]: [ledger.ErrStale] says that a
+	// condition did not hold and nothing was done.
+	Commit(ctx context.Context, b ledger.Batch) (ledger.Receipt, error)
+}
+
+// Config says what an Interlock works with.
+type Config struct {
+	State  State
+	Ledger Ledger
+	Minter *session.Minter
+	// Now is the clock. Default [time.Now].
+	Now func() time.Time
+	// Logger gets what people who run Signalbox must know. Default: discards.
+	Logger *slog.Logger
+	// Replica names this process among those that share the state; it must be
+	// new at each start.
+	Replica string
+	// Alone says that no other process can share the state, so that intents
+	// left open by an earlier one are settled at once on start.
+	Alone bool
+	// AllowLiveAgents lets a human approve in production while an agent
+	// session acts for him. Default false.
+	AllowLiveAgents bool
+	// PolicyGate says that a production gate is configured: changed policies
+	// are then proposals that need approval. Default false.
+	PolicyGate bool
+	// HoldTime is how long a hold waits for answers. Default 24 hours.
+	HoldTime time.Duration
+	// PermitTime is how long an approval stays good where the policy does not
+	// say. Default 15 minutes.
+	PermitTime time.Duration
+	// MaxOpenHolds caps the open holds of one human. Default 20.
+	MaxOpenHolds int
+	// LeaseTime is how long an intent may stay without outcome after its
+	// process was last heard of. Default 15 seconds.
+	LeaseTime time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.HoldTime <= 0 {
+		c.HoldTime = 24 * time.Hour
+	}
+	if c.PermitTime <= 0 {
+		c.PermitTime = 15 * time.Minute
+	}
+	if c.MaxOpenHolds <= 0 {
+		c.MaxOpenHolds = 20
+	}
+	if c.LeaseTime <= 0 {
+		c.LeaseTime = 15 * time.Second
+	}
+	return c
+}
+
+// An Interlock is safe for concurrent use. Close it when done.
+type Interlock struct {
+	Config
+	retryKey []byte // keys approval.Hold.RetryKey
+
+	control atomic.Pointer[snapshot] // see control.go
+	refresh chan chan error          // asks the watcher for a fresh snapshot
+
+	memories memories // see memory.go
+	watches  watches  // see control.go
+	storms   storms   // see storm.go
+
+	cancel  context.CancelFunc // ends the loops
+	loops   sync.WaitGroup     // watcher, keeper
+	pending sync.WaitGroup     // outcomes being recorded
+	giveUp  chan struct{}      // closed when outcomes must not be tried again
+	closed  sync.Once
+}
+
+// New starts an Interlock: it reads the control state, settles what an earlier
+// process left open, takes its lease and keeps watching. It does not load
+// policies: call [Interlock.LoadPolicy] before the first request; until then
+// everything is refused.
+func New(ctx context.Context, c Config) (*Interlock, error) {
+	c = c.withDefaults()
+	if c.State == nil || c.Ledger == nil || c.Minter == nil || c.Replica == "" {
+		return nil, errors.New("interlock needs State, Ledger, Minter and Replica")
+	}
+	i := &Interlock{
+		Config:   c,
+		retryKey: c.Minter.Derive("retry key"),
+		refresh:  make(chan chan error),
+		giveUp:   make(chan struct{}),
+	}
+	i.memories.init()
+	i.watches.init()
+	i.storms.init()
+	if err := i.readControl(ctx); err != nil {
+		return nil, fmt.Errorf("read control state: %w", err)
+	}
+	if err := i.renewLease(ctx); err != nil {
+		return nil, fmt.Errorf("take lease: %w", err)
+	}
+	if err := i.settleOrphans(ctx, c.Alone); err != nil {
+		return nil, fmt.Errorf("settle intents left open: %w", err)
+	}
+	loop, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	i.cancel = cancel
+	i.loops.Go(func() { i.watch(loop) })
+	i.loops.Go(func() { i.keep(loop) })
+	return i, nil
+}
+
+// closeGrace is how long Close keeps trying to record outcomes.
+const closeGrace = 10 * time.Second
+
+// Close records what outcomes it still can, for ten seconds at most, then
+// stops. It may be called twice. Intents left without outcome become unknown
+// when the lease ends. Gates must have stopped before.
+func (i *Interlock) Close() error {
+	var err error
+	i.closed.Do(func() {
+		patience := time.AfterFunc(closeGrace, func() { close(i.giveUp) })
+		i.pending.Wait()
+		if patience.Stop() {
+			close(i.giveUp)
+		}
+		i.cancel()
+		i.loops.Wait()
+		ctx, done := context.WithTimeout(context.Background(), closeGrace)
+		defer done()
+		err = errors.Join(i.storms.flush(ctx, i, true), i.flushMemories(ctx))
+	})
+	return err
+}
+
+// closing waits d, and reports true if Close has given up meanwhile.
+func (i *Interlock) closing(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-i.giveUp:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// Do is the life of an action, from a decoded request to a recorded outcome.
+//
+// It returns the outcome with a nil error for what was executed, whether done
+// or failed at the target. Otherwise nothing was executed, and the error is a
+// [*HeldError], a [*DeniedError], or wraps [ErrUnavailable]; or an
+// [*UnknownError], and then nobody knows.
+func (i *Interlock) Do(ctx context.Context, r Request, x Executor) (signalbox.Outcome, error) {
+	for {
+		// What would it touch, what does policy say, is there a permit?
+		a, err := i.admit(ctx, r, x)
+		if held := (*HeldError)(nil); errors.As(err, &held) && r.Gate.Wait > 0 {
+			// The client waits with us: perhaps people answer in time.
+			if i.waited(ctx, r.Gate.Wait, held.Hold.ID) {
+				r.Gate.Wait = 0
+				continue
+			}
+		}
+		if err != nil {
+			return signalbox.Outcome{}, err
+		}
+		// Record the intent, execute, record the outcome.
+		out, err := i.carry(ctx, []*Admission{a}, x)
+		if errors.Is(err, errAgain) {
+			continue // the world changed between decision and record: decide again
+		}
+		return out, err
+	}
+}
+
+// An Admission says that a request may go on. It is not yet recorded: that is
+// what [Interlock.Carry] does, and until then effects must be provisional.
+type Admission struct {
+	request Request
+	x       Executor
+	verdict signalbox.Verdict
+	epoch   int64          // control epoch that was decided under
+	policy  *policy.Set    // that decided
+	hold    *approval.Hold // approved, not yet redeemed; nil if none was needed
+	glass   string         // id of the break-glass that let it through
+	notable bool
+	limited bool
+	ceiling int64 // rows; <0 for none
+}
+
+// Read reports whether the request only reads: there is nothing to carry out,
+// the gate forwards it and accounts for it by [Interlock.Reads].
+func (a *Admission) Read() bool {
+	for _, action := range a.request.Actions {
+		if action.Verb != signalbox.Read {
+			return false
+		}
+	}
+	return true
+}
+
+// Limited reports whether touched rows must be measured and given to
+// [Permit.Spend] before the effects are made final.
+func (a *Admission) Limited() bool { return a.limited }
+
+// Hold is the id of the approved hold behind the admission, or "".
+func (a *Admission) Hold() string {
+	if a.hold == nil {
+		return ""
+	}
+	return a.hold.ID
+}
+
+// Admit decides one request and opens a hold where the verdict says so. With a
+// nil error the request may go on, provisionally until [Interlock.Carry]. It
+// never waits for approvals. Errors are as for [Interlock.Do].
+func (i *Interlock) Admit(ctx context.Context, r Request, x Executor) (*Admission, error) {
+	return i.admit(ctx, r, x)
+}
+
+// Carry records one intent for all the admissions, redeeming their permits in
+// the same transaction, has x execute it, and records the outcome. When what
+// was admitted is no longer so, nothing is executed and the error is a
+// [*DeniedError]: provisional effects must be undone. Errors are as for
+// [Interlock.Do].
+func (i *Interlock) Carry(ctx context.Context, as []*Admission, x Executor) (signalbox.Outcome, error) {
+	out, err := i.carry(ctx, as, x)
+	if errors.Is(err, errAgain) {
+		return out, &DeniedError{Verdict: signalbox.Verdict{
+			Decision: signalbox.Deny,
+			Policies: []string{"check-and-use"},
+			Reason:   "an approval, a policy, a halt or a freeze changed while the transaction was open: nothing was committed, run it again",
+		}}
+	}
+	return out, err
+}
+
+// Abandon says that admitted requests were rolled back before they were
+// carried out.
+func (i *Interlock) Abandon(as []*Admission) {
+	for _, a := range as {
+		if a.notable {
+			i.memories.forget(a.request) // what it was told of them did not happen
+		}
+	}
+}
+
+// waited waits for the hold to be approved, at most d. It reports false when
+// there is no point in trying again.
+func (i *Interlock) waited(ctx context.Context, d time.Duration, hold string) bool {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	h, err := i.AwaitHold(ctx, hold)
+	return err == nil && h.Status == approval.Approved
+}
+
+// AwaitHold waits until the hold is no longer open or ctx ends. The hold is
+// given in both cases, with ctx's error in the second.
+func (i *Interlock) AwaitHold(ctx context.Context, id string) (approval.Hold, error) {
+	for {
+		changed := i.watches.next()
+		h, err := i.State.Hold(ctx, id)
+		if err != nil || h.Status != approval.Open {
+			return h, err
+		}
+		if !i.Now().Before(h.Expires) {
+			h.Status = approval.Expired
+			return h, nil
+		}
+		timer := time.NewTimer(h.Expires.Sub(i.Now()))
+		select {
+		case <-changed:
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return h, ctx.Err()
+		}
+		timer.Stop()
+	}
+}

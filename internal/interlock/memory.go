@@ -1,0 +1,322 @@
+package interlock
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/interlock/session"
+	"github.com/signalbox-dev/signalbox/internal/ledger"
+)
+
+// Memory is kept twice for every request: for its session, and for the human
+// (or automation) at the target, so that a second session does not start at
+// nothing. In this process it is exact: what was decided is remembered before
+// the next decision. It becomes durable with every notable action in the same
+// transaction as its record, and for the rest is rebuilt from the intents, so
+// that a crash forgets nothing that was done. Another replica's small changes
+// are seen within [staleMemory]; its notable ones make ours stale at once.
+const (
+	staleMemory  = 2 * time.Second // read again before a notable decision when older
+	replaySlack  = 5 * time.Second // intents counted again rather than missed
+	spentWindow  = 24 * time.Hour
+	maxSpent     = 1024
+	maxSubjects  = 4096
+	overBudget   = int64(1) << 40
+	memoryFormat = 1
+)
+
+// A subject is whose memory it is, with what it holds.
+type subject struct {
+	name string
+
+	mu      sync.Mutex // guards all below
+	data    memoryData
+	version int64 // of the stored row; 0 if there is none
+	loaded  time.Time
+	dirty   bool
+}
+
+// memoryData is the stored form of a subject's memory.
+type memoryData struct {
+	Format int             `json:"format"`
+	Memory *session.Memory `json:"memory"`
+	// Spent counts rows touched without approval, by target resource.
+	Spent map[string]spent `json:"spent,omitempty"`
+}
+
+type spent struct {
+	Rows  int64     `json:"rows"`
+	Since time.Time `json:"since"`
+}
+
+type memories struct {
+	mu       sync.Mutex
+	subjects map[string]*subject
+}
+
+func (m *memories) init() { m.subjects = make(map[string]*subject) }
+
+// subjectsOf names the two subjects of a request: the session, and the person
+// (or automation) at the target. Always in this order, which is also the order
+// of locking.
+func subjectsOf(r Request) [2]string {
+	return [2]string{"session/" + string(r.Session.ID), ownerOf(r.Session.Actor) + "@" + r.Gate.Target}
+}
+
+// ownerOf names who answers for an actor: the human, or the automation.
+func ownerOf(a signalbox.Actor) string {
+	if p := a.Person(); p != "" {
+		return "human/" + p
+	}
+	return "automation/" + a.Name
+}
+
+// A remembrance is both subjects of a request, locked.
+type remembrance [2]*subject
+
+// lock gives the request's memories, loaded and locked. fresh reads them again
+// when another replica may have written.
+func (i *Interlock) lock(ctx context.Context, r Request, fresh bool) (remembrance, error) {
+	var both remembrance
+	for n, name := range subjectsOf(r) {
+		s := i.memories.get(name)
+		s.mu.Lock()
+		both[n] = s
+		age := i.Now().Sub(s.loaded)
+		if s.loaded.IsZero() || fresh && !i.Alone && (age > staleMemory || age < 0) {
+			if err := i.load(ctx, s); err != nil {
+				for _, locked := range both[:n+1] {
+					locked.mu.Unlock()
+				}
+				return both, fmt.Errorf("%w: memory of %s: %w", ErrUnavailable, name, err)
+			}
+		}
+	}
+	return both, nil
+}
+
+func (b remembrance) unlock() {
+	b[1].mu.Unlock()
+	b[0].mu.Unlock()
+}
+
+// views gives what both memories together say of each action.
+func (b remembrance) views(actions []signalbox.Action, now time.Time) []session.View {
+	views := make([]session.View, len(actions))
+	for n, a := range actions {
+		views[n] = b[0].data.Memory.View(a, now).Join(b[1].data.Memory.View(a, now))
+	}
+	return views
+}
+
+func (b remembrance) note(actions []signalbox.Action, d signalbox.Decision, now time.Time) {
+	for _, s := range b {
+		for _, a := range actions {
+			s.data.Memory.Note(a, d, now)
+		}
+		s.dirty = true
+	}
+}
+
+// save gives the statements that make both memories durable.
+func (b remembrance) save(st State, now time.Time) ([]ledger.Statement, error) {
+	var out []ledger.Statement
+	for _, s := range b {
+		data, err := json.Marshal(s.data)
+		if err != nil {
+			return nil, fmt.Errorf("memory of %s: %w", s.name, err)
+		}
+		out = append(out, st.PutMemory(s.name, s.version, MemoryRow{Version: s.version + 1, At: now, Data: data})...)
+	}
+	return out, nil
+}
+
+// saved says that the statements of save were committed.
+func (b remembrance) saved() {
+	for _, s := range b {
+		s.version++
+		s.dirty = false
+	}
+}
+
+// stale says that they were not: somebody else wrote.
+func (b remembrance) stale() {
+	for _, s := range b {
+		s.loaded = time.Time{}
+	}
+}
+
+// spend adds touched rows to the person's account at the target and reports an
+// overrun of total on any resource; then nothing is added.
+func (b remembrance) spend(touched map[string]int64, total int64, now time.Time) error {
+	s := b[1]
+	if s.data.Spent == nil {
+		s.data.Spent = make(map[string]spent)
+	}
+	for name, n := range touched {
+		have := s.data.Spent[name]
+		if now.Sub(have.Since) > spentWindow {
+			have = spent{}
+		}
+		if n > 0 && have.Rows+n > total {
+			return &OverrunError{
+				Reason:  fmt.Sprintf("%d rows of %s, and %d before without approval: at most %d in 24 hours", n, name, have.Rows, total),
+				Touched: touched,
+			}
+		}
+	}
+	for name, n := range touched {
+		have, known := s.data.Spent[name]
+		if !known && len(s.data.Spent) >= maxSpent {
+			// No room to remember: as if the account were used up.
+			return &OverrunError{Reason: fmt.Sprintf("changes in more than %d places in 24 hours", maxSpent), Touched: touched}
+		}
+		if now.Sub(have.Since) > spentWindow {
+			have = spent{Since: now}
+		}
+		have.Rows = min(have.Rows+n, overBudget)
+		s.data.Spent[name] = have
+	}
+	s.dirty = true
+	return nil
+}
+
+func (m *memories) get(name string) *subject {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.subjects[name]
+	if s == nil {
+		if len(m.subjects) >= maxSubjects {
+			m.shrink()
+		}
+		s = &subject{name: name}
+		m.subjects[name] = s
+	}
+	return s
+}
+
+// shrink drops subjects that are stored and not in use. What is dropped is
+// loaded again when it is next needed.
+func (m *memories) shrink() {
+	for name, s := range m.subjects {
+		if len(m.subjects) < maxSubjects/2 {
+			return
+		}
+		if s.mu.TryLock() {
+			if !s.dirty {
+				delete(m.subjects, name)
+				// Whoever got it before us and waits for the lock must load
+				// again rather than write into what nobody finds any more.
+				s.loaded = time.Time{}
+			}
+			s.mu.Unlock()
+		}
+	}
+}
+
+// forget drops what is remembered of provisional actions that did not happen:
+// the memory is loaded again from what is durable.
+func (m *memories) forget(r Request) {
+	for _, name := range subjectsOf(r) {
+		s := m.get(name)
+		s.mu.Lock()
+		s.loaded = time.Time{}
+		s.mu.Unlock()
+	}
+}
+
+// load reads a subject's memory: the stored snapshot, then the intents since.
+// Those of the last moments before the snapshot are counted again rather than
+// missed.
+func (i *Interlock) load(ctx context.Context, s *subject) error {
+	row, err := i.State.Memory(ctx, s.name)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	data := memoryData{Format: memoryFormat, Memory: new(session.Memory)}
+	if err == nil {
+		if err := json.Unmarshal(row.Data, &data); err != nil {
+			return err
+		}
+		if data.Format != memoryFormat || data.Memory == nil {
+			return fmt.Errorf("stored in format %d, this version reads %d", data.Format, memoryFormat)
+		}
+	}
+	since := row.At
+	if !since.IsZero() {
+		since = since.Add(-replaySlack)
+	}
+	intents, err := i.State.IntentsSince(ctx, s.name, since)
+	if err != nil {
+		return err
+	}
+	if data.Spent == nil {
+		data.Spent = make(map[string]spent)
+	}
+	for _, in := range intents {
+		for _, a := range in.Actions {
+			data.Memory.Note(a, signalbox.Allow, in.Opened)
+		}
+		if in.Hold != "" || in.Status == IntentFailed {
+			continue
+		}
+		for name, n := range in.Touched {
+			have := data.Spent[name]
+			if in.Opened.Sub(have.Since) > spentWindow {
+				have = spent{Since: in.Opened}
+			}
+			have.Rows += n
+			data.Spent[name] = have
+		}
+	}
+	s.data, s.version, s.loaded, s.dirty = data, row.Version, i.Now(), false
+	return nil
+}
+
+// flushMemories stores what small changes have added. Losing it costs nothing
+// but time: it is rebuilt from the intents.
+func (i *Interlock) flushMemories(ctx context.Context) error {
+	i.memories.mu.Lock()
+	var all []*subject
+	for _, s := range i.memories.subjects {
+		all = append(all, s)
+	}
+	i.memories.mu.Unlock()
+	var failed error
+	for _, s := range all {
+		if err := i.flush(ctx, s); err != nil && failed == nil {
+			failed = err
+		}
+	}
+	return failed
+}
+
+func (i *Interlock) flush(ctx context.Context, s *subject) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.dirty || s.loaded.IsZero() {
+		return nil
+	}
+	data, err := json.Marshal(s.data)
+	if err != nil {
+		return err
+	}
+	_, err = i.Ledger.Commit(ctx, ledger.Batch{Changes: i.State.PutMemory(s.name, s.version, MemoryRow{Version: s.version + 1, At: i.Now(), Data: data})})
+	switch {
+	case err == nil:
+		s.version++
+		s.dirty = false
+	case errors.Is(err, ledger.ErrStale):
+		s.loaded = time.Time{}
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("store memory of %s: %w", s.name, err)
+	}
+	return nil
+}

@@ -1,0 +1,54 @@
+package interlock
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/signalbox-dev/signalbox/internal/ledger"
+	"github.com/signalbox-dev/signalbox/proof"
+)
+
+// Reads records a summary of reads that were admitted and forwarded. It is
+// durable when Reads returns. The session, actor and place in sum are the
+// gate's to fill in. statements, if not empty, is hidden in the entry.
+func (i *Interlock) Reads(ctx context.Context, sum proof.Reads, statements []string) error {
+	hidden := proof.Hidden{}
+	if len(statements) > 0 {
+		hidden["statements"] = statements
+	}
+	now := i.Now()
+	record, err := seal(now, newID(now), sum, hidden)
+	if err != nil {
+		return err
+	}
+	if _, err := i.Ledger.Commit(ctx, ledger.Batch{Records: []ledger.Record{record}}); err != nil {
+		return fmt.Errorf("record reads: %w", err)
+	}
+	return nil
+}
+
+// ReadEach records one admitted read before its answer is released: it is
+// durable when ReadEach returns. rows is how many it answered, -1 if that is
+// not known yet.
+func (i *Interlock) ReadEach(ctx context.Context, a *Admission, rows int64) error {
+	r, now := a.request, i.Now()
+	hidden := hideRequest(r)
+	salt := proof.NewSalt()
+	body := proof.Read{
+		Session: r.Session.ID, Actor: r.Session.Actor,
+		Gate: r.Gate.Name, Target: r.Gate.Target, Environment: r.Gate.Environment,
+		Actions: clearActions(r.Actions, hidden), Verdict: proof.ClearVerdict(a.verdict),
+		Digest: proof.Commit(salt, r.Canonical), Rows: rows,
+	}
+	if a.policy != nil {
+		body.Policy = a.policy.Version()
+	}
+	record, err := seal(now, newID(now), body, hidden)
+	if err != nil {
+		return err
+	}
+	if _, err := i.Ledger.Commit(ctx, ledger.Batch{Records: []ledger.Record{record}}); err != nil {
+		return fmt.Errorf("%w: record a read: %w", ErrUnavailable, err)
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+package interlock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/ledger"
+	"github.com/signalbox-dev/signalbox/proof"
+)
+
+// keep renews the lease, settles what other processes have left open, ends
+// holds whose time is over, and stores what is only in memory, until ctx ends.
+func (i *Interlock) keep(ctx context.Context) {
+	lease := time.NewTicker(i.LeaseTime / 3)
+	defer lease.Stop()
+	tidy := time.NewTicker(time.Second)
+	defer tidy.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return
+		case <-lease.C:
+			err = errors.Join(i.renewLease(ctx), i.settleOrphans(ctx, false))
+		case <-tidy.C:
+			err = errors.Join(i.flushMemories(ctx), i.storms.flush(ctx, i, false), i.expireHolds(ctx), i.redeemPolicies(ctx))
+		}
+		if err != nil && ctx.Err() == nil {
+			i.Logger.Warn("housekeeping is behind: it will be tried again", "error", err)
+		}
+	}
+}
+
+func (i *Interlock) renewLease(ctx context.Context) error {
+	_, err := i.Ledger.Commit(ctx, ledger.Batch{Changes: i.State.Lease(i.Replica, i.Now().Add(i.LeaseTime))})
+	if err != nil {
+		return fmt.Errorf("renew lease: %w", err)
+	}
+	return nil
+}
+
+// settleOrphans gives every intent whose owner is gone the outcome unknown
+// (promise P2). With everybody, the leases of all other processes count as
+// ended.
+func (i *Interlock) settleOrphans(ctx context.Context, everybody bool) error {
+	const page = 100
+	now := i.Now()
+	deadline := now
+	if everybody {
+		deadline = now.Add(365 * 24 * time.Hour) // every lease has ended by then
+	}
+	unknown := make(map[string]int64)
+	for {
+		orphans, err := i.State.Orphans(ctx, deadline, page)
+		if err != nil {
+			return fmt.Errorf("look for intents left open: %w", err)
+		}
+		settled := 0
+		for _, o := range orphans {
+			if o.Replica == i.Replica {
+				continue
+			}
+			out := signalbox.Outcome{Result: signalbox.ResultUnknown, Code: "lease-ended", Rows: signalbox.CountUnknown,
+				Detail: "the process that executed it is gone"}
+			if err := i.conclude(ctx, o.ID, out); err != nil {
+				return fmt.Errorf("settle intent %s: %w", o.ID, err)
+			}
+			unknown[o.Replica]++
+			settled++
+		}
+		if settled == 0 {
+			break
+		}
+	}
+	for _, lost := range sortedKeys(unknown) {
+		record, err := seal(now, newID(now), proof.Recovery{Replica: i.Replica, Lost: lost, Unknown: unknown[lost]}, nil)
+		if err != nil {
+			return err
+		}
+		if _, err := i.Ledger.Commit(ctx, ledger.Batch{Records: []ledger.Record{record}}); err != nil {
+			return fmt.Errorf("record recovery: %w", err)
+		}
+		i.Logger.Warn("intents left open became unknown", "replica", lost, "count", unknown[lost])
+	}
+	return nil
+}
+
+// expireHolds ends holds and permits whose time is over, so that the log says
+// so even if nobody asks again.
+func (i *Interlock) expireHolds(ctx context.Context) error {
+	now := i.Now()
+	for _, status := range []approval.Status{approval.Open, approval.Approved} {
+		holds, err := i.State.Holds(ctx, status, 1000)
+		if err != nil {
+			return fmt.Errorf("look for expired holds: %w", err)
+		}
+		for _, h := range holds {
+			if now.Before(h.Expires) {
+				continue
+			}
+			if err := i.expire(ctx, h); err != nil && !errors.Is(err, ledger.ErrStale) {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,319 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/signalbox-dev/signalbox/internal/ledger"
+	"github.com/signalbox-dev/signalbox/internal/store/db"
+)
+
+// Entries and secrets of many batches go in with one statement each. Their
+// indexes follow the head row, which is locked but not yet known when this is
+// sent.
+const (
+	addEntries = `INSERT INTO entry (idx, id, leaf)
+SELECT h.size + u.place, u.id, u.leaf FROM head h, unnest($1::bigint[], $2::text[], $3::bytea[]) AS u (place, id, leaf) WHERE h.id = 1`
+	addSecrets = `INSERT INTO secret (idx, key, payload)
+SELECT h.size + u.place, u.key, u.payload FROM head h, unnest($1::bigint[], $2::bytea[], $3::bytea[]) AS u (place, key, payload) WHERE h.id = 1`
+)
+
+var lockHead = record(1, func(ctx context.Context, q *db.Queries) { q.LockHead(ctx) }).SQL
+
+// postgresTurn is the sequencer's transaction on PostgreSQL. When all batches
+// go through it takes two round trips: one that begins, locks the head row,
+// and carries everything out in one savepoint; one that writes the new head
+// and commits. Only when a batch fails is the work done in smaller savepoints.
+type postgresTurn struct {
+	p    *postgres
+	conn *pgxpool.Conn
+	head ledger.Head
+	errs []error
+	news bool
+}
+
+// Begin implements [ledger.Store].
+func (p *postgres) Begin(ctx context.Context, batches []ledger.Batch) (ledger.Turn, error) {
+	t, lost, err := p.begin(ctx, batches)
+	if err != nil && lost && ctx.Err() == nil {
+		// A pool keeps connections that died while idle, as after a restart of
+		// the server. Nothing was committed, so doing it again is safe.
+		p.pool.Reset()
+		t, _, err = p.begin(ctx, batches)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func (p *postgres) begin(ctx context.Context, batches []ledger.Batch) (_ *postgresTurn, lost bool, err error) {
+	conn, err := p.pool.Acquire(ctx)
+	if err != nil {
+		return nil, false, fmt.Errorf("connect: %w", err)
+	}
+	t := &postgresTurn{p: p, conn: conn, errs: make([]error, len(batches))}
+	if err := t.applyAll(ctx, batches); err != nil {
+		lost := isLost(conn, err)
+		t.Rollback()
+		return nil, lost, err
+	}
+	t.news = news(batches, t.errs)
+	return t, false, nil
+}
+
+// applyAll carries out the batches, in chunks that grow while they succeed. A
+// batch is found to fail only as the first of a chunk: then the state is
+// exactly that of the batches before it that went through.
+func (t *postgresTurn) applyAll(ctx context.Context, batches []ledger.Batch) error {
+	var place int64 // of the next record, after the head's size
+	done, size := 0, max(len(batches), 1)
+	begun := false
+	for done < len(batches) || !begun {
+		chunk := batches[done:min(done+size, len(batches))]
+		at, own, err := t.try(ctx, !begun, place, chunk)
+		if err != nil {
+			if !t.unsent(ctx, err) || len(chunk) == 0 {
+				return err
+			}
+			// An argument that cannot be put on the wire. Nothing was sent.
+			if len(chunk) == 1 {
+				t.errs[done] = err
+				done++
+			}
+			size = max(len(chunk)/2, 1)
+			continue
+		}
+		begun = true
+		switch {
+		case own == nil:
+			for _, b := range chunk {
+				place += int64(len(b.Records))
+			}
+			done += len(chunk)
+			size = min(2*size, len(batches))
+			continue
+		case at == 0 || len(chunk) == 1:
+			t.errs[done] = own
+			done++
+			size = 1
+		case at > 0:
+			size = at // those before it, which went through
+		default:
+			size = len(chunk) / 2 // it cannot be told which
+		}
+		// Alone, not in the next pipeline: nothing can be prepared while the
+		// transaction is failed.
+		if err := t.simple(ctx, "ROLLBACK TO SAVEPOINT chunk"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unsent reports whether the error was found before anything was sent.
+func (t *postgresTurn) unsent(ctx context.Context, err error) bool {
+	var e *pgconn.PgError
+	return !errors.As(err, &e) && !errors.Is(err, ledger.ErrTampered) && !t.conn.Conn().IsClosed() && ctx.Err() == nil
+}
+
+// try sends a chunk in one round trip. If a batch fails, own is its error and
+// at its place in the chunk, or -1 if that cannot be told. Then, and only
+// then, the savepoint has to be rolled back to.
+func (t *postgresTurn) try(ctx context.Context, first bool, place int64, chunk []ledger.Batch) (at int, own, err error) {
+	var b pgx.Batch
+	if first {
+		b.Queue("BEGIN")
+		b.Queue(lockHead)
+	} else {
+		b.Queue("RELEASE SAVEPOINT chunk")
+	}
+	b.Queue("SAVEPOINT chunk")
+	entries, secrets := gather(place, chunk)
+	for _, batch := range chunk {
+		for _, c := range batch.Changes {
+			b.Queue(c.SQL, c.Args...)
+		}
+	}
+	if len(entries.places) > 0 {
+		b.Queue(addEntries, entries.places, entries.ids, entries.leaves)
+	}
+	if len(secrets.places) > 0 {
+		b.Queue(addSecrets, secrets.places, secrets.keys, secrets.payloads)
+	}
+
+	res := t.conn.SendBatch(ctx, &b)
+	defer func() {
+		// After an own error, Close repeats it.
+		if closed := res.Close(); err == nil && own == nil && closed != nil {
+			err = closed
+		}
+	}()
+	if _, err := res.Exec(); err != nil {
+		return 0, nil, fmt.Errorf("begin: %w", err)
+	}
+	if first {
+		var size, at int64
+		var edge, checkpoint []byte
+		if err := res.QueryRow().Scan(&size, &edge, &checkpoint, &at); err != nil {
+			return 0, nil, fmt.Errorf("lock head: %w", err)
+		}
+		if t.head, err = headOf(size, edge, checkpoint, at); err != nil {
+			return 0, nil, err
+		}
+	}
+	if _, err := res.Exec(); err != nil {
+		return 0, nil, fmt.Errorf("savepoint: %w", err)
+	}
+	for i, batch := range chunk {
+		for _, c := range batch.Changes {
+			tag, err := res.Exec()
+			if err != nil {
+				if !isOwnPostgres(err) {
+					return 0, nil, fmt.Errorf("%s: %w", firstLine(c.SQL), err)
+				}
+				if own == nil {
+					return i, fmt.Errorf("%s: %w", firstLine(c.SQL), err), nil
+				}
+				return at, own, nil // the earlier one came first
+			}
+			if n := tag.RowsAffected(); own == nil && c.Rows != ledger.AnyRows && n != c.Rows {
+				at, own = i, stale(c, n)
+			}
+		}
+	}
+	if own != nil {
+		return at, own, nil
+	}
+	if len(entries.places) > 0 {
+		if _, err := res.Exec(); err != nil {
+			var e *pgconn.PgError
+			switch {
+			case errors.As(err, &e) && e.ConstraintName == "entry_id":
+				return -1, fmt.Errorf("record: %w", ledger.ErrDuplicate), nil
+			case errors.As(err, &e) && e.ConstraintName == "entry_pkey":
+				return 0, nil, fmt.Errorf("there are entries beyond the head: %w", ledger.ErrTampered)
+			}
+			return 0, nil, fmt.Errorf("append records: %w", err)
+		}
+	}
+	if len(secrets.places) > 0 {
+		if _, err := res.Exec(); err != nil {
+			return 0, nil, fmt.Errorf("keep what entries hide: %w", err)
+		}
+	}
+	return 0, nil, nil
+}
+
+type columns struct {
+	places         []int64
+	ids            []string
+	leaves         [][]byte
+	keys, payloads [][]byte
+}
+
+// gather turns the records of a chunk into columns.
+func gather(place int64, chunk []ledger.Batch) (entries, secrets columns) {
+	for _, b := range chunk {
+		for _, r := range b.Records {
+			entries.places = append(entries.places, place)
+			entries.ids = append(entries.ids, r.ID)
+			entries.leaves = append(entries.leaves, r.Leaf)
+			if r.Key != nil || r.Payload != nil {
+				secrets.places = append(secrets.places, place)
+				secrets.keys = append(secrets.keys, orEmpty(r.Key))
+				secrets.payloads = append(secrets.payloads, orEmpty(r.Payload))
+			}
+			place++
+		}
+	}
+	return entries, secrets
+}
+
+// simple runs a statement without preparing it.
+func (t *postgresTurn) simple(ctx context.Context, query string) error {
+	if _, err := t.conn.Conn().PgConn().Exec(ctx, query).ReadAll(); err != nil {
+		return fmt.Errorf("%s: %w", query, err)
+	}
+	return nil
+}
+
+// Head implements [ledger.Turn].
+func (t *postgresTurn) Head() ledger.Head { return t.head }
+
+// Errs implements [ledger.Turn].
+func (t *postgresTurn) Errs() []error { return t.errs }
+
+// Commit implements [ledger.Turn].
+func (t *postgresTurn) Commit(ctx context.Context, h ledger.Head) (err error) {
+	var b pgx.Batch
+	set := setHead(h)
+	b.Queue(set.SQL, set.Args...)
+	if t.news {
+		b.Queue("SELECT pg_notify($1, '')", t.p.channel())
+	}
+	b.Queue("COMMIT")
+	res := t.conn.SendBatch(ctx, &b)
+	tag, err := res.Exec()
+	if err == nil && tag.RowsAffected() != 1 {
+		err = fmt.Errorf("%d head rows in place of one: %w", tag.RowsAffected(), ledger.ErrTampered)
+	}
+	if err == nil && t.news {
+		_, err = res.Exec()
+	}
+	if err == nil {
+		tag, err = res.Exec()
+		if err == nil && tag.String() != "COMMIT" {
+			err = fmt.Errorf("server answered %q to COMMIT", tag)
+		}
+	}
+	if closed := res.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	t.conn.Release()
+	t.conn = nil
+	if t.news {
+		t.p.tell()
+	}
+	return nil
+}
+
+// Rollback implements [ledger.Turn].
+func (t *postgresTurn) Rollback() {
+	if t.conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if t.conn.Conn().IsClosed() || t.simple(ctx, "ROLLBACK") != nil {
+		t.conn.Conn().Close(ctx) // the server rolls back when it sees it go
+	}
+	t.conn.Release()
+	t.conn = nil
+}
+
+// isOwnPostgres reports whether an error is the fault of the statement: wrong
+// data, a constraint, a wrong name. Anything else (a time-out, a full disk, a
+// lost connection) concerns the whole transaction.
+func isOwnPostgres(err error) bool {
+	var e *pgconn.PgError
+	if !errors.As(err, &e) {
+		// Found wrong before it was sent, such as an argument that does not
+		// fit; or the connection broke, and then the next step says so.
+		return false
+	}
+	switch e.Code[:2] {
+	case "21", "22", "23", "42", "P0":
+		return true
+	}
+	return false
+}

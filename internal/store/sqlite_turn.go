@@ -1,0 +1,297 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	lite "modernc.org/sqlite"
+	codes "modernc.org/sqlite/lib"
+
+	"github.com/signalbox-dev/signalbox/internal/ledger"
+	"github.com/signalbox-dev/signalbox/internal/store/db"
+	"github.com/signalbox-dev/signalbox/internal/store/litepgx"
+)
+
+// The statements of the sequencer itself, in SQLite's words.
+var (
+	addEntry  = litepgx.SQL(record(1, func(ctx context.Context, q *db.Queries) { q.AddEntry(ctx, db.AddEntryParams{}) }).SQL)
+	addSecret = litepgx.SQL(record(1, func(ctx context.Context, q *db.Queries) { q.AddSecret(ctx, db.AddSecretParams{}) }).SQL)
+)
+
+// sqliteTurn is the sequencer's transaction on SQLite: BEGIN IMMEDIATE is the
+// head lock.
+type sqliteTurn struct {
+	s    *sqlite
+	tx   *sql.Tx
+	head ledger.Head
+	errs []error
+	news bool
+}
+
+// Begin implements [ledger.Store].
+func (s *sqlite) Begin(ctx context.Context, batches []ledger.Batch) (ledger.Turn, error) {
+	// A context that can end would cost a goroutine for each statement, and
+	// none of them waits for anything but the disk.
+	ctx = context.WithoutCancel(ctx)
+	for _, b := range batches {
+		for _, c := range b.Changes {
+			// Before the transaction: the one connection is busy from then on.
+			s.statements.prepare(ctx, litepgx.SQL(c.SQL))
+		}
+	}
+	s.statements.prepare(ctx, addEntry)
+	s.statements.prepare(ctx, addSecret)
+
+	tx, err := s.write.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("begin: %w", err)
+	}
+	t := &sqliteTurn{s: s, tx: tx, errs: make([]error, len(batches))}
+	h, err := db.New(litepgx.Wrap(tx)).Head(ctx)
+	if err == nil {
+		t.head, err = headOf(h.Size, h.Edge, h.Checkpoint, h.Time)
+	}
+	if err != nil {
+		t.Rollback()
+		return nil, fmt.Errorf("read head: %w", err)
+	}
+	next := t.head.Size
+	for i, b := range batches {
+		if t.errs[i], err = t.apply(ctx, next, b); err != nil {
+			t.Rollback()
+			return nil, err
+		}
+		if t.errs[i] == nil {
+			next += int64(len(b.Records))
+		}
+	}
+	t.news = news(batches, t.errs)
+	return t, nil
+}
+
+// apply carries out one batch in a savepoint. The first error is the batch's
+// own; the second says that the whole transaction is lost.
+func (t *sqliteTurn) apply(ctx context.Context, first int64, b ledger.Batch) (own, lost error) {
+	if err := t.exec(ctx, "SAVEPOINT batch"); err != nil {
+		return nil, err
+	}
+	if own = t.carryOut(ctx, first, b); own == nil {
+		return nil, t.exec(ctx, "RELEASE batch")
+	}
+	if !isOwn(own) {
+		return nil, own
+	}
+	if err := t.exec(ctx, "ROLLBACK TO batch"); err != nil {
+		return nil, err
+	}
+	return own, t.exec(ctx, "RELEASE batch")
+}
+
+func (t *sqliteTurn) carryOut(ctx context.Context, next int64, b ledger.Batch) error {
+	for _, c := range b.Changes {
+		rows, err := t.run(ctx, litepgx.SQL(c.SQL), c.Args)
+		if err != nil {
+			return fmt.Errorf("%s: %w", firstLine(c.SQL), err)
+		}
+		if c.Rows != ledger.AnyRows && rows != c.Rows {
+			return stale(c, rows)
+		}
+	}
+	for _, r := range b.Records {
+		if _, err := t.run(ctx, addEntry, []any{next, r.ID, r.Leaf}); err != nil {
+			return entryError(r.ID, next, err)
+		}
+		if r.Key != nil || r.Payload != nil {
+			if _, err := t.run(ctx, addSecret, []any{next, orEmpty(r.Key), orEmpty(r.Payload)}); err != nil {
+				return fmt.Errorf("keep what entry %d hides: %w", next, err)
+			}
+		}
+		next++
+	}
+	return nil
+}
+
+// run executes a statement and counts the rows it affected or returned.
+func (t *sqliteTurn) run(ctx context.Context, query string, args []any) (int64, error) {
+	stmt := t.s.statements.get(query)
+	if strings.HasPrefix(afterComment(query), "SELECT") {
+		var rows *sql.Rows
+		var err error
+		if stmt != nil {
+			rows, err = t.tx.StmtContext(ctx, stmt).QueryContext(ctx, args...)
+		} else {
+			rows, err = t.tx.QueryContext(ctx, query, args...)
+		}
+		if err != nil {
+			return 0, err
+		}
+		defer rows.Close()
+		var n int64
+		for rows.Next() {
+			n++
+		}
+		return n, rows.Err()
+	}
+	var res sql.Result
+	var err error
+	if stmt != nil {
+		res, err = t.tx.StmtContext(ctx, stmt).ExecContext(ctx, args...)
+	} else {
+		res, err = t.tx.ExecContext(ctx, query, args...)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+func (t *sqliteTurn) exec(ctx context.Context, query string) error {
+	if _, err := t.tx.ExecContext(ctx, query); err != nil {
+		return fmt.Errorf("%s: %w", strings.ToLower(query), err)
+	}
+	return nil
+}
+
+// Head implements [ledger.Turn].
+func (t *sqliteTurn) Head() ledger.Head { return t.head }
+
+// Errs implements [ledger.Turn].
+func (t *sqliteTurn) Errs() []error { return t.errs }
+
+// Commit implements [ledger.Turn].
+func (t *sqliteTurn) Commit(ctx context.Context, h ledger.Head) error {
+	set := setHead(h)
+	rows, err := t.run(context.WithoutCancel(ctx), litepgx.SQL(set.SQL), set.Args)
+	if err != nil {
+		return fmt.Errorf("write head: %w", err)
+	}
+	if rows != 1 {
+		return fmt.Errorf("write head: %d rows in place of one: %w", rows, ledger.ErrTampered)
+	}
+	if err := t.tx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	if t.news {
+		t.s.tell()
+	}
+	return nil
+}
+
+// Rollback implements [ledger.Turn].
+func (t *sqliteTurn) Rollback() { t.tx.Rollback() }
+
+// isOwn reports whether an error concerns the one batch: SQLite undoes the
+// statement alone. After any other (disk full, I/O, memory) it may have rolled
+// back everything.
+func isOwn(err error) bool {
+	if errors.Is(err, ledger.ErrStale) || errors.Is(err, ledger.ErrDuplicate) {
+		return true
+	}
+	if errors.Is(err, ledger.ErrTampered) {
+		return false
+	}
+	var e *lite.Error
+	if !errors.As(err, &e) {
+		return true // an argument that cannot be bound
+	}
+	switch e.Code() & 0xff {
+	case codes.SQLITE_CONSTRAINT, codes.SQLITE_ERROR, codes.SQLITE_MISMATCH, codes.SQLITE_RANGE, codes.SQLITE_TOOBIG:
+		return true
+	}
+	return false
+}
+
+// entryError tells the two constraints on an entry apart: its id was there
+// before, or its index, which must not be.
+func entryError(id string, idx int64, err error) error {
+	var e *lite.Error
+	if errors.As(err, &e) && e.Code()&0xff == codes.SQLITE_CONSTRAINT {
+		switch {
+		case strings.Contains(e.Error(), "entry.id"):
+			return fmt.Errorf("record %q: %w", id, ledger.ErrDuplicate)
+		case strings.Contains(e.Error(), "entry.idx"):
+			return fmt.Errorf("there is an entry %d beyond the head: %w", idx, ledger.ErrTampered)
+		}
+	}
+	return fmt.Errorf("append record %q: %w", id, err)
+}
+
+// stale says which condition did not hold, without its arguments: they may be
+// secret.
+func stale(c ledger.Statement, rows int64) error {
+	return fmt.Errorf("%s: %d rows, must be %d: %w", firstLine(c.SQL), rows, c.Rows, ledger.ErrStale)
+}
+
+// firstLine names a statement: generated ones begin with a comment that does.
+func firstLine(query string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(query), "\n")
+	line = strings.TrimPrefix(line, "-- name: ")
+	if len(line) > 80 {
+		line = line[:80]
+	}
+	return line
+}
+
+// afterComment gives a statement without the comments that it begins with.
+func afterComment(query string) string {
+	for {
+		query = strings.TrimSpace(query)
+		if !strings.HasPrefix(query, "--") {
+			return query
+		}
+		_, query, _ = strings.Cut(query, "\n")
+	}
+}
+
+func orEmpty(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// statements are prepared once for the one writing connection.
+type statements struct {
+	db       *sql.DB
+	prepared sync.Map // query → *sql.Stmt
+	count    atomic.Int64
+}
+
+// most bounds how many statements stay prepared. Generated code has fewer.
+const most = 256
+
+// prepare prepares a statement, if it can. One that cannot be prepared fails
+// when it is executed, in its own batch.
+func (s *statements) prepare(ctx context.Context, query string) {
+	if s.get(query) != nil || s.count.Load() >= most {
+		return
+	}
+	stmt, err := s.db.PrepareContext(ctx, query)
+	if err != nil {
+		return
+	}
+	if _, other := s.prepared.LoadOrStore(query, stmt); other {
+		stmt.Close()
+		return
+	}
+	s.count.Add(1)
+}
+
+func (s *statements) get(query string) *sql.Stmt {
+	if stmt, ok := s.prepared.Load(query); ok {
+		return stmt.(*sql.Stmt)
+	}
+	return nil
+}
+
+func (s *statements) close() {
+	s.prepared.Range(func(_, stmt any) bool {
+		stmt.(*sql.Stmt).Close()
+		return true
+	})
+}

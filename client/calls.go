@@ -73,12 +73,12 @@ func (c *Client) Answer(ctx context.Context, id string, yes bool, comment string
 
 // Confirm gives the requester's own confirmation of a hold.
 func (c *Client) Confirm(ctx context.Context, id string) (h Hold, err error) {
-	return h, c.call(ctx, http.MethodPost, "/holds/"+url.PathEscape(id)+"/confirm", struct{}{}, &h)
+	return h, c.call(ctx, http.MethodPost, "/holds/"+url.PathEscape(id)+"/confirm", nil, &h)
 }
 
 // Withdraw takes a request back.
 func (c *Client) Withdraw(ctx context.Context, id string) (h Hold, err error) {
-	return h, c.call(ctx, http.MethodPost, "/holds/"+url.PathEscape(id)+"/withdraw", struct{}{}, &h)
+	return h, c.call(ctx, http.MethodPost, "/holds/"+url.PathEscape(id)+"/withdraw", nil, &h)
 }
 
 // Sessions lists sessions, newest first: those that may still be used, or all.
@@ -92,8 +92,8 @@ func (c *Client) OpenSession(ctx context.Context, n NewSession) (o OpenedSession
 }
 
 // EndSession ends a session.
-func (c *Client) EndSession(ctx context.Context, id signalbox.SessionID, reason string) error {
-	return c.call(ctx, http.MethodPost, "/sessions/"+url.PathEscape(string(id))+"/end", Reason{reason}, nil)
+func (c *Client) EndSession(ctx context.Context, id signalbox.SessionID) error {
+	return c.call(ctx, http.MethodPost, "/sessions/"+url.PathEscape(string(id))+"/end", nil, nil)
 }
 
 // Halts lists the halts in force.
@@ -122,8 +122,8 @@ func (c *Client) StartFreeze(ctx context.Context, f Freeze) (started Freeze, err
 }
 
 // EndFreeze ends a freeze before its time.
-func (c *Client) EndFreeze(ctx context.Context, id string) error {
-	return c.call(ctx, http.MethodPost, "/freezes/"+url.PathEscape(id)+"/end", struct{}{}, nil)
+func (c *Client) EndFreeze(ctx context.Context, id, reason string) error {
+	return c.call(ctx, http.MethodPost, "/freezes/"+url.PathEscape(id)+"/end", Reason{reason}, nil)
 }
 
 // BreakGlasses lists the break-glass windows that have not ended.
@@ -138,7 +138,7 @@ func (c *Client) StartBreakGlass(ctx context.Context, b BreakGlass) (started Bre
 
 // EndBreakGlass closes a break-glass window before its time.
 func (c *Client) EndBreakGlass(ctx context.Context, id string) error {
-	return c.call(ctx, http.MethodPost, "/break-glass/"+url.PathEscape(id)+"/end", struct{}{}, nil)
+	return c.call(ctx, http.MethodPost, "/break-glass/"+url.PathEscape(id)+"/end", nil, nil)
 }
 
 // People lists the enrolled humans.
@@ -154,7 +154,7 @@ func (c *Client) AddPerson(ctx context.Context, n NewPerson) (e Enrolment, err e
 // RevokePerson makes a human's token and the credentials of all his sessions
 // worthless, and gives the token that replaces it.
 func (c *Client) RevokePerson(ctx context.Context, name string) (e Enrolment, err error) {
-	return e, c.call(ctx, http.MethodPost, "/people/"+url.PathEscape(name)+"/revoke", struct{}{}, &e)
+	return e, c.call(ctx, http.MethodPost, "/people/"+url.PathEscape(name)+"/revoke", nil, &e)
 }
 
 // RemovePerson removes a human.
@@ -200,12 +200,12 @@ func (c *Client) Proof(ctx context.Context, ref string) (p Proof, err error) {
 
 // Disclose opens the hidden fields of one entry.
 func (c *Client) Disclose(ctx context.Context, ref string) (ds []Disclosure, err error) {
-	return ds, c.call(ctx, http.MethodPost, "/log/entries/"+url.PathEscape(ref)+"/disclose", struct{}{}, &ds)
+	return ds, c.call(ctx, http.MethodPost, "/log/entries/"+url.PathEscape(ref)+"/disclose", nil, &ds)
 }
 
 // EraseEntry deletes what opens the hidden fields of one entry, for ever.
-func (c *Client) EraseEntry(ctx context.Context, ref string) error {
-	return c.call(ctx, http.MethodPost, "/log/entries/"+url.PathEscape(ref)+"/erase", struct{}{}, nil)
+func (c *Client) EraseEntry(ctx context.Context, ref, reason string) error {
+	return c.call(ctx, http.MethodPost, "/log/entries/"+url.PathEscape(ref)+"/erase", Reason{reason}, nil)
 }
 
 // IsStatus reports whether err is a [*Problem] with this HTTP status.

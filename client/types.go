@@ -26,6 +26,9 @@ type NewPerson struct {
 	Name   string   `json:"name" minLength:"1" maxLength:"64"`
 	Groups []string `json:"groups,omitempty" nullable:"false" maxItems:"64"`
 	Admin  bool     `json:"admin,omitempty"`
+	// Replace changes groups and rights of somebody who is enrolled already,
+	// and voids his old token.
+	Replace bool `json:"replace,omitempty"`
 }
 
 // An Enrolment is a human with the token that proves him. The token is shown
@@ -138,8 +141,9 @@ type Halt struct {
 
 // A Resume takes a halt back.
 type Resume struct {
-	Scope string `json:"scope" enum:"session,actor,gate,all"`
-	Name  string `json:"name,omitempty" maxLength:"64"`
+	Scope  string `json:"scope" enum:"session,actor,gate,all"`
+	Name   string `json:"name,omitempty" maxLength:"64"`
+	Reason string `json:"reason,omitempty" maxLength:"2048"`
 }
 
 // A Freeze is a window in which nobody changes anything.

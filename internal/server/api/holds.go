@@ -1,0 +1,146 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/signalbox-dev/signalbox/client"
+	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+)
+
+// maxWait bounds one long poll; who wants to wait longer asks again.
+const maxWait = 30 * time.Second
+
+type holdID struct {
+	ID string `path:"id" maxLength:"64"`
+}
+
+func (a *api) holds() {
+	handle(a, huma.Operation{
+		OperationID: "list-holds", Method: http.MethodGet, Path: "/holds", Tags: []string{"holds"},
+		Summary: "List holds, newest first",
+	}, func(ctx context.Context, in *struct {
+		Status string `query:"status" enum:"open,approved,used,refused,withdrawn,expired,dead" doc:"left out: all"`
+		Limit  int    `query:"limit" default:"100" minimum:"1" maximum:"1000"`
+	}) (*body[[]client.Hold], error) {
+		hs, err := a.Interlock.State.Holds(ctx, approval.Status(in.Status), in.Limit)
+		if err != nil {
+			return nil, err
+		}
+		out := make([]client.Hold, len(hs))
+		for i, h := range hs {
+			out[i] = a.hold(ctx, h)
+		}
+		return answer(out, nil)
+	})
+
+	handle(a, huma.Operation{
+		OperationID: "show-hold", Method: http.MethodGet, Path: "/holds/{id}", Tags: []string{"holds"},
+		Summary: "Show a hold", Description: "A session sees its own holds.",
+	}, func(ctx context.Context, in *holdID) (*body[client.Hold], error) {
+		h, err := a.ownHold(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		return answer(a.hold(ctx, h), nil)
+	})
+
+	handle(a, huma.Operation{
+		OperationID: "wait-hold", Method: http.MethodGet, Path: "/holds/{id}/wait", Tags: []string{"holds"},
+		Summary:     "Wait until a hold is no longer open",
+		Description: "Answers with the hold when it is no longer open, or as it is when the time is over. A session waits for its own holds.",
+	}, func(ctx context.Context, in *struct {
+		holdID
+		Timeout string `query:"timeout" default:"30s" maxLength:"16" doc:"a duration of at most 30s"`
+	}) (*body[client.Hold], error) {
+		d, err := time.ParseDuration(in.Timeout)
+		if err != nil || d < 0 {
+			return nil, newProblem(http.StatusUnprocessableEntity, "timeout: not a duration", "write it like 30s")
+		}
+		if _, err := a.ownHold(ctx, in.ID); err != nil {
+			return nil, err
+		}
+		wait, cancel := context.WithTimeout(ctx, min(d, maxWait))
+		defer cancel()
+		h, err := a.Interlock.AwaitHold(wait, in.ID)
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+			return nil, err
+		}
+		return answer(a.hold(ctx, h), nil)
+	})
+
+	for _, yes := range []bool{true, false} {
+		id, summary := "deny-hold", "Say no to a hold, which ends it"
+		if yes {
+			id, summary = "approve-hold", "Say yes to a hold"
+		}
+		handle(a, huma.Operation{
+			OperationID: id, Method: http.MethodPost, Path: "/holds/{id}/" + id[:len(id)-len("-hold")], Tags: []string{"holds"},
+			Summary: summary,
+		}, func(ctx context.Context, in *struct {
+			holdID
+			Body client.Comment
+		}) (*body[client.Hold], error) {
+			h, err := a.Interlock.Answer(ctx, caller(ctx), in.ID, yes, in.Body.Comment)
+			return answer(a.hold(ctx, h), err)
+		})
+	}
+
+	handle(a, huma.Operation{
+		OperationID: "confirm-hold", Method: http.MethodPost, Path: "/holds/{id}/confirm", Tags: []string{"holds"},
+		Summary: "Confirm one's own request, which never counts as an approval",
+	}, func(ctx context.Context, in *holdID) (*body[client.Hold], error) {
+		h, err := a.Interlock.Confirm(ctx, caller(ctx), in.ID)
+		return answer(a.hold(ctx, h), err)
+	})
+
+	handle(a, huma.Operation{
+		OperationID: "withdraw-hold", Method: http.MethodPost, Path: "/holds/{id}/withdraw", Tags: []string{"holds"},
+		Summary: "Take a request back", Description: "For the session that asked, and for its human.",
+	}, func(ctx context.Context, in *holdID) (*body[client.Hold], error) {
+		if _, err := a.ownHold(ctx, in.ID); err != nil {
+			return nil, err
+		}
+		h, err := a.Interlock.Withdraw(ctx, caller(ctx), in.ID)
+		return answer(a.hold(ctx, h), err)
+	})
+}
+
+// ownHold gives a hold to those who may see it: every human, and the session
+// that asked. To other sessions it is not there.
+func (a *api) ownHold(ctx context.Context, id string) (approval.Hold, error) {
+	h, err := a.Interlock.State.Hold(ctx, id)
+	if err != nil {
+		return h, err
+	}
+	if s := caller(ctx).Session; s != nil && s.ID != h.Session {
+		return approval.Hold{}, interlock.ErrNotFound
+	}
+	return h, nil
+}
+
+// hold gives the wire form of a hold, with what is still missing.
+func (a *api) hold(ctx context.Context, h approval.Hold) client.Hold {
+	out := client.Hold{
+		ID: h.ID, URL: a.Server.URL + "/holds/" + h.ID, Status: string(h.Status), Why: h.Why,
+		Session: h.Session, Actor: h.Actor, Gate: h.Gate, Target: h.Target, Environment: h.Environment,
+		Facts: h.Facts, Actions: h.Actions, Request: h.Request, State: h.State, Ceiling: h.Ceiling,
+		Verdict: h.Verdict, Digest: h.Digest, Policy: h.Policy,
+		Opened: h.Opened, Expires: h.Expires, Confirmed: h.Confirmed, Intent: h.Intent,
+	}
+	for _, x := range h.Answers {
+		out.Answers = append(out.Answers, client.Answer{By: x.By, Yes: x.Yes, Comment: x.Comment, At: x.At})
+	}
+	if h.Status == approval.Open {
+		_, out.Missing = h.Satisfied(func(name string) ([]string, bool) {
+			p, err := a.Interlock.State.Person(ctx, name)
+			return p.Groups, err == nil
+		})
+	}
+	return out
+}

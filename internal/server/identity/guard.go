@@ -1,0 +1,121 @@
+// Package identity finds out who calls the API or looks at the console.
+//
+// The one thing to know: a credential that is valid is never turned away by
+// the limit on invalid ones. Credentials have 160 random bits, so the limit
+// does not protect against guessing; it keeps failures from costing much, and
+// an agent that fails on purpose must not lock its human out.
+package identity
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/interlock/session"
+)
+
+// Errors of a [Guard] besides [session.ErrCredential].
+var (
+	// ErrMissing says that no credential was given at all.
+	ErrMissing = errors.New("no credential was given")
+	// ErrTooMany says that too many invalid credentials came from one address.
+	ErrTooMany = errors.New("too many invalid credentials from this address: wait a minute")
+	// ErrCode says that a one-time code is not valid, or not any more.
+	ErrCode = errors.New("the one-time code is not valid: it works once, until the server restarts, and only while nobody is enrolled")
+)
+
+// Interlock is what a guard asks.
+type Interlock interface {
+	// Identify gives who a credential stands for, or session.ErrCredential.
+	Identify(ctx context.Context, credential string) (interlock.Caller, error)
+	// Bootstrap enrols the first administrator while nobody is enrolled.
+	Bootstrap(ctx context.Context, name string, groups []string) (session.Person, string, error)
+}
+
+// Config says what a Guard works with.
+type Config struct {
+	Interlock Interlock
+	Failures  int          // invalid credentials an address may show in a minute. Default 30.
+	Logger    *slog.Logger // Default: discards.
+}
+
+// A Guard is safe for concurrent use.
+type Guard struct {
+	Config
+	code code
+
+	mu       sync.Mutex
+	failures map[string]*rate.Limiter // by address
+}
+
+// maxAddresses bounds the memory that failing addresses cost.
+const maxAddresses = 4096
+
+// New makes a guard.
+func New(c Config) *Guard {
+	if c.Failures <= 0 {
+		c.Failures = 30
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Guard{Config: c, failures: make(map[string]*rate.Limiter)}
+}
+
+// Bearer gives the credential in a request's Authorization header, or "".
+func Bearer(header string) string {
+	scheme, credential, ok := strings.Cut(header, " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(credential)
+}
+
+// Address gives the address that a request came from, without its port.
+func Address(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+// Identify says who the credential stands for. from is the address that it
+// came from.
+func (g *Guard) Identify(ctx context.Context, from, credential string) (interlock.Caller, error) {
+	if credential == "" {
+		return interlock.Caller{}, ErrMissing
+	}
+	c, err := g.Interlock.Identify(ctx, credential)
+	if errors.Is(err, session.ErrCredential) {
+		return interlock.Caller{}, g.failed(from, "credential", err)
+	}
+	return c, err
+}
+
+// failed counts a failure and gives the error to answer with.
+func (g *Guard) failed(from, what string, err error) error {
+	g.mu.Lock()
+	l := g.failures[from]
+	if l == nil {
+		if len(g.failures) >= maxAddresses {
+			clear(g.failures) // forgetting failures is harmless, see the package's doc
+		}
+		l = rate.NewLimiter(rate.Every(time.Minute/time.Duration(g.Failures)), g.Failures)
+		g.failures[from] = l
+	}
+	g.mu.Unlock()
+	if !l.Allow() {
+		return ErrTooMany
+	}
+	g.Logger.Warn("invalid "+what, "from", from)
+	return err
+}

@@ -125,7 +125,7 @@ type Hold struct {
 	// Digest is the salted commitment that approvals are bound to.
 	Digest signalbox.Digest `json:"digest"`
 	// State is the salted commitment to the identity of what is touched.
-	State signalbox.Digest `json:"state,omitzero"`
+	State signalbox.Digest `json:"state_digest,omitzero"`
 	// Expires is when the hold ends by itself.
 	Expires Millis `json:"expires"`
 }
@@ -211,7 +211,7 @@ type Reads struct {
 	// To is when the last read came.
 	To Millis `json:"to"`
 	// Statements counts the reads.
-	Statements int64 `json:"statements"`
+	Statements int64 `json:"count"`
 	// Rows counts the rows that were answered.
 	Rows int64 `json:"rows"`
 	// Shapes breaks the counts down by shape, the most frequent first.

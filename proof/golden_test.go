@@ -72,7 +72,7 @@ func example(t *testing.T, k Kind) (Body, Hidden) {
 	case KindIntent:
 		return Intent{session, exampleActor, "orders-db", "postgres:orders", signalbox.Production, exampleClear, exampleHold, exampleDigest,
 				hold, "b-1", intent, exampleDigest, 42, true, "replica-1"},
-			Hidden{"request": "DROP TABLE orders", "parameters": []string{}, "actions": exampleClear, "salt": "c2FsdA", "shape": "DROP TABLE orders", "state": map[string]string{"oid": "16401"}}
+			Hidden{"request": "DROP TABLE orders", "parameters": []string{}, "all_actions": exampleClear, "salt": "c2FsdA", "shape": "DROP TABLE orders", "state": map[string]string{"oid": "16401"}}
 	case KindOutcome:
 		return Outcome{intent, signalbox.Failed, "42P01", signalbox.CountUnknown, map[string]int64{"public.orders": 3, "public.lines": 9}},
 			Hidden{"detail": `relation "orders" does not exist <&>`}
@@ -81,11 +81,11 @@ func example(t *testing.T, k Kind) (Body, Hidden) {
 	case KindRefusal:
 		return Refusal{session, exampleActor, "orders-db", "postgres:orders", signalbox.Production, exampleClear,
 				Verdict{Decision: signalbox.Deny, Policies: []string{"no-superuser"}, Reason: "agents never become superuser"}, exampleDigest, hold, exampleDigest},
-			Hidden{"request": "ALTER ROLE app SUPERUSER", "parameters": nil, "actions": nil, "reason": "quotes the request", "shape": "ALTER ROLE app SUPERUSER"}
+			Hidden{"request": "ALTER ROLE app SUPERUSER", "parameters": nil, "all_actions": nil, "reason": "quotes the request", "shape": "ALTER ROLE app SUPERUSER"}
 	case KindHold:
 		return Hold{hold, session, exampleActor, "orders-db", "postgres:orders", signalbox.Production, exampleClear, exampleHold, exampleDigest, exampleDigest, exampleDigest,
 				At(exampleTime.Add(15 * time.Minute))},
-			Hidden{"request": "DROP TABLE orders", "parameters": nil, "actions": nil, "facts": []string{"1200 rows"}, "salt": "c2FsdA", "shape": "DROP TABLE orders", "state": map[string]string{"oid": "16401"}}
+			Hidden{"request": "DROP TABLE orders", "parameters": nil, "all_actions": nil, "facts": []string{"1200 rows"}, "salt": "c2FsdA", "shape": "DROP TABLE orders", "state": map[string]string{"oid": "16401"}}
 	case KindApproval:
 		return Approval{hold, "bob", Yes, exampleDigest, true, At(exampleTime.Add(15 * time.Minute))}, Hidden{"comment": "seen the backup"}
 	case KindConfirmation:
@@ -102,7 +102,7 @@ func example(t *testing.T, k Kind) (Body, Hidden) {
 			Hidden{"statements": []string{"SELECT * FROM orders WHERE id = 7"}}
 	case KindRead:
 		return Read{session, exampleActor, "orders-db", "postgres:orders", signalbox.Production, exampleClear, exampleAllow, exampleDigest, exampleDigest, signalbox.CountUnknown},
-			Hidden{"request": "SELECT * FROM cards", "parameters": nil, "actions": nil, "shape": "SELECT * FROM cards"}
+			Hidden{"request": "SELECT * FROM cards", "parameters": nil, "all_actions": nil, "shape": "SELECT * FROM cards"}
 	case KindHalt:
 		return Halt{ScopeActor, "claude", "bob"}, Hidden{"reason": "looks lost"}
 	case KindResume:

@@ -38,11 +38,11 @@ type Action struct {
 	// Resources are the things touched, in the classifier's order.
 	Resources []signalbox.Resource `json:"resources,omitempty"`
 	// Omitted counts resources left out because the entry would be too long;
-	// the hidden field "actions" has them all.
+	// the hidden field "all_actions" has them all.
 	Omitted int `json:"omitted,omitempty"`
 	// Merged counts further actions that this one stands for because the entry
 	// would be too long: it bears their gravest verb. The hidden field
-	// "actions" has them all.
+	// "all_actions" has them all.
 	Merged int `json:"merged,omitempty"`
 	// Impact is what it would touch.
 	Impact Impact `json:"impact"`
@@ -94,7 +94,7 @@ const maxClearActions = 32 << 10
 
 // ClearActions gives the part of actions that an entry shows. When the whole
 // would be too long for an entry, resources and then actions are left out and
-// counted; the caller hides the full list as "actions" in that case, which
+// counted; the caller hides the full list as "all_actions" in that case, which
 // complete reports as false.
 func ClearActions(actions []signalbox.Action) (clear []Action, complete bool) {
 	complete = true

@@ -1,14 +1,292 @@
 package sql
 
-import "github.com/signalbox-dev/signalbox"
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/signalbox-dev/signalbox"
+)
 
 // MaxText is the longest text that is parsed, in bytes. Longer ones are worst.
 const MaxText = 1 << 20
+
+// maxDepth bounds our own walk over a parse tree.
+const maxDepth = 4000
 
 // Classify says what a text of SQL does. cat is what names mean on the backend
 // that would run it, nil if that is not known. It never fails: what cannot be
 // understood comes back as one statement of [KindUnknown] whose action is
 // [signalbox.Worst]. It is safe for concurrent use.
 func Classify(text string, cat *Catalog) Result {
-	return Result{Statements: []Statement{{Action: signalbox.Worst("SQL", "not classified yet"), Text: text}}, Shape: "?", Fingerprint: "?"}
+	var buf [128]token
+	r, _ := classify(text, cat, lexed(text, buf[:0]), nil)
+	return r
+}
+
+func lexed(text string, buf []token) []token {
+	if len(text) > MaxText {
+		return nil
+	}
+	return lex(text, buf)
+}
+
+// classify is Classify with what callers within the package know besides.
+// steady reports that no constant of the text had a say in the result, so that
+// another text that differs in constants alone has the same one.
+func classify(text string, cat *Catalog, tokens []token, prepared func(name string) (Statement, bool)) (r Result, steady bool) {
+	if len(text) > MaxText {
+		return unparsed(text, fmt.Sprintf("text of %d bytes is too long to be judged: the limit is %d", len(text), MaxText)), false
+	}
+	if why := tooDeep(text, tokens); why != "" {
+		return unparsed(text, why), false
+	}
+	tree, err := pg.Parse(text)
+	if err != nil {
+		return unparsed(text, err.Error()), false
+	}
+	f := shapeOf(text, tokens)
+	r = Result{Shape: f.shape, Fingerprint: f.fingerprint, Literals: f.literals}
+	steady = true
+	batch := newBatch(cat, prepared)
+	for _, raw := range tree.GetStmts() {
+		from, to := int(raw.GetStmtLocation()), len(text)
+		if n := int(raw.GetStmtLen()); n > 0 {
+			to = from + n
+		}
+		if from < 0 || from > to || to > len(text) {
+			return unparsed(text, "the parser gave impossible positions"), false
+		}
+		s, st := batch.statement(raw.GetStmt())
+		s.Text = strings.TrimSpace(text[from:to])
+		for i := range s.Action.Resources {
+			_ = i
+		}
+		s.Action.Shape, s.Action.Fingerprint = r.Shape, r.Fingerprint
+		for i := range s.More {
+			s.More[i].Shape, s.More[i].Fingerprint = r.Shape, r.Fingerprint
+		}
+		r.Statements = append(r.Statements, s)
+		steady = steady && st
+	}
+	return r, steady
+}
+
+// unparsed is the result for a text that nobody understood. Even its words
+// could be secrets (a pasted key): nothing of it is shown.
+func unparsed(text, why string) Result {
+	const shape = "(not understood)"
+	a := signalbox.Worst("SQL", "not understood")
+	a.Shape = shape
+	a.Fingerprint = "unparsed"
+	return Result{
+		Statements:  []Statement{{Action: a, Text: text}},
+		Shape:       shape,
+		Fingerprint: a.Fingerprint,
+		Literals:    []string{text},
+		Err:         why,
+	}
+}
+
+// tooDeep says why a text could exhaust the stack of a recursive parser, or
+// nothing. Depth comes from brackets and CASE, and from chains of operators
+// that lean on each other without brackets: a comma, AND or OR begins a new
+// chain; UNION and JOIN chains go on through those.
+func tooDeep(text string, tokens []token) string {
+	const maxNest, maxChain = 250, 1500
+	type level struct{ chain, joins int }
+	stack := []level{{}}
+	total := 0
+	for _, t := range tokens {
+		top := &stack[len(stack)-1]
+		open, closed := false, false
+		switch t.kind {
+		case tokOp:
+			top.chain++
+			total++
+		case tokPunct:
+			switch text[t.start] {
+			case '(', '[':
+				open = true
+			case ')', ']':
+				closed = true
+			case ',':
+				total -= top.chain
+				top.chain = 0
+			case ';':
+				if len(stack) == 1 {
+					total = 0
+					*top = level{}
+				} else {
+					total -= top.chain
+					top.chain = 0
+				}
+			case ':':
+				top.chain++
+				total++
+			}
+		case tokWord:
+			switch w := text[t.start:t.end]; {
+			case len(w) > 9:
+			case isWord(w, "AND"), isWord(w, "OR"):
+				total -= top.chain
+				top.chain = 0
+			case isWord(w, "NOT"), isWord(w, "IS"), isWord(w, "ISNULL"), isWord(w, "NOTNULL"), isWord(w, "COLLATE"), isWord(w, "AT"), isWord(w, "LIKE"), isWord(w, "ILIKE"), isWord(w, "SIMILAR"), isWord(w, "IN"), isWord(w, "BETWEEN"):
+				top.chain++
+				total++
+			case isWord(w, "JOIN"), isWord(w, "UNION"), isWord(w, "EXCEPT"), isWord(w, "INTERSECT"):
+				top.joins++
+				total++
+			case isWord(w, "CASE"), isWord(w, "ATOMIC"):
+				open = true
+			case isWord(w, "END"):
+				closed = len(stack) > 1
+			}
+		}
+		if open {
+			if len(stack) >= maxNest {
+				return fmt.Sprintf("nested more than %d deep", maxNest)
+			}
+			stack = append(stack, level{})
+		}
+		if closed && len(stack) > 1 {
+			total -= top.chain + top.joins
+			stack = stack[:len(stack)-1]
+		}
+		if total > maxChain {
+			return fmt.Sprintf("a chain of more than %d operators", maxChain)
+		}
+	}
+	return ""
+}
+
+// A batch is the statements of one text, judged in order: an earlier one may
+// change what a later one means.
+type batch struct {
+	cat      *Catalog
+	path     []string // effective search path; nil with a nil catalog
+	pathSet  bool     // the text itself changed the path to something known
+	unsure   bool     // the text changed what names mean in a way that cannot be followed
+	temp     map[string]bool
+	made     map[string]bool // created in this text, by name as written
+	funcs    map[string]bool // functions created in this text, bare names
+	prepared map[string]Statement
+	lookup   func(string) (Statement, bool)
+	reads    map[string][]string // reading cursors declared in this text: tables
+}
+
+func newBatch(cat *Catalog, lookup func(string) (Statement, bool)) *batch {
+	b := &batch{cat: cat, lookup: lookup}
+	if cat != nil {
+		b.path = cat.SearchPath
+	}
+	return b
+}
+
+func (b *batch) statement(n *pg.Node) (Statement, bool) {
+	j := &judge{batch: b, readOnly: true}
+	j.s.Kind = KindUtility
+	j.top(unwrap(n))
+	return j.finish(), !j.looked
+}
+
+// A judge collects what one statement does.
+type judge struct {
+	*batch
+	s        Statement
+	effects  []signalbox.Action
+	reads    []string
+	writes   []string
+	traits   []signalbox.Trait // of the reading itself
+	scopes   []map[string]bool // names of CTEs that hide relations, innermost last
+	params   int
+	depth    int
+	looked   bool // a constant had a say
+	readOnly bool
+	settled  bool // the reads of this statement need no action of their own
+	native   string
+	worst    string
+}
+
+// constant notes that the value of a constant has a say in the verdict.
+func (j *judge) constant() { j.looked = true }
+
+// effect adds something that the statement does.
+func (j *judge) effect(a signalbox.Action) *signalbox.Action {
+	if a.Verb != signalbox.Read {
+		j.readOnly = false
+	}
+	j.effects = append(j.effects, a)
+	return &j.effects[len(j.effects)-1]
+}
+
+// unknown gives up on the statement.
+func (j *judge) unknown(why string) {
+	if j.worst == "" {
+		j.worst = why
+	}
+	j.readOnly = false
+}
+
+func (j *judge) finish() Statement {
+	s := j.s
+	s.Params = j.params
+	slices.Sort(j.reads)
+	slices.Sort(j.writes)
+	s.Reads = slices.Compact(j.reads)
+	s.Writes = slices.Compact(j.writes)
+	s.ReadOnly = j.readOnly
+	if j.worst != "" {
+		s.Kind = KindUnknown
+		s.ReadOnly = false
+		s.Action = signalbox.Worst("SQL", j.worst)
+		return s
+	}
+	if len(j.effects) == 0 || s.Kind == KindQuery && !j.settled {
+		read := signalbox.Action{
+			Verb:      signalbox.Read,
+			Native:    cmpOr(j.native, "SELECT"),
+			Resources: tables(s.Reads),
+			Impact:    signalbox.Impact{Count: signalbox.CountUnknown, Scope: signalbox.ScopeSome, Reversible: true},
+			Traits:    j.traits,
+			Reason:    "reads",
+		}
+		j.effects = append(j.effects, read)
+	} else if len(j.traits) > 0 {
+		for _, t := range j.traits {
+			j.effects[0].Traits = addTrait(j.effects[0].Traits, t)
+		}
+	}
+	g := signalbox.Gravest(j.effects)
+	s.Action = j.effects[g]
+	for i, a := range j.effects {
+		if i != g && (a.Verb != signalbox.Read || len(a.Traits) > 0) {
+			s.More = append(s.More, a)
+		}
+	}
+	return s
+}
+
+func tables(names []string) []signalbox.Resource {
+	rs := make([]signalbox.Resource, 0, len(names))
+	for _, n := range names {
+		rs = append(rs, signalbox.Resource{Type: "table", Name: n})
+	}
+	return rs
+}
+
+func addTrait(ts []signalbox.Trait, t signalbox.Trait) []signalbox.Trait {
+	if slices.Contains(ts, t) {
+		return ts
+	}
+	return append(ts, t)
+}
+
+func cmpOr(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
 }

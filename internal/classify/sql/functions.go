@@ -1,0 +1,239 @@
+package sql
+
+import (
+	_ "embed"
+	"fmt"
+	"strings"
+	"sync"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/signalbox-dev/signalbox"
+)
+
+//go:embed functions.txt
+var reviewedText string
+
+//go:embed builtins.txt
+var builtinText string
+
+//go:embed extensions.txt
+var extensionText string
+
+// reviewed gives the class of each function in functions.txt.
+var reviewed = sync.OnceValue(func() map[string]string {
+	m := make(map[string]string, 512)
+	for line := range strings.Lines(reviewedText) {
+		if f := strings.Fields(line); len(f) >= 2 && !strings.HasPrefix(f[0], "#") {
+			m[f[0]] = f[1]
+		}
+	}
+	return m
+})
+
+// builtins holds the names of builtins.txt.
+var builtins = sync.OnceValue(func() map[string]bool { return nameSet(builtinText) })
+
+// harmlessExtension holds the names of extensions.txt.
+var harmlessExtension = sync.OnceValue(func() map[string]bool { return nameSet(extensionText) })
+
+func nameSet(text string) map[string]bool {
+	m := make(map[string]bool, 4096)
+	for line := range strings.Lines(text) {
+		if f := strings.Fields(line); len(f) > 0 && !strings.HasPrefix(f[0], "#") {
+			for _, name := range f {
+				m[name] = true
+			}
+		}
+	}
+	return m
+}
+
+// call judges the call of a function.
+func (j *judge) call(f *pg.FuncCall) {
+	j.invoke(nameParts(f.GetFuncname()), f.GetArgs())
+}
+
+func (j *judge) invoke(parts []string, args []*pg.Node) {
+	if len(parts) == 0 {
+		j.unknown("a function call without a name")
+		return
+	}
+	name, schema := parts[len(parts)-1], ""
+	if len(parts) > 1 {
+		schema = parts[len(parts)-2]
+	}
+	class, known := reviewed()[name]
+	if schema != "" && schema != "pg_catalog" || j.shadowed(schema, name) || !known && !builtins()[name] {
+		j.userFunction(schema, name, class, args)
+		return
+	}
+	if !known {
+		return // computes
+	}
+	j.builtin(name, class, args)
+}
+
+// shadowed reports whether an unqualified name may mean a user's function.
+func (j *judge) shadowed(schema, name string) bool {
+	if schema == "pg_catalog" {
+		return false
+	}
+	return j.funcs[name] || j.cat != nil && j.cat.hasFunction(name)
+}
+
+func (c *Catalog) hasFunction(name string) bool {
+	if c.byName != nil {
+		return c.byName[name]
+	}
+	for full := range c.Functions {
+		if full[strings.IndexByte(full, '.')+1:] == name {
+			return true
+		}
+	}
+	return false
+}
+
+// userFunction judges a function that PostgreSQL did not ship.
+func (j *judge) userFunction(schema, name, class string, args []*pg.Node) {
+	full := name
+	if schema != "" {
+		full = schema + "." + name
+	}
+	switch class {
+	case "file", "foreign", "text", "safeguard", "admin", "delete":
+		j.builtin(name, class, args)
+		return
+	}
+	res := signalbox.Resource{Type: "function", Name: full}
+	if j.cat == nil {
+		if harmlessExtension()[name] && !j.funcs[name] {
+			return
+		}
+	} else {
+		over := j.overloads(schema, name)
+		harmless := len(over) > 0 && !j.funcs[name]
+		for _, f := range over {
+			res.ID = oidText(f.OID)
+			if f.Extension == "" || f.SecurityDefiner || !harmlessExtension()[name] {
+				harmless = false
+			}
+		}
+		if harmless {
+			return
+		}
+	}
+	j.effect(signalbox.Action{
+		Verb: signalbox.Execute, Native: "CALL FUNCTION", Resources: []signalbox.Resource{res},
+		Impact: signalbox.Impact{Count: signalbox.CountUnknown, Scope: signalbox.ScopeUnknown},
+		Traits: []signalbox.Trait{signalbox.TraitOpaque},
+		Reason: fmt.Sprintf("calls %s, a function that PostgreSQL did not ship: what it does cannot be seen", full),
+	})
+}
+
+// overloads lists the functions that a name may mean.
+func (j *judge) overloads(schema, name string) []Function {
+	if schema != "" {
+		return j.cat.Functions[schema+"."+name]
+	}
+	var all []Function
+	for full, fs := range j.cat.Functions {
+		if full[strings.IndexByte(full, '.')+1:] == name {
+			all = append(all, fs...)
+		}
+	}
+	return all
+}
+
+// builtin judges a function by its reviewed class.
+func (j *judge) builtin(name, class string, args []*pg.Node) {
+	a := signalbox.Action{
+		Native:    strings.ToUpper(name),
+		Resources: []signalbox.Resource{{Type: "function", Name: name}},
+		Impact:    signalbox.Impact{Count: signalbox.CountUnknown, Scope: signalbox.ScopeUnknown},
+	}
+	switch class {
+	case "pure", "internal", "session":
+		if name == "lo_open" || name == "setseed" {
+			return
+		}
+		return
+	case "bulkread":
+		j.trait(signalbox.TraitBulk)
+		return
+	case "credentials":
+		j.trait(signalbox.TraitCredentials)
+		return
+	case "setting":
+		j.setConfig(args)
+		return
+	case "sequence", "update":
+		a.Verb = signalbox.Update
+		a.Impact = signalbox.Impact{Count: 1, Scope: signalbox.ScopeOne, Reversible: class == "sequence"}
+		a.Reason = "calls " + name + ", which changes something small"
+		if class == "sequence" || name == "setval" {
+			a.Resources = []signalbox.Resource{{Type: "sequence", Name: j.textArg(args, 0)}}
+		}
+	case "notify":
+		a.Verb = signalbox.Update
+		a.Native = "NOTIFY"
+		a.Impact = signalbox.Impact{Count: 1, Scope: signalbox.ScopeOne, Reversible: true}
+		a.Resources = []signalbox.Resource{{Type: "channel", Name: j.textArg(args, 0)}}
+		a.Reason = "wakes listeners"
+	case "admin":
+		a.Verb = signalbox.Execute
+		a.Traits = []signalbox.Trait{signalbox.TraitTop}
+		a.Reason = "calls " + name + ", which acts on the server or on other sessions"
+	case "safeguard":
+		a.Verb = signalbox.Safeguard
+		a.Traits = []signalbox.Trait{signalbox.TraitTop}
+		a.Reason = "calls " + name + ", which weakens replication, recovery or evidence"
+	case "delete":
+		a.Verb = signalbox.Delete
+		a.Impact.Scope = signalbox.ScopeOne
+		a.Reason = "calls " + name + ", which destroys data"
+	case "file":
+		a.Verb = signalbox.Execute
+		a.Traits = []signalbox.Trait{signalbox.TraitHostFile}
+		a.Reason = "calls " + name + ", which reads or writes files of the server's host"
+	case "text":
+		a.Verb = signalbox.Execute
+		a.Traits = []signalbox.Trait{signalbox.TraitOpaque}
+		a.Reason = "calls " + name + ", which runs SQL given as text"
+	case "foreign":
+		a.Verb = signalbox.Execute
+		a.Traits = []signalbox.Trait{signalbox.TraitOpaque}
+		a.Reason = "calls " + name + ", which speaks to another server"
+	default:
+		j.unknown("function " + name + " has no class")
+		return
+	}
+	j.effect(a)
+}
+
+// trait marks the reading that the statement does.
+func (j *judge) trait(t signalbox.Trait) { j.traits = addTrait(j.traits, t) }
+
+// textArg gives the text of a constant argument, "*" if it is not constant.
+func (j *judge) textArg(args []*pg.Node, i int) string {
+	if i < len(args) {
+		if s, ok := j.text(unwrap(args[i])); ok {
+			return s
+		}
+	}
+	return "*"
+}
+
+// text gives the value of a string constant, casts of it included.
+func (j *judge) text(m any) (string, bool) {
+	switch x := m.(type) {
+	case *pg.TypeCast:
+		return j.text(unwrap(x.GetArg()))
+	case *pg.A_Const:
+		if s := x.GetSval(); s != nil {
+			j.constant()
+			return s.GetSval(), true
+		}
+	}
+	return "", false
+}

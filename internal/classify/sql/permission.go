@@ -1,0 +1,174 @@
+package sql
+
+import (
+	"strings"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/signalbox-dev/signalbox"
+)
+
+// permission judges roles, grants and ownership.
+func (j *judge) permission(m any) bool {
+	switch x := m.(type) {
+	case *pg.GrantStmt:
+		j.grant(x)
+	case *pg.GrantRoleStmt:
+		native, reason := "GRANT ROLE", "makes a role a member of another"
+		if !x.GetIsGrant() {
+			native, reason = "REVOKE ROLE", "takes a membership away"
+		}
+		a := j.one(signalbox.Permission, native, "role", "*", reason)
+		a.Resources = nil
+		for _, n := range x.GetGrantedRoles() {
+			if p, ok := unwrap(n).(*pg.AccessPriv); ok {
+				a.Resources = append(a.Resources, signalbox.Resource{Type: "role", Name: p.GetPrivName(), Whole: true})
+			}
+		}
+		for _, n := range x.GetGranteeRoles() {
+			a.Resources = append(a.Resources, signalbox.Resource{Type: "role", Name: roleName(unwrap(n))})
+		}
+	case *pg.AlterDefaultPrivilegesStmt:
+		a := j.one(signalbox.Permission, "ALTER DEFAULT PRIVILEGES", "privilege", "*", "grants or revokes on everything made later", signalbox.TraitDeferred)
+		a.Impact.Scope = signalbox.ScopeAll
+	case *pg.CreateRoleStmt:
+		j.createRole(x)
+	case *pg.AlterRoleStmt:
+		name := roleName(x.GetRole())
+		a := j.one(signalbox.Permission, "ALTER ROLE", "role", name, "changes what a role may do")
+		for _, n := range x.GetOptions() {
+			if d, ok := unwrap(n).(*pg.DefElem); ok && d.GetDefname() == "password" {
+				a.Traits = addTrait(a.Traits, signalbox.TraitCredentials)
+				a.Reason = "sets a role's password"
+			}
+		}
+	case *pg.AlterRoleSetStmt:
+		name := "*"
+		if x.GetRole() != nil {
+			name = roleName(x.GetRole())
+		}
+		j.keepSetting("ALTER ROLE SET", x.GetSetstmt(), "role", name)
+	case *pg.DropRoleStmt:
+		a := j.one(signalbox.Delete, "DROP ROLE", "role", "*", "removes roles")
+		a.Resources = nil
+		for _, n := range x.GetRoles() {
+			a.Resources = append(a.Resources, signalbox.Resource{Type: "role", Name: roleName(unwrap(n)), Whole: true})
+		}
+		j.counted(a)
+	case *pg.DropOwnedStmt:
+		a := j.one(signalbox.Delete, "DROP OWNED", "role", "*", "removes everything that a role owns, and its rights", signalbox.TraitUnscoped, signalbox.TraitTop)
+		a.Impact = signalbox.Impact{Count: signalbox.CountUnknown, Scope: signalbox.ScopeAll}
+		j.roles(a, x.GetRoles())
+		j.cascade(a, x.GetBehavior())
+	case *pg.ReassignOwnedStmt:
+		a := j.one(signalbox.Permission, "REASSIGN OWNED", "role", "*", "gives everything that a role owns to another", signalbox.TraitUnscoped, signalbox.TraitTop)
+		a.Impact = signalbox.Impact{Count: signalbox.CountUnknown, Scope: signalbox.ScopeAll}
+		j.roles(a, append(x.GetRoles()[:len(x.GetRoles()):len(x.GetRoles())], &pg.Node{Node: &pg.Node_RoleSpec{RoleSpec: x.GetNewrole()}}))
+	case *pg.AlterOwnerStmt:
+		name := dotted(objectName(unwrap(x.GetObject())))
+		if v := x.GetRelation(); v != nil {
+			name, _ = j.relation(v)
+		}
+		j.one(signalbox.Permission, "ALTER "+objectWords(x.GetObjectType())+" OWNER", objectKind(x.GetObjectType()), name, "gives the object to another owner")
+	default:
+		return false
+	}
+	return true
+}
+
+func (j *judge) roles(a *signalbox.Action, nodes []*pg.Node) {
+	a.Resources = nil
+	for _, n := range nodes {
+		a.Resources = append(a.Resources, signalbox.Resource{Type: "role", Name: roleName(unwrap(n)), Whole: true})
+	}
+}
+
+// counted sets count and scope from the number of resources.
+func (j *judge) counted(a *signalbox.Action) {
+	a.Impact.Count = int64(len(a.Resources))
+	if a.Impact.Count > 1 && a.Impact.Scope == signalbox.ScopeOne {
+		a.Impact.Scope = signalbox.ScopeSome
+	}
+}
+
+func (j *judge) cascade(a *signalbox.Action, b pg.DropBehavior) {
+	if b == pg.DropBehavior_DROP_CASCADE {
+		a.Traits = addTrait(a.Traits, signalbox.TraitCascade)
+	}
+}
+
+func roleName(m any) string {
+	r, ok := m.(*pg.RoleSpec)
+	if !ok {
+		return "*"
+	}
+	switch r.GetRoletype() {
+	case pg.RoleSpecType_ROLESPEC_CSTRING:
+		return r.GetRolename()
+	case pg.RoleSpecType_ROLESPEC_CURRENT_ROLE, pg.RoleSpecType_ROLESPEC_CURRENT_USER:
+		return "CURRENT_USER"
+	case pg.RoleSpecType_ROLESPEC_SESSION_USER:
+		return "SESSION_USER"
+	case pg.RoleSpecType_ROLESPEC_PUBLIC:
+		return "PUBLIC"
+	}
+	return "*"
+}
+
+func (j *judge) grant(x *pg.GrantStmt) {
+	native, reason := "GRANT", "gives rights"
+	if !x.GetIsGrant() {
+		native, reason = "REVOKE", "takes rights away"
+	}
+	kind := objectKind(x.GetObjtype())
+	a := j.one(signalbox.Permission, native, kind, "*", reason)
+	a.Resources = nil
+	for _, n := range x.GetObjects() {
+		switch o := unwrap(n).(type) {
+		case *pg.RangeVar:
+			res, _, _ := j.table(o)
+			a.Resources = append(a.Resources, res)
+		default:
+			a.Resources = append(a.Resources, signalbox.Resource{Type: kind, Name: dotted(objectName(o))})
+		}
+	}
+	if x.GetTargtype() == pg.GrantTargetType_ACL_TARGET_ALL_IN_SCHEMA {
+		a.Impact.Scope = signalbox.ScopeAll
+		a.Traits = append(a.Traits, signalbox.TraitBulk)
+		for i := range a.Resources {
+			a.Resources[i] = signalbox.Resource{Type: "schema", Name: a.Resources[i].Name, Whole: true}
+		}
+	} else {
+		j.counted(a)
+	}
+	for _, n := range x.GetGrantees() {
+		a.Resources = append(a.Resources, signalbox.Resource{Type: "role", Name: roleName(unwrap(n))})
+	}
+}
+
+// createRole judges CREATE ROLE, USER and GROUP: a role without powers is a
+// thing like any other, a role with powers or a password is a permission.
+func (j *judge) createRole(x *pg.CreateRoleStmt) {
+	a := j.one(signalbox.Create, "CREATE ROLE", "role", x.GetRole(), "makes a role without powers")
+	for _, n := range x.GetOptions() {
+		d, ok := unwrap(n).(*pg.DefElem)
+		if !ok {
+			continue
+		}
+		switch d.GetDefname() {
+		case "canlogin", "inherit", "connectionlimit", "validUntil", "sysid":
+		case "superuser", "createrole", "createdb", "bypassrls", "isreplication":
+			if j.optionOn(d) {
+				a.Verb, a.Reason = signalbox.Permission, "makes a role with powers: "+strings.ToUpper(d.GetDefname())
+			}
+		case "password":
+			a.Verb, a.Reason = signalbox.Permission, "makes a role with a password"
+			a.Traits = addTrait(a.Traits, signalbox.TraitCredentials)
+		default: // addroleto, rolemembers, adminmembers, and what may come
+			a.Verb, a.Reason = signalbox.Permission, "makes a role that is a member of others, or others of it"
+		}
+	}
+	if a.Verb == signalbox.Permission {
+		a.Impact.Reversible = false
+	}
+}

@@ -1,0 +1,458 @@
+package sql
+
+import (
+	"strings"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/signalbox-dev/signalbox"
+)
+
+// top judges a statement at the top of a text, or wrapped by another.
+func (j *judge) top(m any) {
+	switch x := m.(type) {
+	case *pg.SelectStmt:
+		j.s.Kind = KindQuery
+		j.query(x)
+	case *pg.InsertStmt, *pg.UpdateStmt, *pg.DeleteStmt, *pg.MergeStmt:
+		j.s.Kind = KindWrite
+		j.walk(x)
+	default:
+		if !j.session(m) && !j.wrapper(m) && !j.upkeep(m) && !j.definition(m) && !j.removal(m) && !j.permission(m) {
+			j.unknown("a kind of statement that is not known")
+		}
+	}
+	if j.s.Kind == KindQuery && len(j.effects) > 0 {
+		j.s.Kind = KindWrite
+		for _, a := range j.effects {
+			j.settled = j.settled || a.Verb != signalbox.Read
+		}
+	}
+}
+
+// one adds an effect on a single named object.
+func (j *judge) one(verb signalbox.Verb, native, kind, name, reason string, traits ...signalbox.Trait) *signalbox.Action {
+	return j.effect(signalbox.Action{
+		Verb: verb, Native: native,
+		Resources: []signalbox.Resource{{Type: kind, Name: name, Whole: true}},
+		Impact:    signalbox.Impact{Count: 1, Scope: signalbox.ScopeOne, Reversible: reversible(verb)},
+		Traits:    traits,
+		Reason:    reason,
+	})
+}
+
+func reversible(v signalbox.Verb) bool {
+	switch v {
+	case signalbox.Read, signalbox.Create, signalbox.Update:
+		return true
+	}
+	return false
+}
+
+// quiet adds an effect that changes nothing but the session.
+func (j *judge) quiet(native, reason string, t signalbox.Trait) {
+	j.settled = true
+	j.effect(signalbox.Action{
+		Verb: signalbox.Read, Native: native,
+		Impact: signalbox.Impact{Count: 0, Scope: signalbox.ScopeOne, Reversible: true},
+		Traits: []signalbox.Trait{t}, Reason: reason,
+	})
+}
+
+// session judges the statements that concern transactions and this session.
+func (j *judge) session(m any) bool {
+	switch x := m.(type) {
+	case *pg.TransactionStmt:
+		j.transaction(x)
+	case *pg.VariableSetStmt:
+		j.s.Kind = KindSet
+		j.set(x)
+	case *pg.VariableShowStmt:
+		j.s.Kind, j.s.Name = KindShow, x.GetName()
+		j.quiet("SHOW", "shows a setting", signalbox.TraitSession)
+	case *pg.ConstraintsSetStmt:
+		j.quiet("SET CONSTRAINTS", "says when constraints are checked", signalbox.TraitSession)
+	case *pg.ListenStmt:
+		j.s.Kind, j.s.Name = KindListen, x.GetConditionname()
+		j.quiet("LISTEN", "waits for notifications", signalbox.TraitSession)
+		j.readOnly = false
+	case *pg.UnlistenStmt:
+		j.s.Kind, j.s.Name = KindUnlisten, x.GetConditionname()
+		j.quiet("UNLISTEN", "waits no more for notifications", signalbox.TraitSession)
+		j.readOnly = false
+	case *pg.NotifyStmt:
+		j.s.Kind, j.s.Name = KindNotify, x.GetConditionname()
+		j.one(signalbox.Update, "NOTIFY", "channel", x.GetConditionname(), "wakes listeners")
+	case *pg.DiscardStmt:
+		j.s.Kind = KindDiscard
+		j.quiet("DISCARD", "forgets this session's state", signalbox.TraitSession)
+		j.readOnly = false
+		j.s.Lone = x.GetTarget() == pg.DiscardMode_DISCARD_ALL
+	case *pg.DeallocateStmt:
+		j.s.Kind, j.s.Name = KindDeallocate, x.GetName()
+		j.quiet("DEALLOCATE", "forgets a prepared statement", signalbox.TraitSession)
+		if x.GetIsall() {
+			j.prepared = map[string]Statement{}
+		}
+	case *pg.FetchStmt:
+		j.s.Kind, j.s.Name = KindFetch, x.GetPortalname()
+		j.quiet("FETCH", "reads on from a cursor", signalbox.TraitSession)
+	case *pg.ClosePortalStmt:
+		j.s.Kind, j.s.Name = KindClose, x.GetPortalname()
+		j.quiet("CLOSE", "closes a cursor", signalbox.TraitSession)
+	default:
+		return false
+	}
+	return true
+}
+
+func (j *judge) transaction(x *pg.TransactionStmt) {
+	j.s.Name = x.GetSavepointName()
+	native := ""
+	switch x.GetKind() {
+	case pg.TransactionStmtKind_TRANS_STMT_BEGIN, pg.TransactionStmtKind_TRANS_STMT_START:
+		j.s.Kind, native = KindBegin, "BEGIN"
+	case pg.TransactionStmtKind_TRANS_STMT_COMMIT:
+		j.s.Kind, native = KindCommit, "COMMIT"
+	case pg.TransactionStmtKind_TRANS_STMT_ROLLBACK:
+		j.s.Kind, native = KindRollback, "ROLLBACK"
+	case pg.TransactionStmtKind_TRANS_STMT_SAVEPOINT:
+		j.s.Kind, native = KindSavepoint, "SAVEPOINT"
+	case pg.TransactionStmtKind_TRANS_STMT_RELEASE:
+		j.s.Kind, native = KindRelease, "RELEASE SAVEPOINT"
+	case pg.TransactionStmtKind_TRANS_STMT_ROLLBACK_TO:
+		j.s.Kind, native = KindRollbackTo, "ROLLBACK TO SAVEPOINT"
+	case pg.TransactionStmtKind_TRANS_STMT_PREPARE:
+		j.s.Kind, j.s.Name = KindPrepareTx, x.GetGid()
+		j.one(signalbox.Execute, "PREPARE TRANSACTION", "transaction", "*", "leaves a transaction open that anybody may commit later", signalbox.TraitDeferred)
+		return
+	case pg.TransactionStmtKind_TRANS_STMT_COMMIT_PREPARED:
+		j.s.Kind, j.s.Name, j.s.Lone = KindCommitTx, x.GetGid(), true
+		j.one(signalbox.Execute, "COMMIT PREPARED", "transaction", "*", "commits what another session prepared, unseen", signalbox.TraitOpaque)
+		return
+	case pg.TransactionStmtKind_TRANS_STMT_ROLLBACK_PREPARED:
+		j.s.Kind, j.s.Name, j.s.Lone = KindRollbackTx, x.GetGid(), true
+		j.one(signalbox.Delete, "ROLLBACK PREPARED", "transaction", "*", "throws away what another session prepared", signalbox.TraitOpaque)
+		return
+	default:
+		j.unknown("an unknown transaction command")
+		return
+	}
+	j.walkAll(x.GetOptions())
+	j.quiet(native, "marks a transaction", signalbox.TraitTransaction)
+}
+
+// wrapper judges the statements that hold or run others.
+func (j *judge) wrapper(m any) bool {
+	switch x := m.(type) {
+	case *pg.ExplainStmt:
+		j.explain(x)
+	case *pg.PrepareStmt:
+		j.s.Kind, j.s.Name = KindPrepare, x.GetName()
+		inner, steady := j.batch.statement(x.GetQuery())
+		j.looked = j.looked || !steady
+		j.s.Inner = &inner
+		if j.prepared == nil {
+			j.prepared = map[string]Statement{}
+		}
+		j.prepared[x.GetName()] = inner
+		j.quiet("PREPARE", "keeps a statement for later: it is judged when it is executed", signalbox.TraitSession)
+		j.walkAll(x.GetArgtypes())
+	case *pg.ExecuteStmt:
+		j.execute(x)
+	case *pg.DeclareCursorStmt:
+		j.s.Kind, j.s.Name = KindDeclare, x.GetPortalname()
+		j.adopt(x.GetQuery())
+		j.native = "DECLARE CURSOR"
+	case *pg.CreateTableAsStmt:
+		j.createAs(x)
+	case *pg.CopyStmt:
+		j.copy(x)
+	case *pg.DoStmt:
+		j.one(signalbox.Execute, "DO", "code", "*", "runs a block of code: what it does cannot be seen", signalbox.TraitOpaque).Impact =
+			signalbox.Impact{Count: signalbox.CountUnknown, Scope: signalbox.ScopeUnknown}
+	case *pg.CallStmt:
+		parts := nameParts(x.GetFunccall().GetFuncname())
+		j.one(signalbox.Execute, "CALL", "procedure", dotted(parts), "runs a procedure: what it does cannot be seen", signalbox.TraitOpaque).Impact =
+			signalbox.Impact{Count: signalbox.CountUnknown, Scope: signalbox.ScopeUnknown}
+		j.walkAll(x.GetFunccall().GetArgs())
+	default:
+		return false
+	}
+	return true
+}
+
+// adopt judges an inner statement as if it stood by itself, and takes over what
+// it does.
+func (j *judge) adopt(n *pg.Node) {
+	kind, name := j.s.Kind, j.s.Name
+	j.top(unwrap(n))
+	if j.s.Kind == KindQuery || j.s.Kind == KindWrite || j.s.Kind == KindExecute {
+		j.settled = j.settled || len(j.effects) > 0
+	}
+	j.s.Kind, j.s.Name = kind, name
+}
+
+func (j *judge) explain(x *pg.ExplainStmt) {
+	analyze := false
+	for _, n := range x.GetOptions() {
+		d, ok := unwrap(n).(*pg.DefElem)
+		if !ok {
+			continue
+		}
+		if d.GetDefname() == "analyze" {
+			analyze = j.optionOn(d)
+		}
+		if d.GetDefname() == "serialize" {
+			j.constant()
+		}
+	}
+	inner, steady := j.batch.statement(x.GetQuery())
+	j.looked = j.looked || !steady
+	j.s.Inner = &inner
+	j.params = inner.Params
+	if inner.Kind == KindUnknown {
+		j.unknown("EXPLAIN of something unknown")
+		return
+	}
+	if analyze {
+		j.s.Kind = inner.Kind
+		if inner.Kind == KindExecute {
+			j.s.Name = inner.Name
+		}
+		j.settled = true
+		j.reads, j.writes = inner.Reads, inner.Writes
+		for _, a := range inner.Actions() {
+			a.Native = "EXPLAIN ANALYZE " + a.Native
+			j.effect(a)
+		}
+		j.readOnly = j.readOnly && inner.ReadOnly
+		return
+	}
+	// Planning runs immutable functions of constant arguments, and stable ones
+	// to estimate: code of users runs even without ANALYZE.
+	j.s.Kind = KindExplain
+	j.settled = true
+	j.reads = inner.Reads
+	for _, a := range inner.Actions() {
+		if a.Verb == signalbox.Execute && a.Has(signalbox.TraitOpaque) && (a.Native == "CALL FUNCTION" || a.Native == "OPERATOR" || a.Native == "CAST") {
+			j.effect(a)
+		}
+	}
+	j.effect(signalbox.Action{
+		Verb: signalbox.Read, Native: "EXPLAIN", Resources: tables(inner.Reads),
+		Impact: signalbox.Impact{Count: 0, Scope: signalbox.ScopeOne, Reversible: true},
+		Reason: "plans a statement and does not run it",
+	})
+}
+
+// optionOn reads a boolean option, which is on when it has no value.
+func (j *judge) optionOn(d *pg.DefElem) bool {
+	arg := unwrap(d.GetArg())
+	if arg == nil {
+		return true
+	}
+	j.constant()
+	switch x := arg.(type) {
+	case *pg.String:
+		switch strings.ToLower(x.GetSval()) {
+		case "false", "off":
+			return false
+		}
+	case *pg.Boolean:
+		return x.GetBoolval()
+	case *pg.Integer:
+		return x.GetIval() != 0
+	}
+	return true
+}
+
+func (j *judge) execute(x *pg.ExecuteStmt) {
+	j.s.Kind, j.s.Name = KindExecute, x.GetName()
+	j.walkAll(x.GetParams())
+	j.looked = true // what the name means is not in the text
+	inner, ok := j.prepared[x.GetName()]
+	if !ok && j.lookup != nil {
+		inner, ok = j.lookup(x.GetName())
+	}
+	if !ok {
+		a := signalbox.Worst("EXECUTE", "runs a prepared statement that was not seen")
+		j.effect(a)
+		return
+	}
+	j.settled = true
+	j.s.Inner = &inner
+	j.reads = append(j.reads, inner.Reads...)
+	j.writes = append(j.writes, inner.Writes...)
+	for _, a := range inner.Actions() {
+		a.Native = "EXECUTE " + a.Native
+		j.effect(a)
+	}
+	j.readOnly = j.readOnly && inner.ReadOnly
+}
+
+func (j *judge) createAs(x *pg.CreateTableAsStmt) {
+	native := "CREATE TABLE AS"
+	if x.GetObjtype() == pg.ObjectType_OBJECT_MATVIEW {
+		native = "CREATE MATERIALIZED VIEW"
+	}
+	q, _ := unwrap(x.GetQuery()).(*pg.SelectStmt)
+	j.into(x.GetInto(), native, selection{rank: rankAll})
+	if q != nil {
+		j.query(q)
+		return
+	}
+	j.adopt(x.GetQuery()) // EXECUTE
+}
+
+func (j *judge) copy(x *pg.CopyStmt) {
+	j.constant()
+	j.settled = true
+	native := "COPY TO"
+	if x.GetIsFrom() {
+		native = "COPY FROM"
+	}
+	if x.GetIsProgram() || x.GetFilename() != "" {
+		what := "a file of the server's host"
+		if x.GetIsProgram() {
+			native += " PROGRAM"
+			what = "a program on the server's host"
+		}
+		a := j.one(signalbox.Execute, native, "host", "*", "copies through "+what, signalbox.TraitHostFile)
+		if x.GetIsProgram() {
+			a.Traits = append(a.Traits, signalbox.TraitOpaque)
+		}
+		a.Impact = signalbox.Impact{Count: signalbox.CountUnknown, Scope: signalbox.ScopeUnknown}
+	}
+	switch {
+	case x.GetIsFrom():
+		if x.GetFilename() == "" && !x.GetIsProgram() {
+			j.s.Kind = KindCopyIn
+		}
+		a := j.write(signalbox.Create, native, x.GetRelation(), selection{rank: rankRange})
+		a.Traits = append(dropTrait(a.Traits, signalbox.TraitRange), signalbox.TraitBulk)
+		a.Impact.Reversible = a.Verb == signalbox.Create
+		a.Reason = "adds as many rows as the stream holds"
+		j.walk(unwrap(x.GetWhereClause()))
+	case x.GetQuery() != nil:
+		if x.GetFilename() == "" && !x.GetIsProgram() {
+			j.s.Kind = KindCopyOut
+		}
+		kind := j.s.Kind
+		j.top(unwrap(x.GetQuery()))
+		j.s.Kind = kind
+	default:
+		if x.GetFilename() == "" && !x.GetIsProgram() {
+			j.s.Kind = KindCopyOut
+		}
+		j.read(x.GetRelation())
+		for _, n := range x.GetAttlist() {
+			if s, ok := unwrap(n).(*pg.String); ok && secretColumn(s.GetSval()) {
+				j.trait(signalbox.TraitCredentials)
+			}
+		}
+		if len(x.GetAttlist()) == 0 && secretStar([]*pg.Node{{Node: &pg.Node_RangeVar{RangeVar: x.GetRelation()}}}) {
+			j.trait(signalbox.TraitCredentials)
+		}
+	}
+	if !x.GetIsFrom() && len(j.effects) == 0 {
+		j.native = native
+		j.settled = false
+	}
+	j.walkAll(x.GetOptions())
+}
+
+// upkeep judges maintenance and locks.
+func (j *judge) upkeep(m any) bool {
+	switch x := m.(type) {
+	case *pg.VacuumStmt:
+		native := "ANALYZE"
+		if x.GetIsVacuumcmd() {
+			native, j.s.Lone = "VACUUM", true
+		}
+		var traits = []signalbox.Trait{signalbox.TraitMaintenance}
+		a := j.one(signalbox.Update, native, "table", "*", "keeps house: no content changes", traits...)
+		for _, n := range x.GetOptions() {
+			if d, ok := unwrap(n).(*pg.DefElem); ok && d.GetDefname() == "full" && j.optionOn(d) {
+				a.Native = "VACUUM FULL"
+				a.Reason = "rewrites the table under an exclusive lock"
+				a.Impact.Scope = signalbox.ScopeAll
+			}
+		}
+		j.resources(a, x.GetRels())
+	case *pg.ClusterStmt:
+		a := j.one(signalbox.Update, "CLUSTER", "table", "*", "rewrites the table under an exclusive lock", signalbox.TraitMaintenance)
+		a.Impact.Scope = signalbox.ScopeAll
+		if x.GetRelation() != nil {
+			j.resource(a, x.GetRelation())
+		} else {
+			j.s.Lone = true
+		}
+	case *pg.ReindexStmt:
+		name := x.GetName()
+		a := j.one(signalbox.Update, "REINDEX", "index", cmpOr(name, "*"), "builds indexes again", signalbox.TraitMaintenance, signalbox.TraitDerived)
+		switch x.GetKind() {
+		case pg.ReindexObjectType_REINDEX_OBJECT_SCHEMA, pg.ReindexObjectType_REINDEX_OBJECT_DATABASE, pg.ReindexObjectType_REINDEX_OBJECT_SYSTEM:
+			a.Traits = append(a.Traits, signalbox.TraitTop)
+			a.Impact.Scope = signalbox.ScopeAll
+			j.s.Lone = true
+		}
+		if x.GetRelation() != nil {
+			j.resource(a, x.GetRelation())
+		}
+		for _, n := range x.GetParams() {
+			if d, ok := unwrap(n).(*pg.DefElem); ok && d.GetDefname() == "concurrently" {
+				j.s.Lone = true
+			}
+		}
+	case *pg.RefreshMatViewStmt:
+		a := j.one(signalbox.Update, "REFRESH MATERIALIZED VIEW", "materialized view", "", "computes the view again", signalbox.TraitMaintenance, signalbox.TraitDerived)
+		j.resource(a, x.GetRelation())
+		if _, r := j.relation(x.GetRelation()); r != nil {
+			for _, f := range r.Calls {
+				j.userFunction("", f, "", nil)
+			}
+		}
+	case *pg.CheckPointStmt:
+		j.one(signalbox.Update, "CHECKPOINT", "database", "*", "writes dirty pages out", signalbox.TraitMaintenance)
+	case *pg.LockStmt:
+		j.settled = true
+		a := j.one(signalbox.Update, "LOCK TABLE", "table", "*", "locks others out until the transaction ends", signalbox.TraitTransaction)
+		a.Resources = nil
+		for _, n := range x.GetRelations() {
+			if v, ok := unwrap(n).(*pg.RangeVar); ok {
+				res, _, _ := j.table(v)
+				a.Resources = append(a.Resources, res)
+			}
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+func (j *judge) resources(a *signalbox.Action, rels []*pg.Node) {
+	if len(rels) == 0 {
+		return
+	}
+	a.Resources = nil
+	for _, n := range rels {
+		if r, ok := unwrap(n).(*pg.VacuumRelation); ok && r.GetRelation() != nil {
+			res, _, _ := j.table(r.GetRelation())
+			a.Resources = append(a.Resources, res)
+		}
+	}
+	a.Impact.Count = int64(len(a.Resources))
+}
+
+func (j *judge) resource(a *signalbox.Action, v *pg.RangeVar) {
+	res, _, temp := j.table(v)
+	res.Whole = true
+	if res.Type == "table" && len(a.Resources) == 1 {
+		res.Type = a.Resources[0].Type
+	}
+	a.Resources = []signalbox.Resource{res}
+	if temp {
+		a.Traits = addTrait(a.Traits, signalbox.TraitTemporary)
+	}
+}

@@ -1,0 +1,1104 @@
+package sql
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	pg "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/signalbox-dev/signalbox"
+)
+
+// A rank orders conditions by how much they let through, as far as the request
+// shows it.
+type rank int
+
+const (
+	rankNone    rank = iota // nothing: always false
+	rankKey                 // rows named by a key
+	rankBounded             // a selection with an end: equality, a short interval, a LIMIT
+	rankRange               // open on a side, a pattern, a negation, a computation
+	rankAll                 // everything: missing, always true, or says nothing of the rows
+)
+
+// shortSpan is the longest interval of a numbered key that counts as bounded.
+const shortSpan = 10_000
+
+// shortTime is the longest interval of time that counts as bounded.
+const shortTime = 31 * 24 * time.Hour
+
+// A target is the relation whose rows a condition selects.
+type target struct {
+	name   string     // relation, without the schema
+	names  [2]string  // what columns may be qualified with: the alias, or the relation's name
+	keys   [][]string // unique keys, where the catalog tells
+	known  bool       // keys is what the catalog says
+	joined map[string]joined
+}
+
+// joined is another relation in the FROM or USING of an UPDATE or DELETE.
+type joined struct {
+	rank rank
+	rows int64 // of a VALUES list; 0 if not known
+}
+
+// A cond is what a condition says about the rows of a target.
+type cond struct {
+	rank  rank
+	count int64            // rows at most, where the rank is key or bounded; 0 if not known
+	eq    map[string]int64 // columns bound by equality, with the number of alternatives; 0 if not known
+	lo    map[string]bound
+	hi    map[string]bound
+	links []link          // equalities between the target's columns and others'
+	other map[string]rank // what it says of joined relations
+}
+
+type link struct{ column, table string }
+
+// A bound is one end of an interval.
+type bound struct {
+	number int64
+	moment time.Time
+	kind   byte // 'n' number, 't' moment, 0 neither
+}
+
+// A selection is what the WHERE of a statement comes to.
+type selection struct {
+	rank  rank
+	count int64 // rows at most; 0 if not known
+	ref   bool  // by equality with something that few rows belong to
+}
+
+// selects says what part of a target's rows a WHERE lets through.
+func (j *judge) selects(where *pg.Node, t target) selection {
+	m := unwrap(where)
+	if m == nil {
+		return selection{rank: rankAll}
+	}
+	return t.resolve(j.cond(m, t))
+}
+
+// resolve weighs all that a condition says.
+func (t target) resolve(c cond) selection {
+	s := selection{rank: c.rank, count: c.count}
+	if c.rank == rankNone {
+		return s
+	}
+	if n, ok := t.keyed(c.eq); ok && s.rank >= rankKey {
+		return selection{rank: rankKey, count: n}
+	}
+	if len(c.eq) > 0 && s.rank > rankBounded {
+		s = selection{rank: rankBounded}
+		for col := range c.eq {
+			s.ref = s.ref || isReference(col)
+		}
+	}
+	for col, lo := range c.lo {
+		if hi, ok := c.hi[col]; ok && s.rank > rankBounded {
+			if n, ok := span(lo, hi, t.isKeyColumn(col)); ok {
+				s = selection{rank: rankBounded, count: n}
+			}
+		}
+	}
+	if s.rank <= rankBounded {
+		return s
+	}
+	for _, l := range c.links {
+		o, ok := t.joined[l.table]
+		if !ok {
+			continue
+		}
+		r, rows := o.rank, o.rows
+		if said, ok := c.other[l.table]; ok && said < r {
+			r, rows = said, 0
+		}
+		if r > rankBounded {
+			continue
+		}
+		if rows > 0 && t.isKeyColumn(l.column) {
+			return selection{rank: rankKey, count: rows}
+		}
+		s = selection{rank: rankBounded}
+	}
+	return s
+}
+
+// keyed reports whether equalities bind a whole unique key, and for how many rows.
+func (t target) keyed(eq map[string]int64) (int64, bool) {
+	if t.known {
+		for _, key := range t.keys {
+			n := int64(1)
+			all := len(key) > 0
+			for _, col := range key {
+				alternatives, ok := eq[col]
+				all = all && ok
+				n *= alternatives
+			}
+			if all {
+				return n, true
+			}
+		}
+		return 0, false
+	}
+	for col, n := range eq {
+		if t.isKeyColumn(col) {
+			return n, true
+		}
+	}
+	return 0, false
+}
+
+// isKeyColumn reports whether a column names single rows: as the catalog says,
+// or else by its name.
+func (t target) isKeyColumn(col string) bool {
+	if t.known {
+		for _, key := range t.keys {
+			if len(key) == 1 && key[0] == col {
+				return true
+			}
+		}
+		return false
+	}
+	switch c := strings.ToLower(col); c {
+	case "id", "uuid", "guid", "uid", "pk", "oid", "ctid", "_id", "key", "slug", "sku", "isbn", "ean", "code", "email", "username", "login", "name":
+		return true
+	default:
+		// The table's own name with id: order_id of orders.
+		stem, ok := strings.CutSuffix(c, "_id")
+		if !ok {
+			stem, ok = strings.CutSuffix(c, "id")
+		}
+		return ok && stem != "" && singular(t.name) == stem
+	}
+}
+
+func singular(table string) string {
+	t := strings.ToLower(table)
+	switch {
+	case strings.HasSuffix(t, "ies"):
+		return t[:len(t)-3] + "y"
+	case strings.HasSuffix(t, "sses"), strings.HasSuffix(t, "xes"):
+		return t[:len(t)-2]
+	case strings.HasSuffix(t, "s"):
+		return t[:len(t)-1]
+	}
+	return t
+}
+
+// isReference reports whether a column's name says that it refers to a single
+// thing: equality with one selects what belongs to that thing. A tenant is not
+// one: what belongs to it is much.
+func isReference(col string) bool {
+	c := strings.ToLower(col)
+	for _, many := range []string{"tenant", "org", "organization", "organisation", "workspace", "company", "region", "site", "status", "type", "category", "group", "role"} {
+		if strings.HasPrefix(c, many) {
+			return false
+		}
+	}
+	return strings.HasSuffix(c, "_id") || strings.HasSuffix(c, "_uuid") || strings.HasSuffix(c, "_key") ||
+		len(c) > 2 && strings.HasSuffix(col, "Id")
+}
+
+func span(lo, hi bound, key bool) (int64, bool) {
+	switch {
+	case lo.kind == 'n' && hi.kind == 'n' && key:
+		n := hi.number - lo.number + 1
+		if n < 0 {
+			n = 0
+		}
+		return n, hi.number-lo.number >= -1 && n <= shortSpan
+	case lo.kind == 't' && hi.kind == 't':
+		d := hi.moment.Sub(lo.moment)
+		return 0, d <= shortTime
+	}
+	return 0, false
+}
+
+func always() cond { return cond{rank: rankAll} }
+func never() cond  { return cond{rank: rankNone} }
+
+// cond weighs an expression that stands as a condition.
+func (j *judge) cond(m any, t target) cond {
+	j.depth++
+	defer func() { j.depth-- }()
+	if j.depth > maxDepth {
+		j.unknown("nested too deep")
+		return always()
+	}
+	switch x := m.(type) {
+	case *pg.A_Const:
+		return j.truth(x)
+	case *pg.TypeCast:
+		if k, ok := unwrap(x.GetArg()).(*pg.A_Const); ok {
+			return j.truth(k)
+		}
+		return j.cond(unwrap(x.GetArg()), t)
+	case *pg.BoolExpr:
+		return j.boolean(x, t)
+	case *pg.A_Expr:
+		return j.comparison(x, t)
+	case *pg.NullTest:
+		if k, ok := unwrap(x.GetArg()).(*pg.A_Const); ok {
+			j.constant()
+			if k.GetIsnull() == (x.GetNulltesttype() == pg.NullTestType_IS_NULL) {
+				return always()
+			}
+			return never()
+		}
+	case *pg.SubLink:
+		return j.subCond(x, t)
+	case *pg.CurrentOfExpr:
+		return cond{rank: rankKey, count: 1}
+	case *pg.CoalesceExpr:
+		if len(x.GetArgs()) == 1 {
+			return j.cond(unwrap(x.GetArgs()[0]), t)
+		}
+	}
+	if j.mentions(m, t) {
+		return cond{rank: rankRange}
+	}
+	// Nothing of the rows decides it: it takes all of them or none.
+	return always()
+}
+
+func (j *judge) truth(k *pg.A_Const) cond {
+	j.constant()
+	if k.GetIsnull() {
+		return never()
+	}
+	if b := k.GetBoolval(); b != nil && !b.GetBoolval() {
+		return never()
+	}
+	if s := k.GetSval(); s != nil {
+		switch strings.ToLower(strings.TrimSpace(s.GetSval())) {
+		case "f", "fa", "fal", "fals", "false", "n", "no", "of", "off", "0":
+			return never()
+		}
+	}
+	if i := k.GetIval(); i != nil && i.GetIval() == 0 {
+		return never()
+	}
+	return always()
+}
+
+func (j *judge) boolean(x *pg.BoolExpr, t target) cond {
+	var c cond
+	for i, n := range x.GetArgs() {
+		next := j.cond(unwrap(n), t)
+		switch {
+		case x.GetBoolop() == pg.BoolExprType_NOT_EXPR:
+			switch next.rank {
+			case rankAll:
+				if j.mentions(unwrap(n), t) {
+					return cond{rank: rankRange}
+				}
+				if isLiteral(unwrap(n)) {
+					return never()
+				}
+				return always()
+			case rankNone:
+				return always()
+			}
+			return cond{rank: rankRange}
+		case i == 0:
+			c = next
+		case x.GetBoolop() == pg.BoolExprType_AND_EXPR:
+			c = and(c, next)
+		default:
+			c = t.or(c, next)
+		}
+	}
+	return c
+}
+
+func isLiteral(m any) bool {
+	switch x := m.(type) {
+	case *pg.A_Const:
+		return true
+	case *pg.TypeCast:
+		return isLiteral(unwrap(x.GetArg()))
+	}
+	return false
+}
+
+func and(a, b cond) cond {
+	if a.rank == rankNone || b.rank == rankNone {
+		return never()
+	}
+	c := a
+	if b.rank < a.rank {
+		c.rank, c.count = b.rank, b.count
+	} else if a.rank == b.rank && b.count > 0 && (a.count == 0 || b.count < a.count) {
+		c.count = b.count
+	}
+	c.eq = merge(a.eq, b.eq)
+	c.lo = merge(a.lo, b.lo)
+	c.hi = merge(a.hi, b.hi)
+	c.other = merge(a.other, b.other)
+	c.links = append(append([]link(nil), a.links...), b.links...)
+	return c
+}
+
+func merge[V any](a, b map[string]V) map[string]V {
+	if len(a) == 0 {
+		return b
+	}
+	if len(b) == 0 {
+		return a
+	}
+	m := make(map[string]V, len(a)+len(b))
+	for k, v := range a {
+		m[k] = v
+	}
+	for k, v := range b {
+		m[k] = v
+	}
+	return m
+}
+
+func (t target) or(a, b cond) cond {
+	switch {
+	case a.rank == rankNone:
+		return b
+	case b.rank == rankNone:
+		return a
+	}
+	c := cond{eq: map[string]int64{}}
+	for col, n := range a.eq {
+		if m, ok := b.eq[col]; ok && len(a.eq) == 1 && len(b.eq) == 1 {
+			c.eq[col] = 0
+			if n > 0 && m > 0 {
+				c.eq[col] = n + m
+			}
+			c.rank = max(a.rank, b.rank)
+			return c
+		}
+	}
+	ra, rb := t.resolve(a), t.resolve(b)
+	c.rank = max(ra.rank, rb.rank)
+	if ra.count > 0 && rb.count > 0 {
+		c.count = ra.count + rb.count
+	}
+	return c
+}
+
+// comparison weighs an operator between two sides.
+func (j *judge) comparison(x *pg.A_Expr, t target) cond {
+	l, r := unwrap(x.GetLexpr()), unwrap(x.GetRexpr())
+	op := ""
+	if parts := nameParts(x.GetName()); len(parts) > 0 {
+		op = parts[len(parts)-1]
+	}
+	switch x.GetKind() {
+	case pg.A_Expr_Kind_AEXPR_OP:
+		switch op {
+		case "=", "<>", "!=", "<", ">", "<=", ">=":
+			return j.compare(l, op, r, t)
+		}
+	case pg.A_Expr_Kind_AEXPR_NOT_DISTINCT:
+		return j.compare(l, "=", r, t)
+	case pg.A_Expr_Kind_AEXPR_DISTINCT:
+		return j.compare(l, "<>", r, t)
+	case pg.A_Expr_Kind_AEXPR_IN:
+		list, ok := r.(*pg.List)
+		if !ok {
+			break
+		}
+		if op != "=" {
+			return j.compare(l, "<>", r, t)
+		}
+		return j.in(l, list.GetItems(), t)
+	case pg.A_Expr_Kind_AEXPR_OP_ANY:
+		if op == "=" {
+			return j.anyOf(l, r, t)
+		}
+	case pg.A_Expr_Kind_AEXPR_BETWEEN, pg.A_Expr_Kind_AEXPR_BETWEEN_SYM:
+		list, ok := r.(*pg.List)
+		if !ok || len(list.GetItems()) != 2 {
+			break
+		}
+		lo, hi := unwrap(list.GetItems()[0]), unwrap(list.GetItems()[1])
+		return and(j.compare(l, ">=", lo, t), j.compare(l, "<=", hi, t))
+	case pg.A_Expr_Kind_AEXPR_LIKE, pg.A_Expr_Kind_AEXPR_ILIKE, pg.A_Expr_Kind_AEXPR_SIMILAR:
+		return j.like(x, l, r, t)
+	}
+	if j.mentions(x, t) {
+		return cond{rank: rankRange}
+	}
+	return always()
+}
+
+// compare weighs l op r.
+func (j *judge) compare(l any, op string, r any, t target) cond {
+	if row, ok := l.(*pg.RowExpr); ok && op == "=" {
+		if other, ok := r.(*pg.RowExpr); ok && len(other.GetArgs()) == len(row.GetArgs()) && len(row.GetArgs()) > 0 {
+			c := j.compare(unwrap(row.GetArgs()[0]), op, unwrap(other.GetArgs()[0]), t)
+			for i := 1; i < len(row.GetArgs()); i++ {
+				c = and(c, j.compare(unwrap(row.GetArgs()[i]), op, unwrap(other.GetArgs()[i]), t))
+			}
+			return c
+		}
+	}
+	lt, lc, lplain := j.column(l, t)
+	rt, rc, rplain := j.column(r, t)
+	switch {
+	case lplain && rplain:
+		if lt == rt && lc == rc {
+			if op == "=" || op == ">=" || op == "<=" {
+				return always()
+			}
+			return never()
+		}
+		if lt == rt {
+			return cond{rank: rankRange}
+		}
+		c := cond{rank: rankRange}
+		if op == "=" {
+			if lt == "" {
+				c.links = []link{{lc, rt}}
+			} else if rt == "" {
+				c.links = []link{{rc, lt}}
+			} else {
+				c.rank = rankAll
+			}
+		}
+		return c
+	case rplain && !j.mentions(l, t):
+		return j.compareConstant(rt, rc, flip(op), l, t)
+	case lplain && !j.mentions(r, t):
+		return j.compareConstant(lt, lc, op, r, t)
+	}
+	if j.mentions(l, t) || j.mentions(r, t) {
+		if op == "=" && (j.narrows(l, t) && !j.mentions(r, t) || j.narrows(r, t) && !j.mentions(l, t)) {
+			return cond{rank: rankBounded}
+		}
+		return cond{rank: rankRange}
+	}
+	if v, ok := j.fold(l, op, r); ok {
+		if v {
+			return always()
+		}
+		return never()
+	}
+	return always()
+}
+
+// compareConstant weighs a column against something that is the same for all rows.
+func (j *judge) compareConstant(table, col, op string, k any, t target) cond {
+	if table != "" {
+		// A condition on another relation says nothing of the target's rows, until
+		// an equality links the two.
+		r := rankRange
+		if op == "=" {
+			r = rankBounded
+		}
+		return cond{rank: rankAll, other: map[string]rank{table: r}}
+	}
+	if op == "=" {
+		if isBool(k) {
+			j.constant()
+			return cond{rank: rankRange}
+		}
+		return cond{rank: rankRange, eq: map[string]int64{col: 1}}
+	}
+	c := cond{rank: rankRange}
+	switch op {
+	case ">", ">=":
+		c.lo = map[string]bound{col: j.bound(k)}
+	case "<", "<=":
+		c.hi = map[string]bound{col: j.bound(k)}
+	}
+	return c
+}
+
+func isBool(m any) bool {
+	switch x := m.(type) {
+	case *pg.A_Const:
+		return x.GetBoolval() != nil
+	case *pg.TypeCast:
+		return isBool(unwrap(x.GetArg()))
+	}
+	return false
+}
+
+func flip(op string) string {
+	switch op {
+	case "<":
+		return ">"
+	case ">":
+		return "<"
+	case "<=":
+		return ">="
+	case ">=":
+		return "<="
+	}
+	return op
+}
+
+// bound reads one end of an interval.
+func (j *judge) bound(m any) bound {
+	switch x := m.(type) {
+	case *pg.TypeCast:
+		return j.bound(unwrap(x.GetArg()))
+	case *pg.A_Const:
+		j.constant()
+		if x.GetIval() != nil {
+			return bound{number: int64(x.GetIval().GetIval()), kind: 'n'}
+		}
+		if s := x.GetSval().GetSval(); s != "" {
+			if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+				return bound{number: n, kind: 'n'}
+			}
+			for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02"} {
+				if at, err := time.Parse(layout, s); err == nil {
+					return bound{moment: at, kind: 't'}
+				}
+			}
+		}
+		if f := x.GetFval().GetFval(); f != "" {
+			if v, err := strconv.ParseFloat(f, 64); err == nil && math.Abs(v) < 1<<62 {
+				return bound{number: int64(v), kind: 'n'}
+			}
+		}
+	}
+	return bound{}
+}
+
+// fold compares two constants.
+func (j *judge) fold(l any, op string, r any) (value, ok bool) {
+	a, aok := l.(*pg.A_Const)
+	b, bok := r.(*pg.A_Const)
+	if !aok || !bok {
+		return false, false
+	}
+	j.constant()
+	if a.GetIsnull() || b.GetIsnull() {
+		return false, true
+	}
+	order := 0
+	switch {
+	case a.GetIval() != nil && b.GetIval() != nil:
+		order = sign(int64(a.GetIval().GetIval()) - int64(b.GetIval().GetIval()))
+	case a.GetSval() != nil && b.GetSval() != nil:
+		// How strings order depends on the collation; whether they are equal
+		// does not, except for exotic ones.
+		if op != "=" && op != "<>" && op != "!=" {
+			return false, false
+		}
+		order = strings.Compare(a.GetSval().GetSval(), b.GetSval().GetSval())
+	default:
+		return false, false
+	}
+	switch op {
+	case "=":
+		return order == 0, true
+	case "<>", "!=":
+		return order != 0, true
+	case "<":
+		return order < 0, true
+	case ">":
+		return order > 0, true
+	case "<=":
+		return order <= 0, true
+	case ">=":
+		return order >= 0, true
+	}
+	return false, false
+}
+
+func sign(n int64) int {
+	switch {
+	case n < 0:
+		return -1
+	case n > 0:
+		return 1
+	}
+	return 0
+}
+
+// column reports the column that an expression is, and its table: empty for the
+// target itself.
+func (j *judge) column(m any, t target) (table, col string, ok bool) {
+	switch x := m.(type) {
+	case *pg.ColumnRef:
+		parts := nameParts(x.GetFields())
+		if len(parts) == 0 || parts[len(parts)-1] == "*" {
+			return "", "", false
+		}
+		col = parts[len(parts)-1]
+		if len(parts) == 1 {
+			// Without a qualifier it may be any relation's when there are several.
+			if len(t.joined) > 0 {
+				return "?", col, true
+			}
+			return "", col, true
+		}
+		table = parts[len(parts)-2]
+		if table == t.names[0] || table == t.names[1] {
+			return "", col, true
+		}
+		return table, col, true
+	case *pg.TypeCast:
+		// A cast to these keeps different keys different.
+		parts := nameParts(x.GetTypeName().GetNames())
+		if len(parts) == 0 || len(x.GetTypeName().GetTypmods()) > 0 {
+			return "", "", false
+		}
+		switch parts[len(parts)-1] {
+		case "text", "int4", "int8", "uuid", "varchar", "numeric":
+			return j.column(unwrap(x.GetArg()), t)
+		}
+	case *pg.CollateClause:
+		return j.column(unwrap(x.GetArg()), t)
+	}
+	return "", "", false
+}
+
+// mentions reports whether an expression depends on the target's row: a column
+// of it, or one that may be.
+func (j *judge) mentions(m any, t target) bool {
+	found := false
+	var visit func(any)
+	depth := 0
+	visit = func(m any) {
+		if found || depth > maxDepth {
+			return
+		}
+		depth++
+		defer func() { depth-- }()
+		switch x := m.(type) {
+		case *pg.ColumnRef:
+			parts := nameParts(x.GetFields())
+			if len(parts) == 1 || len(parts) > 1 && (parts[len(parts)-2] == t.names[0] || parts[len(parts)-2] == t.names[1]) {
+				found = true
+			}
+			return
+		case *pg.SelectStmt:
+			// Inside a subquery only a qualified name is the outer row's for sure.
+			if correlated(x, t) {
+				found = true
+			}
+			return
+		}
+		children(m, visit)
+	}
+	visit(m)
+	return found
+}
+
+// correlated reports whether a subquery names the target, and does not hide it
+// behind a relation of the same name.
+func correlated(s *pg.SelectStmt, t target) bool {
+	found, hiddenBy := false, false
+	var visit func(any)
+	depth := 0
+	visit = func(m any) {
+		if depth > maxDepth {
+			return
+		}
+		depth++
+		defer func() { depth-- }()
+		switch x := m.(type) {
+		case *pg.RangeVar:
+			name := x.GetRelname()
+			if a := x.GetAlias().GetAliasname(); a != "" {
+				name = a
+			}
+			if name == t.names[0] {
+				hiddenBy = true
+			}
+		case *pg.ColumnRef:
+			if parts := nameParts(x.GetFields()); len(parts) > 1 && (parts[len(parts)-2] == t.names[0] || parts[len(parts)-2] == t.names[1]) {
+				found = true
+			}
+		}
+		children(m, visit)
+	}
+	visit(s)
+	return found && !hiddenBy
+}
+
+// narrows reports whether equality of an expression with a constant selects
+// about as equality of its column would: a change of case, a day of a moment, a
+// field of a document.
+func (j *judge) narrows(m any, t target) bool {
+	switch x := m.(type) {
+	case *pg.FuncCall:
+		if parts := nameParts(x.GetFuncname()); len(parts) > 0 && len(x.GetArgs()) > 0 {
+			switch parts[len(parts)-1] {
+			case "lower", "upper", "btrim", "date", "md5":
+				_, _, ok := j.column(unwrap(x.GetArgs()[0]), t)
+				return ok
+			case "date_trunc":
+				_, _, ok := j.column(unwrap(x.GetArgs()[len(x.GetArgs())-1]), t)
+				return ok && len(x.GetArgs()) == 2
+			}
+		}
+	case *pg.TypeCast:
+		parts := nameParts(x.GetTypeName().GetNames())
+		if len(parts) > 0 && parts[len(parts)-1] == "date" {
+			_, _, ok := j.column(unwrap(x.GetArg()), t)
+			return ok
+		}
+	case *pg.A_Expr:
+		if parts := nameParts(x.GetName()); len(parts) > 0 {
+			switch parts[len(parts)-1] {
+			case "->>", "#>>":
+				_, _, ok := j.column(unwrap(x.GetLexpr()), t)
+				return ok || j.narrows(unwrap(x.GetLexpr()), t)
+			case "->", "#>":
+				_, _, ok := j.column(unwrap(x.GetLexpr()), t)
+				return ok
+			}
+		}
+	}
+	return false
+}
+
+// in weighs l IN (items).
+func (j *judge) in(l any, items []*pg.Node, t target) cond {
+	n := int64(len(items))
+	if row, ok := l.(*pg.RowExpr); ok {
+		c := cond{rank: rankRange, eq: map[string]int64{}}
+		for i, a := range row.GetArgs() {
+			table, col, ok := j.column(unwrap(a), t)
+			if !ok || table != "" {
+				return cond{rank: rankRange}
+			}
+			// The rows of the list, not the product of the columns' values.
+			c.eq[col] = 1
+			if i == 0 {
+				c.eq[col] = n
+			}
+		}
+		for _, item := range items {
+			if j.mentions(unwrap(item), t) {
+				return cond{rank: rankRange}
+			}
+		}
+		return c
+	}
+	table, col, ok := j.column(l, t)
+	for _, item := range items {
+		if itable, icol, iok := j.column(unwrap(item), t); ok && iok && itable == table && icol == col {
+			return always()
+		}
+		if j.mentions(unwrap(item), t) {
+			return cond{rank: rankRange}
+		}
+	}
+	switch {
+	case ok && table == "":
+		return cond{rank: rankRange, eq: map[string]int64{col: n}}
+	case ok:
+		return cond{rank: rankAll, other: map[string]rank{table: rankBounded}}
+	case j.narrows(l, t):
+		return cond{rank: rankBounded}
+	case j.mentions(l, t):
+		return cond{rank: rankRange}
+	}
+	return always()
+}
+
+// anyOf weighs l = ANY (array).
+func (j *judge) anyOf(l, array any, t target) cond {
+	switch x := array.(type) {
+	case *pg.A_ArrayExpr:
+		return j.in(l, x.GetElements(), t)
+	case *pg.TypeCast:
+		return j.anyOf(l, unwrap(x.GetArg()), t)
+	case *pg.SubLink:
+		if x.GetSubLinkType() == pg.SubLinkType_ARRAY_SUBLINK {
+			return j.inQuery(l, x, t)
+		}
+	case *pg.A_Const:
+		if s := x.GetSval(); s != nil {
+			j.constant()
+			if table, col, ok := j.column(l, t); ok && table == "" {
+				return cond{rank: rankRange, eq: map[string]int64{col: int64(strings.Count(s.GetSval(), ",") + 1)}}
+			}
+		}
+	case *pg.ParamRef:
+		if table, col, ok := j.column(l, t); ok && table == "" {
+			return cond{rank: rankRange, eq: map[string]int64{col: 0}}
+		}
+	}
+	if j.mentions(l, t) || j.mentions(array, t) {
+		return cond{rank: rankRange}
+	}
+	return always()
+}
+
+func (j *judge) like(x *pg.A_Expr, l, r any, t target) cond {
+	if !j.mentions(x, t) {
+		return always()
+	}
+	if op := dotted(nameParts(x.GetName())); strings.HasPrefix(op, "!") {
+		return cond{rank: rankRange}
+	}
+	if k, ok := r.(*pg.A_Const); ok {
+		pattern, _ := j.text(k)
+		if strings.Trim(pattern, "%") == "" && strings.Contains(pattern, "%") {
+			return always()
+		}
+		if !strings.ContainsAny(pattern, `%_\`) && x.GetKind() == pg.A_Expr_Kind_AEXPR_LIKE {
+			return j.compare(l, "=", r, t)
+		}
+	}
+	return cond{rank: rankRange}
+}
+
+// subCond weighs a subquery that stands as a condition.
+func (j *judge) subCond(x *pg.SubLink, t target) cond {
+	switch x.GetSubLinkType() {
+	case pg.SubLinkType_ANY_SUBLINK:
+		if op := dotted(nameParts(x.GetOperName())); op == "" || op == "=" {
+			return j.inQuery(unwrap(x.GetTestexpr()), x, t)
+		}
+	}
+	if j.mentions(x, t) {
+		return cond{rank: rankRange}
+	}
+	return always()
+}
+
+// inQuery weighs l IN (SELECT …).
+func (j *judge) inQuery(l any, x *pg.SubLink, t target) cond {
+	q, ok := unwrap(x.GetSubselect()).(*pg.SelectStmt)
+	if !ok || !j.mentions(l, t) {
+		return always()
+	}
+	if table, _, ok := j.column(l, t); !ok || table != "" {
+		return cond{rank: rankRange}
+	}
+	s := j.rows(q)
+	if s.rank <= rankBounded {
+		return cond{rank: rankBounded, count: s.count}
+	}
+	if len(q.GetFromClause()) == 1 {
+		if v, ok := unwrap(q.GetFromClause()[0]).(*pg.RangeVar); ok && v.GetRelname() == t.name && s.rank == rankAll {
+			return always()
+		}
+	}
+	return cond{rank: rankRange}
+}
+
+// rows says how many rows a query can give, as far as it shows.
+func (j *judge) rows(q *pg.SelectStmt) selection {
+	if q == nil {
+		return selection{rank: rankAll}
+	}
+	s := j.rowsWithoutLimit(q)
+	if n := unwrap(q.GetLimitCount()); n != nil {
+		j.constant()
+		if k, ok := n.(*pg.A_Const); ok && k.GetIval() != nil && !k.GetIsnull() {
+			limit := int64(k.GetIval().GetIval())
+			if limit <= shortSpan && (s.count == 0 || limit < s.count) {
+				return selection{rank: min(s.rank, rankBounded), count: limit}
+			}
+		}
+	}
+	return s
+}
+
+func (j *judge) rowsWithoutLimit(q *pg.SelectStmt) selection {
+	if n := len(q.GetValuesLists()); n > 0 {
+		return selection{rank: rankBounded, count: int64(n)}
+	}
+	if q.GetLarg() != nil {
+		a, b := j.rows(q.GetLarg()), j.rows(q.GetRarg())
+		s := selection{rank: max(a.rank, b.rank)}
+		if a.count > 0 && b.count > 0 {
+			s.count = a.count + b.count
+		}
+		return s
+	}
+	from := q.GetFromClause()
+	if len(from) == 0 {
+		if setReturning(q.GetTargetList()) {
+			return selection{rank: rankRange}
+		}
+		return selection{rank: rankKey, count: 1}
+	}
+	if len(q.GetGroupClause()) == 0 && onlyAggregates(q.GetTargetList()) {
+		return selection{rank: rankKey, count: 1}
+	}
+	if len(from) > 1 {
+		return selection{rank: rankRange}
+	}
+	switch f := unwrap(from[0]).(type) {
+	case *pg.RangeVar:
+		return j.selects(q.GetWhereClause(), j.targetOf(f, nil))
+	case *pg.RangeSubselect:
+		sub, _ := unwrap(f.GetSubquery()).(*pg.SelectStmt)
+		return j.rows(sub)
+	case *pg.RangeFunction:
+		return j.series(f)
+	}
+	return selection{rank: rankRange}
+}
+
+// series counts generate_series of constants, and takes unnest of parameters or
+// constants for a list that the caller sent.
+func (j *judge) series(f *pg.RangeFunction) selection {
+	if len(f.GetFunctions()) != 1 {
+		return selection{rank: rankRange}
+	}
+	list, ok := unwrap(f.GetFunctions()[0]).(*pg.List)
+	if !ok || len(list.GetItems()) == 0 {
+		return selection{rank: rankRange}
+	}
+	call, ok := unwrap(list.GetItems()[0]).(*pg.FuncCall)
+	if !ok {
+		return selection{rank: rankRange}
+	}
+	args := call.GetArgs()
+	switch dotted(nameParts(call.GetFuncname())) {
+	case "generate_series", "pg_catalog.generate_series":
+		if len(args) < 2 {
+			break
+		}
+		lo, hi := j.bound(unwrap(args[0])), j.bound(unwrap(args[1]))
+		if lo.kind == 'n' && hi.kind == 'n' && hi.number >= lo.number && hi.number-lo.number < math.MaxInt32 {
+			n := hi.number - lo.number + 1
+			if n <= 100 {
+				return selection{rank: rankBounded, count: n}
+			}
+			return selection{rank: rankRange, count: n}
+		}
+	case "unnest", "pg_catalog.unnest":
+		for _, a := range args {
+			if anyColumn(unwrap(a)) {
+				return selection{rank: rankRange}
+			}
+		}
+		return selection{rank: rankBounded}
+	}
+	return selection{rank: rankRange}
+}
+
+// anyColumn reports whether an expression names a column or holds a subquery.
+func anyColumn(m any) bool {
+	found := false
+	var visit func(any)
+	visit = func(m any) {
+		switch m.(type) {
+		case *pg.ColumnRef, *pg.SubLink:
+			found = true
+			return
+		}
+		if !found {
+			children(m, visit)
+		}
+	}
+	if m != nil {
+		visit(m)
+	}
+	return found
+}
+
+func setReturning(targets []*pg.Node) bool {
+	for _, n := range targets {
+		if rt, ok := unwrap(n).(*pg.ResTarget); ok {
+			if call, ok := unwrap(rt.GetVal()).(*pg.FuncCall); ok {
+				switch parts := nameParts(call.GetFuncname()); parts[len(parts)-1] {
+				case "generate_series", "unnest", "regexp_split_to_table", "string_to_table", "jsonb_array_elements", "json_array_elements":
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func onlyAggregates(targets []*pg.Node) bool {
+	for _, n := range targets {
+		rt, ok := unwrap(n).(*pg.ResTarget)
+		if !ok {
+			return false
+		}
+		call, ok := unwrap(rt.GetVal()).(*pg.FuncCall)
+		if !ok || call.GetOver() != nil {
+			return false
+		}
+		switch parts := nameParts(call.GetFuncname()); parts[len(parts)-1] {
+		case "min", "max", "count", "sum", "avg":
+		default:
+			return false
+		}
+	}
+	return len(targets) > 0
+}
+
+// targetOf makes the target of a relation and what it is joined with.
+func (j *judge) targetOf(v *pg.RangeVar, from []*pg.Node) target {
+	t := target{name: v.GetRelname()}
+	t.names = [2]string{t.name, t.name}
+	if a := v.GetAlias().GetAliasname(); a != "" {
+		t.names = [2]string{a, a}
+	}
+	if _, r := j.relation(v); r != nil && (r.Kind == 'r' || r.Kind == 'p' || r.Kind == 'f') {
+		t.known, t.keys = true, r.Keys
+	}
+	if len(from) > 0 {
+		t.joined = map[string]joined{}
+		for _, n := range from {
+			j.join(unwrap(n), &t)
+		}
+	}
+	return t
+}
+
+func (j *judge) join(m any, t *target) {
+	switch x := m.(type) {
+	case *pg.RangeVar:
+		name := x.GetRelname()
+		if a := x.GetAlias().GetAliasname(); a != "" {
+			name = a
+		}
+		t.joined[name] = joined{rank: rankAll}
+	case *pg.RangeSubselect:
+		q, _ := unwrap(x.GetSubquery()).(*pg.SelectStmt)
+		s := j.rows(q)
+		t.joined[x.GetAlias().GetAliasname()] = joined{rank: s.rank, rows: s.count}
+	case *pg.RangeFunction:
+		s := j.series(x)
+		t.joined[x.GetAlias().GetAliasname()] = joined{rank: s.rank, rows: s.count}
+	case *pg.JoinExpr:
+		j.join(unwrap(x.GetLarg()), t)
+		j.join(unwrap(x.GetRarg()), t)
+	default:
+		t.joined["?"] = joined{rank: rankAll}
+	}
+}
+
+// impact turns a selection into what policy is told.
+func (s selection) impact() (signalbox.Impact, []signalbox.Trait) {
+	i := signalbox.Impact{Count: signalbox.CountUnknown, Scope: signalbox.ScopeSome}
+	if s.count > 0 {
+		i.Count = s.count
+	}
+	switch s.rank {
+	case rankNone:
+		i.Count, i.Scope, i.Reversible = 0, signalbox.ScopeOne, true
+		return i, []signalbox.Trait{signalbox.TraitByKey}
+	case rankKey:
+		if s.count == 1 {
+			i.Scope = signalbox.ScopeOne
+		}
+		i.Reversible = true
+		return i, []signalbox.Trait{signalbox.TraitByKey}
+	case rankBounded:
+		if s.ref {
+			i.Reversible = true
+			return i, []signalbox.Trait{signalbox.TraitByKey}
+		}
+		return i, nil
+	case rankRange:
+		return i, []signalbox.Trait{signalbox.TraitRange}
+	}
+	i.Scope = signalbox.ScopeAll
+	return i, []signalbox.Trait{signalbox.TraitUnscoped}
+}

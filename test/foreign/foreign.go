@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/transparency-dev/tessera/api"
 	"github.com/transparency-dev/tessera/client"
@@ -20,14 +21,17 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
+// idle is how long Tessera may read nothing before we take it that it never will.
+const idle = 30 * time.Second
+
 // Fsck has Tessera check the whole log at source, a folder or an http(s) URL,
 // against the log's verifier key: every entry, every tile, the root, and the
-// signature.
-//
-// The caller's ctx needs a deadline: each of Tessera's workers leaves at the first
-// corrupt resource that it meets, and when all have left, its check waits for
-// ever. A log that is not checked in time counts as not verified.
+// signature. A log that cannot be checked to its end counts as not verified.
 func Fsck(ctx context.Context, source, vkey string) error {
+	return fsckLog(ctx, source, vkey, idle)
+}
+
+func fsckLog(ctx context.Context, source, vkey string, idle time.Duration) error {
 	verifier, err := note.NewVerifier(strings.TrimSpace(vkey))
 	if err != nil {
 		return fmt.Errorf("verifier key: %w", err)
@@ -36,15 +40,53 @@ func Fsck(ctx context.Context, source, vkey string) error {
 	if err != nil {
 		return err
 	}
-	check := fsck.New(verifier.Name(), verifier, fetcher, hashBundle, fsck.Opts{N: 8})
+	watched := &watchedFetcher{Fetcher: fetcher, read: make(chan struct{}, 1)}
+	check := fsck.New(verifier.Name(), verifier, watched, hashBundle, fsck.Opts{N: 8})
 	result := make(chan error, 1)
 	go func() { result <- check.Check(ctx) }()
-	select {
-	case err := <-result:
-		return err
-	case <-ctx.Done():
-		return fmt.Errorf("fsck did not end in time: %w", ctx.Err())
+
+	// Each of Tessera's workers leaves at the first corrupt tile that it meets,
+	// and when all have left, its producer waits for them for ever, whatever ctx
+	// says. A check that reads nothing any more has met that fate.
+	stuck := time.NewTimer(idle)
+	defer stuck.Stop()
+	for {
+		select {
+		case err := <-result:
+			return err
+		case <-watched.read:
+			stuck.Reset(idle)
+		case <-stuck.C:
+			return fmt.Errorf("fsck read nothing for %v: much of the log is corrupt, or it cannot be reached", idle)
+		case <-ctx.Done():
+			return fmt.Errorf("fsck did not end: %w", ctx.Err())
+		}
 	}
+}
+
+// watchedFetcher tells of each read.
+type watchedFetcher struct {
+	fsck.Fetcher
+	read chan struct{} // holds one token when something was read since it was last emptied
+}
+
+func (w *watchedFetcher) tell() {
+	select {
+	case w.read <- struct{}{}:
+	default:
+	}
+}
+
+// ReadTile implements fsck.Fetcher.
+func (w *watchedFetcher) ReadTile(ctx context.Context, level, index uint64, partial uint8) ([]byte, error) {
+	defer w.tell()
+	return w.Fetcher.ReadTile(ctx, level, index, partial)
+}
+
+// ReadEntryBundle implements fsck.Fetcher.
+func (w *watchedFetcher) ReadEntryBundle(ctx context.Context, index uint64, partial uint8) ([]byte, error) {
+	defer w.tell()
+	return w.Fetcher.ReadEntryBundle(ctx, index, partial)
 }
 
 func open(source string) (fsck.Fetcher, error) {

@@ -2,7 +2,6 @@ package foreign
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"filippo.io/torchwood"
 	"golang.org/x/mod/sumdb/note"
@@ -44,14 +42,6 @@ var verifiers = []struct {
 		write(t, entry+".tlog-proof", proof)
 		return run(t, "./verify.sh", entry, entry+".tlog-proof", vkey)
 	}},
-}
-
-// fsck gives Tessera ten seconds, which is a hundred times what it needs.
-func fsckWithin(t *testing.T, source, vkey string) error {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	return Fsck(ctx, source, vkey)
 }
 
 // tool finds a program that make setup builds.

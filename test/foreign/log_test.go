@@ -2,17 +2,27 @@ package foreign
 
 import (
 	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/sync/errgroup"
 
+	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/ledger"
+	"github.com/signalbox-dev/signalbox/internal/store"
+	"github.com/signalbox-dev/signalbox/proof"
 	"github.com/signalbox-dev/signalbox/proof/prooftest"
 )
 
@@ -21,32 +31,118 @@ import (
 type published struct {
 	dir, vkey string
 	size      int64
+	files     ledger.Blobs
 	leaf      func(index int64) []byte
 	proof     func(index int64) []byte
+	disclose  func(index int64) proof.Disclosure
 }
 
-// entries is enough for full tiles at two levels and partial ones at both.
-const entries = 256*3 + 57
+// entries make full tiles and partial ones.
+const entries = 256*10 + 57
 
+// publish makes a log as the server does: sealed entries through the sequencer
+// into SQLite, from there to a folder, while it grows.
 func publish(t *testing.T, origin string) published {
 	t.Helper()
-	l := prooftest.New(t, origin)
-	for i := range entries {
-		l.AddLeaf(fmt.Appendf(nil, `{"entry":%d}`, i))
+	ctx, home := t.Context(), t.TempDir()
+	state, err := store.Open(ctx, store.Config{Path: filepath.Join(home, "state")})
+	if err != nil {
+		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	l.Write(dir)
-	return published{dir: dir, vkey: l.Key, size: l.Size(), leaf: l.Leaf, proof: l.Proof}
+	t.Cleanup(state.Close)
+	key, err := ledger.LoadOrCreateKey(filepath.Join(home, "key"), origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := published{dir: filepath.Join(home, "log"), vkey: key.Verifier(), size: entries}
+	folder, err := ledger.OpenFolder(p.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := ledger.Open(ctx, ledger.Config{Store: state, Shelf: state, Blobs: folder, Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(log.Close)
+	p.files = folder
+
+	const writers = 16
+	var group errgroup.Group
+	for w := range writers {
+		group.Go(func() error {
+			for i := w; i < entries; i += writers {
+				if err := appendEntry(ctx, log, i); err != nil {
+					return err
+				}
+				if i%500 == 0 { // so that later steps meet tiles half full
+					if _, err := log.Publish(ctx); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Wait(ctx, entries-1); err != nil {
+		t.Fatal(err)
+	}
+	p.leaf = func(index int64) []byte {
+		row, err := log.Entry(t.Context(), index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return row.Leaf
+	}
+	p.proof = func(index int64) []byte {
+		text, err := log.Proof(t.Context(), index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	p.disclose = func(index int64) proof.Disclosure {
+		key, payload, err := log.Disclose(t.Context(), index)
+		if err != nil {
+			t.Fatal(err)
+		}
+		opened, err := proof.Disclose(key, payload, "purpose")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return opened[0]
+	}
+	return p
+}
+
+func appendEntry(ctx context.Context, log *ledger.Log, n int) error {
+	id := fmt.Sprintf("%026d", n)
+	leaf, err := proof.Seal(proof.Header{ID: id, Time: log.Now()},
+		&proof.SessionStart{
+			Session: signalbox.SessionID(id),
+			Actor:   signalbox.Actor{Kind: signalbox.Agent, Name: "kiro", For: "alice"},
+			Expires: proof.At(log.Now().Add(time.Hour)),
+		},
+		proof.Hidden{"purpose": fmt.Sprintf("look at order %d", n)})
+	if err != nil {
+		return err
+	}
+	_, err = log.Commit(ctx, ledger.Batch{Records: []ledger.Record{
+		{ID: id, Leaf: leaf.Bytes, Key: leaf.Key, Payload: leaf.Payload},
+	}})
+	return err
 }
 
 func TestWholeLogVerifies(t *testing.T) {
 	log := publish(t, "gate.example/whole")
-	if err := fsckWithin(t, log.dir, log.vkey); err != nil {
+	if err := Fsck(t.Context(), log.dir, log.vkey); err != nil {
 		t.Errorf("Tessera refuses our folder: %v", err)
 	}
-	server := httptest.NewServer(http.FileServer(http.Dir(log.dir)))
+	server := httptest.NewServer(ledger.Handler(log.files))
 	defer server.Close()
-	if err := fsckWithin(t, server.URL, log.vkey); err != nil {
+	if err := Fsck(t.Context(), server.URL, log.vkey); err != nil {
 		t.Errorf("Tessera refuses our log over HTTP: %v", err)
 	}
 	if err := run(t, tool(t, "fsck"), log.dir, log.vkey); err != nil {
@@ -56,7 +152,7 @@ func TestWholeLogVerifies(t *testing.T) {
 
 func TestEntriesVerify(t *testing.T) {
 	log := publish(t, "gate.example/entries")
-	for _, index := range []int64{0, 1, 255, 256, 511, log.size - 58, log.size - 57, log.size - 2, log.size - 1} {
+	for _, index := range []int64{0, 1, 255, 256, 2047, 2048, entries - 58, entries - 57, entries - 2, entries - 1} {
 		for _, v := range verifiers {
 			if err := v.verify(t, log.vkey, log.leaf(index), log.proof(index)); err != nil {
 				t.Errorf("%s refuses entry %d of %d: %v", v.name, index, log.size, err)
@@ -74,7 +170,7 @@ func TestLogsOfEverySizeVerify(t *testing.T) {
 		}
 		dir := t.TempDir()
 		l.Write(dir)
-		if err := fsckWithin(t, dir, l.Key); err != nil {
+		if err := Fsck(t.Context(), dir, l.Key); err != nil {
 			t.Errorf("Tessera refuses a log of %d: %v", size+1, err)
 		}
 		for i := range l.Size() {
@@ -85,6 +181,52 @@ func TestLogsOfEverySizeVerify(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestDisclosedFieldVerifies does what the documentation tells an auditor to do
+// with a field that was disclosed to him.
+func TestDisclosedFieldVerifies(t *testing.T) {
+	log := publish(t, "gate.example/disclosed")
+	const index = 1234
+	disclosed := log.disclose(index)
+	digest := func(text string) string {
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", `openssl dgst -sha256 -binary | basenc --base64url | tr -d =`)
+		cmd.Stdin = strings.NewReader(text)
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	var leaf struct {
+		Digests []string `json:"_sd"`
+	}
+	if err := json.Unmarshal(log.leaf(index), &leaf); err != nil {
+		t.Fatal(err)
+	}
+	if got := digest(string(disclosed)); !slices.Contains(leaf.Digests, got) {
+		t.Errorf("digest %s of the disclosed field is not among those in the log: %v", got, leaf.Digests)
+	}
+	if got := digest(swapFirst(string(disclosed))); slices.Contains(leaf.Digests, got) {
+		t.Error("the digest of another field is in the log")
+	}
+	plain, err := base64.RawURLEncoding.DecodeString(string(disclosed))
+	if err != nil || !strings.HasSuffix(string(plain), `"purpose","look at order `+orderOf(t, log.leaf(index))+`"]`) {
+		t.Errorf("disclosed is %s, %v", plain, err)
+	}
+	if bytes.Contains(log.leaf(index), []byte("look at order")) {
+		t.Error("the hidden field stands in the log")
+	}
+}
+
+// orderOf reads back the number that appendEntry wrote into the entry's id.
+func orderOf(t *testing.T, leaf []byte) string {
+	t.Helper()
+	var entry struct{ ID string }
+	if err := json.Unmarshal(leaf, &entry); err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimLeft(entry.ID, "0")
 }
 
 func TestAlteredEntryOrProofIsRefused(t *testing.T) {
@@ -129,14 +271,15 @@ func TestAlteredEntryOrProofIsRefused(t *testing.T) {
 func TestAlteredLogIsRefused(t *testing.T) {
 	const origin = "gate.example/tampered"
 	fsckCommand := tool(t, "fsck")
+	whole := publish(t, origin)
 	bundle, tile := filepath.Join("tile", "entries", "001"), filepath.Join("tile", "0", "001")
-	partial := filepath.Join("tile", "entries", "003.p", "57")
+	partial := filepath.Join("tile", "entries", "010.p", "57")
 	for _, c := range []struct {
 		name  string
 		alter func(t *testing.T, log *published)
 	}{
 		{"one bit of an entry", alterFile(bundle, func(t *testing.T, b []byte) []byte { return flip(t, b, "") })},
-		{"one bit of the last, partial bundle", alterFile(partial, func(t *testing.T, b []byte) []byte { return flip(t, b, `{"entry":824`) })},
+		{"one bit of the last, partial bundle", alterFile(partial, func(t *testing.T, b []byte) []byte { return flip(t, b, "kiro") })},
 		{"bundle cut short", alterFile(bundle, func(_ *testing.T, b []byte) []byte { return b[:len(b)-5] })},
 		{"two bundles exchanged", func(t *testing.T, log *published) {
 			a, b := filepath.Join(log.dir, bundle), filepath.Join(log.dir, "tile", "entries", "002")
@@ -155,12 +298,6 @@ func TestAlteredLogIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
-		{"every tile altered", func(t *testing.T, log *published) {
-			for _, n := range []string{"000", "001", "002"} {
-				alterFile(filepath.Join("tile", "0", n), func(t *testing.T, b []byte) []byte { return flip(t, b, "") })(t, log)
-				alterFile(filepath.Join("tile", "entries", n), func(t *testing.T, b []byte) []byte { return flip(t, b, "") })(t, log)
-			}
-		}},
 		{"checkpoint of another size", alterFile("checkpoint", func(t *testing.T, b []byte) []byte {
 			return line(t, b, 1, func(string) string { return "5" })
 		})},
@@ -175,15 +312,30 @@ func TestAlteredLogIsRefused(t *testing.T) {
 		{"log rewritten under another key of the same name", func(t *testing.T, log *published) { log.vkey = impostor(t, origin) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			log := publish(t, origin)
+			log := published{dir: t.TempDir(), vkey: whole.vkey}
+			if err := os.CopyFS(log.dir, os.DirFS(whole.dir)); err != nil {
+				t.Fatal(err)
+			}
 			c.alter(t, &log)
-			if err := fsckWithin(t, log.dir, log.vkey); err == nil {
+			if err := Fsck(t.Context(), log.dir, log.vkey); err == nil {
 				t.Error("Tessera accepts it")
 			}
 			if err := run(t, fsckCommand, log.dir, log.vkey); !errors.Is(err, errRefused) {
 				t.Errorf("the fsck command: %v, want a refusal", err)
 			}
 		})
+	}
+}
+
+// TestMuchAlteredLogIsRefused alters more tiles than Tessera has workers, for which
+// its check would wait for ever.
+func TestMuchAlteredLogIsRefused(t *testing.T) {
+	log := publish(t, "gate.example/ruin")
+	for n := range entries / 256 {
+		alterFile(filepath.Join("tile", "0", fmt.Sprintf("%03d", n)), func(t *testing.T, b []byte) []byte { return flip(t, b, "") })(t, &log)
+	}
+	if err := fsckLog(t.Context(), log.dir, log.vkey, 2*time.Second); err == nil {
+		t.Error("Tessera accepts it")
 	}
 }
 

@@ -12,15 +12,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"github.com/signalbox-dev/signalbox/test/foreign"
 	"os"
 	"os/signal"
-	"time"
-
-	"github.com/signalbox-dev/signalbox/test/foreign"
 )
-
-// limit is long enough for a log of millions of entries on one machine.
-const limit = 10 * time.Minute
 
 func main() {
 	if len(os.Args) != 3 {
@@ -29,8 +24,6 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
 	if err := run(ctx, os.Args[1], os.Args[2]); err != nil {
 		fmt.Fprintln(os.Stderr, "fsck: NOT VERIFIED:", err)
 		os.Exit(1)

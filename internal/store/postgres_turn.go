@@ -78,19 +78,14 @@ func (t *postgresTurn) applyAll(ctx context.Context, batches []ledger.Batch) err
 	for done < len(batches) || !begun {
 		chunk := batches[done:min(done+size, len(batches))]
 		at, own, err := t.try(ctx, !begun, place, chunk)
-		if err != nil {
-			if !t.unsent(ctx, err) || len(chunk) == 0 {
-				return err
-			}
-			// An argument that cannot be put on the wire. Nothing was sent.
-			if len(chunk) == 1 {
-				t.errs[done] = err
-				done++
-			}
-			size = max(len(chunk)/2, 1)
-			continue
+		switch {
+		case err == nil:
+			begun = true
+		case !t.misfit(ctx, err) || len(chunk) == 0:
+			return err
+		default: // a statement that cannot be prepared, an argument that does not fit
+			at, own = -1, err
 		}
-		begun = true
 		switch {
 		case own == nil:
 			for _, b := range chunk {
@@ -98,6 +93,11 @@ func (t *postgresTurn) applyAll(ctx context.Context, batches []ledger.Batch) err
 			}
 			done += len(chunk)
 			size = min(2*size, len(batches))
+			if done < len(batches) {
+				if err := t.simple(ctx, "RELEASE SAVEPOINT chunk; SAVEPOINT chunk"); err != nil {
+					return err
+				}
+			}
 			continue
 		case at == 0 || len(chunk) == 1:
 			t.errs[done] = own
@@ -110,17 +110,26 @@ func (t *postgresTurn) applyAll(ctx context.Context, batches []ledger.Batch) err
 		}
 		// Alone, not in the next pipeline: nothing can be prepared while the
 		// transaction is failed.
-		if err := t.simple(ctx, "ROLLBACK TO SAVEPOINT chunk"); err != nil {
+		undo := "ROLLBACK TO SAVEPOINT chunk"
+		if !begun {
+			undo = "ROLLBACK" // the lock was not taken, or is taken again
+		}
+		if err := t.simple(ctx, undo); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// unsent reports whether the error was found before anything was sent.
-func (t *postgresTurn) unsent(ctx context.Context, err error) bool {
+// misfit reports whether a statement could not be prepared or an argument not
+// be encoded. What stood before it in the pipeline may have been carried out.
+func (t *postgresTurn) misfit(ctx context.Context, err error) bool {
+	var preparing pgx.ErrPreprocessingBatch
+	if !errors.As(err, &preparing) || t.conn.Conn().IsClosed() || ctx.Err() != nil {
+		return false
+	}
 	var e *pgconn.PgError
-	return !errors.As(err, &e) && !errors.Is(err, ledger.ErrTampered) && !t.conn.Conn().IsClosed() && ctx.Err() == nil
+	return !errors.As(err, &e) || isOwnPostgres(err)
 }
 
 // try sends a chunk in one round trip. If a batch fails, own is its error and
@@ -131,10 +140,8 @@ func (t *postgresTurn) try(ctx context.Context, first bool, place int64, chunk [
 	if first {
 		b.Queue("BEGIN")
 		b.Queue(lockHead)
-	} else {
-		b.Queue("RELEASE SAVEPOINT chunk")
+		b.Queue("SAVEPOINT chunk")
 	}
-	b.Queue("SAVEPOINT chunk")
 	entries, secrets := gather(place, chunk)
 	for _, batch := range chunk {
 		for _, c := range batch.Changes {
@@ -155,10 +162,10 @@ func (t *postgresTurn) try(ctx context.Context, first bool, place int64, chunk [
 			err = closed
 		}
 	}()
-	if _, err := res.Exec(); err != nil {
-		return 0, nil, fmt.Errorf("begin: %w", err)
-	}
 	if first {
+		if _, err := res.Exec(); err != nil {
+			return 0, nil, fmt.Errorf("begin: %w", err)
+		}
 		var size, at int64
 		var edge, checkpoint []byte
 		if err := res.QueryRow().Scan(&size, &edge, &checkpoint, &at); err != nil {
@@ -167,9 +174,9 @@ func (t *postgresTurn) try(ctx context.Context, first bool, place int64, chunk [
 		if t.head, err = headOf(size, edge, checkpoint, at); err != nil {
 			return 0, nil, err
 		}
-	}
-	if _, err := res.Exec(); err != nil {
-		return 0, nil, fmt.Errorf("savepoint: %w", err)
+		if _, err := res.Exec(); err != nil {
+			return 0, nil, fmt.Errorf("savepoint: %w", err)
+		}
 	}
 	for i, batch := range chunk {
 		for _, c := range batch.Changes {

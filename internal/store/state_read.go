@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/signalbox-dev/signalbox"
@@ -287,7 +288,13 @@ func (s *Store) Orphans(ctx context.Context, now time.Time, limit int) ([]interl
 
 // IntentsSince implements [interlock.State].
 func (s *Store) IntentsSince(ctx context.Context, subject string, at time.Time) ([]interlock.IntentRow, error) {
-	rows, err := s.read().IntentsSince(ctx, db.IntentsSinceParams{Subject: subject, Since: millis(at)})
+	var rows []db.Intent
+	var err error
+	if id, ok := strings.CutPrefix(subject, "session/"); ok {
+		rows, err = s.read().SessionIntentsSince(ctx, db.SessionIntentsSinceParams{Session: id, Since: millis(at)})
+	} else {
+		rows, err = s.read().IntentsSince(ctx, db.IntentsSinceParams{Subject: subject, Since: millis(at)})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read intents of %q: %w", subject, err)
 	}

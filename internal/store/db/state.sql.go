@@ -1226,6 +1226,49 @@ func (q *Queries) Session(ctx context.Context, id string) (Session, error) {
 	return i, err
 }
 
+const sessionIntentsSince = `-- name: SessionIntentsSince :many
+SELECT id, session, subject, gate, target, replica, hold, retry_key, status, opened, settled, actions, touched FROM intent WHERE session = $1 AND opened >= $2 ORDER BY opened, id
+`
+
+type SessionIntentsSinceParams struct {
+	Session string
+	Since   int64
+}
+
+func (q *Queries) SessionIntentsSince(ctx context.Context, arg SessionIntentsSinceParams) ([]Intent, error) {
+	rows, err := q.db.Query(ctx, sessionIntentsSince, arg.Session, arg.Since)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Intent
+	for rows.Next() {
+		var i Intent
+		if err := rows.Scan(
+			&i.ID,
+			&i.Session,
+			&i.Subject,
+			&i.Gate,
+			&i.Target,
+			&i.Replica,
+			&i.Hold,
+			&i.RetryKey,
+			&i.Status,
+			&i.Opened,
+			&i.Settled,
+			&i.Actions,
+			&i.Touched,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const sessions = `-- name: Sessions :many
 SELECT id, actor_kind, actor_name, actor_for, purpose, gates, started, expires, ended, epoch FROM session ORDER BY started DESC, id DESC
 `

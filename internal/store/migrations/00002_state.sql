@@ -73,6 +73,7 @@ CREATE TABLE intent (
 );
 CREATE INDEX intent_retry_key ON intent (retry_key, opened);
 CREATE INDEX intent_subject ON intent (subject, opened);
+CREATE INDEX intent_session ON intent (session, opened);
 CREATE INDEX intent_open ON intent (opened) WHERE status = 'open';
 
 CREATE TABLE memory (

@@ -112,6 +112,9 @@ ORDER BY i.opened, i.id LIMIT sqlc.arg(most)::bigint;
 -- name: IntentsSince :many
 SELECT * FROM intent WHERE subject = sqlc.arg(subject) AND opened >= sqlc.arg(since) ORDER BY opened, id;
 
+-- name: SessionIntentsSince :many
+SELECT * FROM intent WHERE session = sqlc.arg(session) AND opened >= sqlc.arg(since) ORDER BY opened, id;
+
 -- name: Memory :one
 SELECT version, made, data FROM memory WHERE subject = $1;
 

@@ -21,8 +21,8 @@ import (
 // A File is one file of a policy set: *.cedar holds policies, *.cedarschema
 // the schema.
 type File struct {
-	Name string
-	Data []byte
+	Name string `json:"name"`
+	Data []byte `json:"data"`
 }
 
 // An Error is one thing that is wrong with a policy set.

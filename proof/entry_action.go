@@ -2,6 +2,11 @@ package proof
 
 import "github.com/signalbox-dev/signalbox"
 
+// OwnGate is the name of the gate at which Signalbox itself is changed: its
+// policies. Requests there come through the API in a human's own name, or from
+// the process itself, and belong to no session that was started.
+const OwnGate = "signalbox"
+
 // An Intent says what is about to be executed. It is durable before anything
 // is forwarded (promise P1). The entry's id is the intent's id. Hidden: the
 // request, its parameters, its shape, the target's state, the salt of the
@@ -163,6 +168,9 @@ type Confirmation struct {
 	Hold string `json:"hold"`
 	// By is the human who asked, or for whom the agent asked.
 	By string `json:"by"`
+	// Expires is when the permit that this confirmation completes ends; left
+	// out while answers are needed still.
+	Expires Millis `json:"expires,omitempty"`
 }
 
 // A Withdrawal ends a hold: the requester, or an approver who said yes, takes

@@ -89,7 +89,7 @@ func example(t *testing.T, k Kind) (Body, Hidden) {
 	case KindApproval:
 		return Approval{hold, "bob", Yes, exampleDigest, true, At(exampleTime.Add(15 * time.Minute))}, Hidden{"comment": "seen the backup"}
 	case KindConfirmation:
-		return Confirmation{hold, "alice"}, nil
+		return Confirmation{hold, "alice", At(exampleTime.Add(15 * time.Minute))}, nil
 	case KindWithdrawal:
 		return Withdrawal{hold, "alice"}, Hidden{"reason": "not needed any more"}
 	case KindExpiry:

@@ -11,8 +11,9 @@ import (
 type holdState struct {
 	Hold
 	yes       []Approval
-	answered  time.Time // when the last yes came
+	answered  time.Time // when the last yes or the confirmation came
 	confirmed bool
+	expires   Millis // of the permit, as the last answer or confirmation says
 	ended     string // why it is over; empty while it is not
 }
 
@@ -68,7 +69,7 @@ func (c *promiseCheck) approval(b *Approval) {
 	case b.Digest != h.Digest:
 		c.violation("P4", "%s approves %s, hold %s is %s", b.By, b.Digest.Short(), b.Hold, h.Digest.Short())
 		return
-	case !c.now.Before(h.Expires.Time()):
+	case c.now.After(h.Expires.Time().Add(clockSkew)):
 		c.violation("P4", "%s approves hold %s after it expired at %s", b.By, b.Hold, h.Expires.Time().Format(time.RFC3339))
 		return
 	case h.Verdict.Presence && !b.Presence:
@@ -80,7 +81,7 @@ func (c *promiseCheck) approval(b *Approval) {
 		return
 	}
 	h.yes = append(h.yes, *b)
-	h.answered = c.now
+	h.answered, h.expires = c.now, b.Expires
 }
 
 func (c *promiseCheck) confirmation(b *Confirmation) {
@@ -93,6 +94,7 @@ func (c *promiseCheck) confirmation(b *Confirmation) {
 		return
 	}
 	h.confirmed = true
+	h.answered, h.expires = c.now, b.Expires
 }
 
 // endHold takes the end of a hold. That a hold ends twice is no fault: an expiry
@@ -123,7 +125,7 @@ func (c *promiseCheck) permit(b *Intent) {
 	case b.Digest != h.Digest:
 		c.violation("P4", "executes %s, hold %s approved %s", b.Digest.Short(), b.Hold, h.Digest.Short())
 	}
-	if ends := h.ends(); !c.now.Before(ends) {
+	if ends := h.ends(); c.now.After(ends.Add(clockSkew)) {
 		c.violation("P4", "uses hold %s after it expired at %s", b.Hold, ends.Format(time.RFC3339))
 	}
 	if b.Verdict.Decision == signalbox.Hold && (!slices.Equal(b.Verdict.Requires, h.Verdict.Requires) || !slices.Equal(b.Verdict.Policies, h.Verdict.Policies)) {
@@ -133,27 +135,28 @@ func (c *promiseCheck) permit(b *Intent) {
 	c.requirements(b.Hold, h)
 }
 
-// ends is when the hold's permit ends: its own expiry, or sooner where an
-// approval says so.
+// ends is when the hold's permit ends: as the answer that completed it says,
+// else when the hold does.
 func (h *holdState) ends() time.Time {
-	for _, a := range slices.Backward(h.yes) {
-		if a.Expires != 0 {
-			return a.Expires.Time()
-		}
+	if h.expires != 0 {
+		return h.expires.Time()
 	}
 	return h.Expires.Time()
 }
 
 // ceiling checks that what was measured before execution is not more than what
-// was approved.
+// was approved. An intent may carry other actions of the same transaction
+// besides, so that only equal lists are compared.
 func (c *promiseCheck) ceiling(b *Intent, h *holdState) {
+	if !slices.EqualFunc(b.Actions, h.Actions, func(x, y Action) bool {
+		return x.Verb == y.Verb && x.Native == y.Native && x.Fingerprint == y.Fingerprint
+	}) {
+		return
+	}
 	for i, a := range b.Actions {
-		if i >= len(h.Actions) {
-			return
-		}
-		approved := h.Actions[i].Impact
-		if a.Impact.Count > approved.Count && approved.Count >= 0 && approved.Measured {
-			c.violation("P4", "%s touches %d, hold %s approved %d", a.Native, a.Impact.Count, b.Hold, approved.Count)
+		approved, now := h.Actions[i].Impact, a.Impact
+		if approved.Count >= 0 && (now.Count > approved.Count || now.Dependants > approved.Dependants) {
+			c.violation("P4", "%s touches %d (and %d dependants), hold %s approved %d (and %d)", a.Native, now.Count, now.Dependants, b.Hold, approved.Count, approved.Dependants)
 		}
 	}
 }

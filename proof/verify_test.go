@@ -325,3 +325,42 @@ func BenchmarkVerifyLog(b *testing.B) {
 	}
 	b.ReportMetric(float64(l.Size())*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
 }
+
+func FuzzVerifyEntry(f *testing.F) {
+	l := prooftest.New(f, "log.example.org/2026")
+	for n := range 5 {
+		l.Add(filler(n), nil)
+	}
+	leaf, trust := l.Leaf(3), l.Trust()
+	good := l.Proof(3)
+	f.Add(good)
+	f.Add([]byte("c2sp.org/tlog-proof@v1\nindex 3\n\n"))
+	f.Add([]byte("c2sp.org/tlog-proof@v1\nextra AAAA\nindex -1\nAAAA\n\n"))
+	f.Add(l.Proof(2))
+	hashes := func(b []byte) string { // all between the index line and the checkpoint
+		_, after, _ := strings.Cut(string(b), "index ")
+		before, _, _ := strings.Cut(after, "\n\n")
+		return before
+	}
+	f.Fuzz(func(t *testing.T, p []byte) {
+		if _, err := proof.VerifyEntry(trust, leaf, p); err == nil && hashes(p) != hashes(good) {
+			t.Errorf("accepted %q", p)
+		}
+	})
+}
+
+func FuzzOpenCheckpoint(f *testing.F) {
+	l := prooftest.New(f, "log.example.org/2026")
+	l.Add(filler(0), nil)
+	trust := l.Trust()
+	good := l.Checkpoint(1)
+	f.Add(good)
+	f.Add([]byte("log.example.org/2026\n1\nAAAA\n\n— x AAAA\n"))
+	text, _, _ := strings.Cut(string(good), "\n\n")
+	f.Fuzz(func(t *testing.T, signed []byte) {
+		c, err := proof.OpenCheckpoint(trust, signed)
+		if err == nil && !strings.HasPrefix(string(signed), text+"\n\n") {
+			t.Errorf("accepted %q as %v", signed, c)
+		}
+	})
+}

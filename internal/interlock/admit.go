@@ -292,8 +292,11 @@ func (i *Interlock) open(ctx context.Context, c *snapshot, a *Admission, views [
 	impact, state := i.probe(ctx, a)
 	if measured != nil {
 		measured.Facts = append(measured.Facts, impact.Facts...)
+		measured.Total, measured.Reversible = impact.Total, impact.Reversible
 		impact = *measured
 	}
+	facts := impact.Facts
+	impact.Facts = nil // kept once, where they can be erased
 	if len(views) == 0 {
 		views = make([]session.View, len(r.Actions))
 	}
@@ -308,7 +311,7 @@ func (i *Interlock) open(ctx context.Context, c *snapshot, a *Admission, views [
 	h := approval.Hold{
 		ID: newID(now), Session: r.Session.ID, Actor: r.Session.Actor,
 		Gate: r.Gate.Name, Target: r.Gate.Target, Environment: r.Gate.Environment,
-		Actions: r.Actions, Request: r.Text, Facts: impact.Facts,
+		Actions: r.Actions, Request: r.Text, Facts: facts,
 		Salt: proof.NewSalt(), State: state, Ceiling: impact,
 		Verdict: a.verdict, Policy: set, Context: told,
 		Status: approval.Open, Opened: now, Expires: now.Add(i.HoldTime),

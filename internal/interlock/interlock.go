@@ -22,6 +22,7 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/interlock/policy"
 	"github.com/signalbox-dev/signalbox/internal/interlock/session"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
+	"github.com/signalbox-dev/signalbox/proof"
 )
 
 // A Ledger commits batches: durable, signed, all or nothing. [*ledger.Log] is
@@ -44,6 +45,8 @@ type Config struct {
 	// Replica names this process among those that share the state; it must be
 	// new at each start.
 	Replica string
+	// Start is the first entry of a new log. Required.
+	Start proof.Start
 	// Alone says that no other process can share the state, so that intents
 	// left open by an earlier one are settled at once on start.
 	Alone bool
@@ -112,8 +115,8 @@ type Interlock struct {
 // everything is refused.
 func New(ctx context.Context, c Config) (*Interlock, error) {
 	c = c.withDefaults()
-	if c.State == nil || c.Ledger == nil || c.Minter == nil || c.Replica == "" {
-		return nil, errors.New("interlock needs State, Ledger, Minter and Replica")
+	if c.State == nil || c.Ledger == nil || c.Minter == nil || c.Replica == "" || c.Start.Origin == "" {
+		return nil, errors.New("interlock needs State, Ledger, Minter, Replica and Start")
 	}
 	i := &Interlock{
 		Config:   c,
@@ -126,6 +129,9 @@ func New(ctx context.Context, c Config) (*Interlock, error) {
 	i.storms.init()
 	if err := i.readControl(ctx); err != nil {
 		return nil, fmt.Errorf("read control state: %w", err)
+	}
+	if err := i.begin(ctx); err != nil {
+		return nil, fmt.Errorf("begin the log: %w", err)
 	}
 	if err := i.renewLease(ctx); err != nil {
 		return nil, fmt.Errorf("take lease: %w", err)

@@ -291,7 +291,19 @@ func (i *Interlock) answer(ctx context.Context, name, id string, yes bool, comme
 		return h, err
 	}
 	b.Records = []ledger.Record{record}
-	return h, i.commit(ctx, "record an answer", b)
+	if err := i.commit(ctx, "record an answer", b); err != nil {
+		return h, err
+	}
+	i.seen(ctx)
+	return h, nil
+}
+
+// seen makes what was just committed part of this process's next decision.
+// Failing is no harm: it will be seen within a second.
+func (i *Interlock) seen(ctx context.Context) {
+	if err := i.reread(ctx); err != nil {
+		i.Logger.Warn("committed, and the new control state could not be read yet", "error", err)
+	}
 }
 
 func (i *Interlock) permitTime(h approval.Hold) time.Duration {
@@ -351,7 +363,11 @@ func (i *Interlock) Confirm(ctx context.Context, c Caller, id string) (approval.
 		return h, err
 	}
 	b.Records = []ledger.Record{record}
-	return h, i.commit(ctx, "record a confirmation", b)
+	if err := i.commit(ctx, "record a confirmation", b); err != nil {
+		return h, err
+	}
+	i.seen(ctx)
+	return h, nil
 }
 
 // Withdraw takes a request back: by the session that made it, or its human.
@@ -523,9 +539,7 @@ func (i *Interlock) raise(ctx context.Context, what string, make func(*snapshot)
 		}
 		b.Changes = append(i.State.RaiseEpoch(c.Epoch), b.Changes...)
 		err = i.commit(ctx, what, b)
-		if rerr := i.reread(ctx); err == nil && rerr != nil {
-			i.Logger.Warn("changed, and the new control state could not be read yet", "what", what, "error", rerr)
-		}
+		i.seen(ctx)
 		if !errors.Is(err, ledger.ErrStale) {
 			return err
 		}

@@ -49,7 +49,7 @@ func hideRequest(r Request) proof.Hidden {
 func clearActions(actions []signalbox.Action, hidden proof.Hidden) []proof.Action {
 	clear, complete := proof.ClearActions(actions)
 	if !complete {
-		hidden["actions"] = actions
+		hidden["all_actions"] = actions
 	}
 	return clear
 }

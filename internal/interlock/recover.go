@@ -35,6 +35,28 @@ func (i *Interlock) keep(ctx context.Context) {
 	}
 }
 
+// firstEpoch is the control epoch of a store in which nothing has happened.
+const firstEpoch = 1
+
+// begin records the first entry of a new log: whoever is first to move the
+// epoch does.
+func (i *Interlock) begin(ctx context.Context) error {
+	c := i.control.Load()
+	if c.Epoch != firstEpoch {
+		return nil
+	}
+	now := i.Now()
+	record, err := seal(now, newID(now), i.Start, nil)
+	if err != nil {
+		return err
+	}
+	_, err = i.Ledger.Commit(ctx, ledger.Batch{Changes: i.State.RaiseEpoch(c.Epoch), Records: []ledger.Record{record}})
+	if err != nil && !errors.Is(err, ledger.ErrStale) {
+		return err
+	}
+	return i.readControl(ctx)
+}
+
 func (i *Interlock) renewLease(ctx context.Context) error {
 	_, err := i.Ledger.Commit(ctx, ledger.Batch{Changes: i.State.Lease(i.Replica, i.Now().Add(i.LeaseTime))})
 	if err != nil {

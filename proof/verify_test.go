@@ -29,12 +29,11 @@ func started(t *testing.T) *prooftest.Log {
 	return l
 }
 
-// Every size at which the shape of the tree changes, across a tile edge and up
-// to the third level of tiles.
+// Sizes on both sides of a tile's edge. (See TestTreeOfEverySize for great ones.)
 func TestVerifyLogOfEverySize(t *testing.T) {
 	l := started(t)
-	sizes := map[int64]bool{1: true, 2: true, 3: true, 7: true, 255: true, 256: true, 257: true, 511: true, 512: true, 513: true, 1000: true, 65535: true, 65536: true, 65537: true, 65793: true}
-	for n := int64(1); n <= 65793; n++ {
+	sizes := map[int64]bool{1: true, 2: true, 3: true, 7: true, 255: true, 256: true, 257: true, 511: true, 512: true, 513: true}
+	for n := int64(1); n <= 513; n++ {
 		if n > 1 {
 			l.Add(filler(int(n)), nil)
 		}

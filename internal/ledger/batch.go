@@ -21,7 +21,7 @@ const AnyRows int64 = -1
 // carried out under the head lock, so it must be short and must not wait.
 type Statement struct {
 	SQL  string // portable SQL with $1, $2 … for Args, one statement
-	Args []any
+	Args []any  // string, []byte, int64 or bool, of the type of its parameter
 	// Rows is how many rows the statement must affect, or return for a SELECT;
 	// any other number makes the batch stale. [AnyRows] accepts all.
 	Rows int64
@@ -103,6 +103,13 @@ func (b Batch) check() error {
 	for _, s := range b.Changes {
 		if s.SQL == "" {
 			return errors.New("batch has an empty statement")
+		}
+		for i, a := range s.Args {
+			switch a.(type) {
+			case string, []byte, int64, bool:
+			default:
+				return fmt.Errorf("statement %q: argument %d is a %T; must be string, []byte, int64 or bool", s.SQL, i+1, a)
+			}
 		}
 	}
 	return nil

@@ -81,9 +81,9 @@ func (t *postgresTurn) applyAll(ctx context.Context, batches []ledger.Batch) err
 		switch {
 		case err == nil:
 			begun = true
-		case !t.misfit(ctx, err) || len(chunk) == 0:
+		case !t.misfit(err) || len(chunk) == 0:
 			return err
-		default: // a statement that cannot be prepared, an argument that does not fit
+		default: // in an open transaction it costs all since the savepoint
 			at, own = -1, err
 		}
 		switch {
@@ -112,7 +112,7 @@ func (t *postgresTurn) applyAll(ctx context.Context, batches []ledger.Batch) err
 		// transaction is failed.
 		undo := "ROLLBACK TO SAVEPOINT chunk"
 		if !begun {
-			undo = "ROLLBACK" // the lock was not taken, or is taken again
+			undo = "ROLLBACK" // nothing was begun; this only warns
 		}
 		if err := t.simple(ctx, undo); err != nil {
 			return err
@@ -121,15 +121,12 @@ func (t *postgresTurn) applyAll(ctx context.Context, batches []ledger.Batch) err
 	return nil
 }
 
-// misfit reports whether a statement could not be prepared or an argument not
-// be encoded. What stood before it in the pipeline may have been carried out.
-func (t *postgresTurn) misfit(ctx context.Context, err error) bool {
+// misfit reports whether a statement of the chunk could not be prepared. (An
+// argument that does not fit its parameter costs pgx the connection, and so
+// the whole group; generated code cannot produce one.)
+func (t *postgresTurn) misfit(err error) bool {
 	var preparing pgx.ErrPreprocessingBatch
-	if !errors.As(err, &preparing) || t.conn.Conn().IsClosed() || ctx.Err() != nil {
-		return false
-	}
-	var e *pgconn.PgError
-	return !errors.As(err, &e) || isOwnPostgres(err)
+	return errors.As(err, &preparing) && isOwnPostgres(err) && !t.conn.Conn().IsClosed()
 }
 
 // try sends a chunk in one round trip. If a batch fails, own is its error and

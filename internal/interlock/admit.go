@@ -24,6 +24,9 @@ const maxTries = 8
 var errAgain = errors.New("state changed: decide again")
 
 func (i *Interlock) admit(ctx context.Context, r Request, x Executor) (*Admission, error) {
+	if a := i.known.repeated(r, i.control.Load(), i.Now()); a != nil {
+		return a, nil
+	}
 	if err := r.validate(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -67,6 +70,7 @@ func (i *Interlock) tryAdmit(ctx context.Context, r Request, x Executor) (*Admis
 	if err != nil {
 		return nil, err
 	}
+	i.known.settle(r, func(reads []signalbox.Action) { both.note(reads, signalbox.Allow, now) })
 	views := both.views(r.Actions, now)
 	a.verdict, a.glass = Decide(c.set, Case{
 		Session: r.Session, Gate: r.Gate, Actions: r.Actions, Groups: groups,
@@ -88,6 +92,7 @@ func (i *Interlock) tryAdmit(ctx context.Context, r Request, x Executor) (*Admis
 			}
 			a.ceiling = r.Gate.Ceiling.request()
 		}
+		i.known.keep(a, c)
 		return a, nil
 	case signalbox.Hold:
 		return i.redeemable(ctx, c, a, views)
@@ -175,11 +180,15 @@ func (i *Interlock) redeemable(ctx context.Context, c *snapshot, a *Admission, v
 		}
 		return nil, i.open(ctx, c, a, views, nil)
 	}
+	counted := a.verdict.Decision == signalbox.Allow // by tryAdmit, already
 	a.hold = &h
 	a.verdict = h.Verdict
 	a.limited = limited(r) && !a.Read()
 	if a.limited && h.Ceiling.Count != signalbox.CountUnknown {
 		a.ceiling = h.Ceiling.Count + h.Ceiling.Dependants
+	}
+	if counted {
+		return a, nil
 	}
 	both, err := i.lock(ctx, r, false)
 	if err != nil {

@@ -51,6 +51,7 @@ func (i *Interlock) carry(ctx context.Context, as []*Admission, x Executor) (sig
 
 	switch {
 	case over != nil:
+		i.memories.forget(as[0].request) // what was counted was undone
 		return signalbox.Outcome{}, i.overran(ctx, as, over)
 	case err != nil:
 		return out, &UnknownError{Intent: in.id, Err: err}

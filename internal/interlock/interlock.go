@@ -98,9 +98,10 @@ type Interlock struct {
 	control atomic.Pointer[snapshot] // see control.go
 	refresh chan chan error          // asks the watcher for a fresh snapshot
 
-	memories memories // see memory.go
-	watches  watches  // see control.go
-	storms   storms   // see storm.go
+	memories memories   // see memory.go
+	watches  watches    // see control.go
+	storms   storms     // see storm.go
+	known    knownReads // see reread.go
 
 	cancel  context.CancelFunc // ends the loops
 	loops   sync.WaitGroup     // watcher, keeper
@@ -127,6 +128,7 @@ func New(ctx context.Context, c Config) (*Interlock, error) {
 	i.memories.init()
 	i.watches.init()
 	i.storms.init()
+	i.known.init()
 	if err := i.readControl(ctx); err != nil {
 		return nil, fmt.Errorf("read control state: %w", err)
 	}

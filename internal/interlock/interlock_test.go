@@ -372,7 +372,7 @@ func TestCeilingRollsBackAndHolds(t *testing.T) {
 	x.touched["public.orders"] = 61
 	hold = held(t, second(h.lock.Do(ctx, updateRow(s, 1), x))).Hold
 	if x.count() != 1 || hold.Ceiling.Count != 111 {
-		t.Errorf("executed %d, hold %+v", x.count(), hold.Ceiling)
+		t.Errorf("executed %d, hold for %+v by %v", x.count(), hold.Ceiling, hold.Verdict)
 	}
 }
 
@@ -645,4 +645,39 @@ func schemaOnly(t *testing.T) []policy.File {
 	}
 	t.Fatal("no schema")
 	return nil
+}
+
+// A read asked again is decided again at the latest when the control state was
+// looked at again, and memory hears of every repetition.
+func TestRepeatedReadsAreCountedAndStopAtAHalt(t *testing.T) {
+	h := newHouse(t, store.Config{Path: t.TempDir()})
+	s, x, ctx := h.agent("kiro", "alice"), newTarget(), t.Context()
+	read := interlock.Request{Session: s, Gate: orders, Text: "SELECT 1", Actions: []signalbox.Action{{
+		Verb: signalbox.Read, Native: "SELECT", Fingerprint: "sel",
+		Resources: []signalbox.Resource{{Type: "table", Name: "public.orders"}},
+		Impact:    signalbox.Impact{Count: 1, Scope: signalbox.ScopeOne, Reversible: true},
+	}}}
+	for n := range 20 {
+		read.Text = fmt.Sprintf("SELECT %d", n)
+		a, err := h.lock.Admit(ctx, read, x)
+		if err != nil || !a.Read() || a.Limited() {
+			t.Fatalf("%+v, %v", a, err)
+		}
+	}
+	if _, err := h.lock.Do(ctx, updateRow(s, 1), x); err != nil {
+		t.Fatal(err)
+	}
+	h.stop()
+	h.replica = h.start(nil)
+	row, err := h.store.Memory(ctx, "session/"+string(s.ID))
+	if err != nil || !bytes.Contains(row.Data, []byte(`"reads":20`)) {
+		t.Errorf("memory: %s, %v", row.Data, err)
+	}
+	if _, err := h.lock.Admit(ctx, read, x); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.lock.Halt(ctx, h.person("bob"), interlock.HaltGate, "orders", ""); err != nil {
+		t.Fatal(err)
+	}
+	denied(t, second(h.lock.Admit(ctx, read, x)), "halt")
 }

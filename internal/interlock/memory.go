@@ -259,11 +259,14 @@ func (i *Interlock) load(ctx context.Context, s *subject) error {
 		data.Spent = make(map[string]spent)
 	}
 	for _, in := range intents {
+		if in.Status == IntentFailed {
+			continue // nothing came of it
+		}
 		for _, a := range in.Actions {
 			data.Memory.Note(a, signalbox.Allow, in.Opened)
 		}
-		if in.Hold != "" || in.Status == IntentFailed {
-			continue
+		if in.Hold != "" {
+			continue // approved: it is not on the account
 		}
 		for name, n := range in.Touched {
 			have := data.Spent[name]

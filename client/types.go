@@ -186,6 +186,7 @@ type Entry struct {
 	ID    string          `json:"id"`
 	Type  string          `json:"type"`
 	Time  time.Time       `json:"time"`
+	Text  string          `json:"text" doc:"what the entry tells, in words for people: nothing to parse"`
 	Entry json.RawMessage `json:"entry" doc:"the leaf itself: what is hashed into the tree"`
 }
 

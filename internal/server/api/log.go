@@ -144,7 +144,7 @@ func entry(r ledger.Row) (client.Entry, error) {
 	if err != nil {
 		return client.Entry{}, fmt.Errorf("entry %d: %w", r.Index, err)
 	}
-	return client.Entry{Index: r.Index, ID: r.ID, Type: string(e.Body.Kind()), Time: e.Time, Entry: json.RawMessage(r.Leaf)}, nil
+	return client.Entry{Index: r.Index, ID: r.ID, Type: string(e.Body.Kind()), Time: e.Time, Text: proof.Describe(e), Entry: json.RawMessage(r.Leaf)}, nil
 }
 
 func disclosure(d proof.Disclosure) (client.Disclosure, error) {

@@ -52,6 +52,8 @@ func (c Config) Defaults() Config {
 		c.Replica, _ = os.Hostname()
 		fill(&c.Replica, "signalbox")
 	}
+	fill(&c.Approvals.HoldTime, 24*time.Hour)
+	fill(&c.Approvals.PermitTime, 15*time.Minute)
 	fill(&c.Log.Key, filepath.Join(c.Data, "log.key"))
 	fill(&c.Log.Publish, time.Second)
 	fill(&c.Logging.Level, "info")
@@ -70,12 +72,7 @@ func (c Config) Defaults() Config {
 		fill(&g.Ceiling.Request, 100)
 		fill(&g.Ceiling.Total, 1000)
 		fill(&g.Upstream.Port, 5432)
-		if g.Upstream.TLS == "" {
-			g.Upstream.TLS = UpstreamVerifyFull
-			if strings.HasPrefix(g.Upstream.Host, "/") || Loopback(g.Upstream.Host) {
-				g.Upstream.TLS = UpstreamDisable
-			}
-		}
+		fill(&g.Upstream.Database, g.Upstream.User)
 	}
 	return c
 }
@@ -131,6 +128,9 @@ func (p *reading) check(c Config) {
 		if info, err := os.Stat(c.Policies); err != nil || !info.IsDir() {
 			p.fail("policies", fmt.Sprintf("policies: %q is not a folder", c.Policies), "name a folder of .cedar files, or leave the key out for the built-in policies")
 		}
+	}
+	if c.Approvals.HoldTime < time.Minute || c.Approvals.PermitTime < time.Minute {
+		p.fail("approvals", "approvals: hold_time and permit_time must be at least 1m", "")
 	}
 	if strings.ContainsAny(c.Log.Origin, " +\t\n") || strings.HasPrefix(c.Log.Origin, "http") {
 		p.fail("log.origin", fmt.Sprintf("log.origin: %q is not a log's name", c.Log.Origin), "write it like signalbox.example.com/2026, without a scheme, spaces or +")
@@ -196,12 +196,14 @@ func (p *reading) upstream(at string, u Upstream) {
 		p.fail(at+".port", fmt.Sprintf("%s.port: %d is not a port", at, u.Port), "")
 	}
 	p.secret(at+".password", u.Password)
-	p.oneOf(at+".tls", u.TLS, UpstreamVerifyFull, UpstreamRequire, UpstreamDisable)
+	p.oneOf(at+".tls", u.TLS, "", "disable", "require", "verify-ca", "verify-full")
 	if u.CA != "" {
 		p.exists(at+".ca", u.CA)
 	}
 }
 
+// oneOf wants one of the words allowed; "" among them means that the key may be
+// left out.
 func (p *reading) oneOf(at, value string, allowed ...string) {
 	if slices.Contains(allowed, value) {
 		return

@@ -82,6 +82,11 @@ type Approvals struct {
 	// AllowLiveAgents lets a human approve in production while an agent's
 	// session acts for him. Default false: the agent could be using his hand.
 	AllowLiveAgents bool `yaml:"allow_live_agents"`
+	// HoldTime is how long a hold waits for answers. Default 24h.
+	HoldTime time.Duration `yaml:"hold_time"`
+	// PermitTime is how long an approval stays good where the policy does not
+	// say. Default 15m.
+	PermitTime time.Duration `yaml:"permit_time"`
 }
 
 // Log is about the transparency log.
@@ -164,23 +169,17 @@ const (
 type Upstream struct {
 	Host     string `yaml:"host"`     // name or address, or the folder of a Unix socket
 	Port     int    `yaml:"port"`     // default 5432
-	Database string `yaml:"database"` // the only database that clients reach; default: the one that they name
+	Database string `yaml:"database"` // the database that clients reach; default the user's name
 	User     string `yaml:"user"`     // the role that the gate logs in as
 	Password Secret `yaml:"password"` // default: none, for trust or peer authentication
-	// TLS is "disable", "require" (encrypted, not authenticated) or
-	// "verify-full". Default verify-full, on a Unix socket or loopback disable.
+	// TLS is "disable", "require" (encrypted, not authenticated), "verify-ca"
+	// or "verify-full", as libpq's sslmode. Default verify-full; on a Unix
+	// socket or a loopback address TLS is used where the server offers it.
 	TLS string `yaml:"tls"`
-	// CA is a PEM file with the authorities that verify-full trusts. Default
-	// those of the system.
+	// CA is a PEM file with the authorities that are trusted for verify-ca and
+	// verify-full. Default those of the system.
 	CA string `yaml:"ca"`
 }
-
-// The ways to use TLS towards an upstream.
-const (
-	UpstreamDisable    = "disable"
-	UpstreamRequire    = "require"
-	UpstreamVerifyFull = "verify-full"
-)
 
 // A Ceiling bounds rows touched by an agent's changes in production that
 // nobody approved; beyond it they are rolled back and held.

@@ -1,0 +1,345 @@
+// Package server wires everything: it opens the store, the log and the
+// interlock, starts the gates, and serves what people see.
+//
+// The one thing to know: [Start] either gives a server that works or leaves
+// nothing running, and [Server.Close] stops in the order that loses nothing:
+// new clients are refused, gates let go of theirs, the API ends, what was
+// executed is recorded, the log is published, the database is closed.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/signalbox-dev/signalbox/client"
+	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/ledger"
+	"github.com/signalbox-dev/signalbox/internal/server/api"
+	"github.com/signalbox-dev/signalbox/internal/server/config"
+	"github.com/signalbox-dev/signalbox/internal/server/console"
+	"github.com/signalbox-dev/signalbox/internal/server/identity"
+	"github.com/signalbox-dev/signalbox/internal/store"
+	"github.com/signalbox-dev/signalbox/proof"
+)
+
+// Version is that of this build. The release process sets it.
+var Version = "0.1.0-dev"
+
+// A Server is a running server.
+type Server struct {
+	config config.Config
+	log    *slog.Logger
+	ctx    context.Context // ends when Close begins; its cancel is beside it
+	cancel context.CancelFunc
+
+	store     *store.Store
+	ledger    *ledger.Log
+	interlock *interlock.Interlock
+	guard     *identity.Guard
+
+	url  string
+	addr string
+	code string
+
+	open struct {
+		sync.Mutex
+		gates []client.Gate
+	}
+
+	stopping atomic.Bool
+	stops    []func() // in the order of starting; run backwards
+	once     sync.Once
+
+	probe struct { // see writable
+		sync.Mutex
+		at  time.Time
+		err error
+	}
+}
+
+// Start starts a server and returns when it serves. ctx bounds the start alone.
+// A nil logger discards.
+func Start(ctx context.Context, c config.Config, log *slog.Logger) (*Server, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{config: c, log: log}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if err := s.start(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) start(ctx context.Context) error {
+	c := s.config
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	mint, err := minter(c)
+	if err != nil {
+		return err
+	}
+	origin, err := origin(c)
+	if err != nil {
+		return err
+	}
+	key, err := ledger.LoadOrCreateKey(c.Log.Key, origin)
+	if err != nil {
+		return err
+	}
+	if err := s.openStore(ctx); err != nil {
+		return err
+	}
+	blobs, err := ledger.OpenFolder(filepath.Join(c.Data, "log"))
+	if err != nil {
+		return fmt.Errorf("published log: %w", err)
+	}
+	s.ledger, err = ledger.Open(ctx, ledger.Config{
+		Store: s.store, Shelf: s.store, Blobs: blobs, Key: key,
+		Interval: c.Log.Publish, Logger: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	s.later(func() {
+		// The last entries are published by whoever is next, if this fails.
+		publish, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if _, err := s.ledger.Publish(publish); err != nil {
+			s.log.Warn("last entries are not published yet", "error", err)
+		}
+		s.ledger.Close()
+	})
+
+	registry, meter := newMetrics()
+	meter.Ledger = s.ledger
+	s.interlock, err = interlock.New(ctx, interlock.Config{
+		State: s.store, Ledger: meter, Minter: mint, Now: s.ledger.Now, Logger: s.log,
+		// New at each start, so that what a predecessor left open is seen to be
+		// nobody's.
+		Replica:         c.Replica + "-" + strings.ToLower(ulid.Make().String()),
+		Alone:           !c.Database.URL.Set(),
+		AllowLiveAgents: c.Approvals.AllowLiveAgents,
+		PolicyGate:      c.Production(),
+		HoldTime:        c.Approvals.HoldTime,
+		PermitTime:      c.Approvals.PermitTime,
+		MaxOpenHolds:    c.Limits.OpenHolds,
+		Start:           proof.Start{Origin: key.Origin(), Key: key.Verifier(), Version: Version},
+	})
+	if err != nil {
+		return err
+	}
+	s.later(func() {
+		if err := s.interlock.Close(); err != nil {
+			s.log.Error("memory of sessions was not saved", "error", err)
+		}
+	})
+	if err := s.loadPolicies(ctx); err != nil {
+		return err
+	}
+	s.background(s.watchPolicies)
+
+	s.guard = identity.New(identity.Config{Interlock: s.interlock, Failures: c.Limits.Failures, Logger: s.log})
+	people, err := s.store.People(ctx)
+	if err != nil {
+		return fmt.Errorf("people: %w", err)
+	}
+	if len(people) == 0 {
+		s.code = s.guard.NewCode()
+	}
+
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	s.later(func() { l.Close() })
+	s.addr = l.Addr().String()
+	s.url = s.address()
+	// Gates are stopped before the API, so that people can look to the end.
+	stopHTTP, err := s.serveHTTP(l, key, registry, blobs)
+	if err != nil {
+		return err
+	}
+	s.later(stopHTTP)
+	return s.openGates()
+}
+
+// later remembers what Close has to do, before what was remembered earlier.
+func (s *Server) later(stop func()) { s.stops = append(s.stops, stop) }
+
+// background runs f until Close, which waits for it.
+func (s *Server) background(f func(context.Context)) {
+	done := make(chan struct{})
+	ctx, cancel := context.WithCancel(s.ctx)
+	go func() {
+		defer close(done)
+		f(ctx)
+	}()
+	s.later(func() {
+		cancel()
+		<-done
+	})
+}
+
+func (s *Server) openStore(ctx context.Context) error {
+	sc := store.Config{Path: s.config.Data, Logger: s.log}
+	if s.config.Database.URL.Set() {
+		url, err := s.config.Database.URL.Read()
+		if err != nil {
+			return fmt.Errorf("database: %w", err)
+		}
+		sc.URL = url
+	}
+	var err error
+	if s.store, err = store.Open(ctx, sc); err != nil {
+		return err
+	}
+	s.later(s.store.Close)
+	return nil
+}
+
+// address is how people reach the server.
+func (s *Server) address() string {
+	if s.config.URL != "" {
+		return strings.TrimRight(s.config.URL, "/")
+	}
+	scheme := "http://"
+	if s.config.TLS.Set() {
+		scheme = "https://"
+	}
+	return scheme + s.addr
+}
+
+func (s *Server) serveHTTP(l net.Listener, key *ledger.Key, registry *prometheus.Registry, blobs *ledger.Folder) (stop func(), err error) {
+	c := s.config
+	mux := http.NewServeMux()
+	s.health(mux)
+	mux.Handle("/log/", http.StripPrefix("/log/", ledger.Handler(blobs)))
+	if !c.Metrics.Off {
+		s.gauges(registry)
+		stopMetrics, err := s.serveMetrics(mux, registry)
+		if err != nil {
+			return nil, err
+		}
+		s.later(stopMetrics)
+	}
+	api.Register(mux, api.Config{
+		Interlock: s.interlock, Ledger: s.ledger, Guard: s.guard,
+		Server: client.Server{
+			Version: Version, URL: s.url, Log: key.Origin(), Verifier: key.Verifier(),
+			User: os.Getuid(), Production: c.Production(),
+		},
+		Gates: s.Gates, Explain: s.explain, MaxBody: c.Limits.Body, Logger: s.log,
+	})
+	console.Register(mux, console.Config{
+		Interlock: s.interlock, Ledger: s.ledger, Guard: s.guard, Gates: s.Gates,
+		Secure: c.TLS.Set() || strings.HasPrefix(s.url, "https://"), Version: Version, Logger: s.log,
+	})
+	hs := &http.Server{
+		Handler:           guarded(mux, allowedHosts(c), c.Limits.Body, s.log),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       readTime,
+		WriteTimeout:      writeTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    headerSize,
+		BaseContext:       func(net.Listener) context.Context { return s.ctx },
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	if c.TLS.Set() {
+		pair, err := loadCertificate(c.TLS)
+		if err != nil {
+			return nil, fmt.Errorf("tls: %w", err)
+		}
+		l = tls.NewListener(l, &tls.Config{
+			Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+		})
+	}
+	return s.run(hs, l), nil
+}
+
+// serveMetrics serves /metrics beside the API, or at an address of its own.
+func (s *Server) serveMetrics(mux *http.ServeMux, r *prometheus.Registry) (stop func(), err error) {
+	if s.config.Metrics.Listen == "" {
+		mux.Handle("GET /metrics", metricsHandler(r))
+		return func() {}, nil
+	}
+	own := http.NewServeMux()
+	own.Handle("GET /metrics", metricsHandler(r))
+	l, err := net.Listen("tcp", s.config.Metrics.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	return s.run(&http.Server{Handler: own, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: readTime, WriteTimeout: writeTime}, l), nil
+}
+
+// run serves until the function that it gives is called.
+func (s *Server) run(hs *http.Server, l net.Listener) (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := hs.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error("HTTP server ended", "address", l.Addr().String(), "error", err)
+		}
+	}()
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := hs.Shutdown(ctx); err != nil {
+			hs.Close() // somebody would not let go
+		}
+		<-done
+	}
+}
+
+// writable reports why the log cannot be written, or nil. It is asked by
+// everybody, so the answer is kept for a while.
+func (s *Server) writable(ctx context.Context) error {
+	s.probe.Lock()
+	defer s.probe.Unlock()
+	if time.Since(s.probe.at) > 5*time.Second {
+		_, s.probe.err = s.ledger.Commit(ctx, ledger.Batch{})
+		s.probe.at = time.Now()
+	}
+	return s.probe.err
+}
+
+// Addr is the address that the API listens at.
+func (s *Server) Addr() string { return s.addr }
+
+// URL is how people reach the server.
+func (s *Server) URL() string { return s.url }
+
+// Code is the one-time code for the first administrator; empty when somebody
+// is enrolled.
+func (s *Server) Code() string { return s.code }
+
+// Verifier is the log's public key.
+func (s *Server) Verifier() string { return s.ledger.Verifier() }
+
+// Close stops the server and returns when all is stopped. It may be called
+// twice.
+func (s *Server) Close() {
+	s.once.Do(func() {
+		s.stopping.Store(true) // load balancers see it at /readyz
+		s.cancel()             // long polls answer with what they have
+		for i := len(s.stops) - 1; i >= 0; i-- {
+			s.stops[i]()
+		}
+	})
+}

@@ -1,5 +1,12 @@
 package sql
 
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"strings"
+)
+
 // A Catalog is a snapshot of what names mean on one backend: the role, the
 // search path, and the relations, functions, operators, types and casts that
 // users made. The gate takes it from the live server; `explain` has none.
@@ -18,16 +25,17 @@ type Catalog struct {
 	Superuser  bool
 	SearchPath []string // effective, without the implicit pg_catalog and pg_temp
 
-	Relations map[string]Relation   // by "schema.name"
+	Relations map[string]Relation   // by "schema.name"; this backend's temporary ones by "pg_temp.name"
 	Functions map[string][]Function // outside pg_catalog, by "schema.name"
 	Operators map[string]bool       // names of operators defined outside pg_catalog
 	Types     map[string]Type       // outside pg_catalog, by "schema.name"
 
-	// UserCasts says that casts exist whose function is not PostgreSQL's own:
-	// then an innocent comparison may run it.
+	// UserCasts says that casts exist whose function is neither PostgreSQL's nor
+	// an extension's. Then a written cast to a type outside pg_catalog is taken
+	// to run code. Casts that the server adds by itself are not seen here.
 	UserCasts bool
 
-	byName map[string]bool // bare names of Functions
+	byName map[string]bool // bare names of Functions; Seal sets it
 }
 
 // A Relation is a table, view, index, sequence or foreign table.
@@ -63,4 +71,21 @@ type Type struct {
 	OID    uint32
 	Kind   byte // pg_type.typtype: b base, c composite, d domain, e enum, r range
 	Checks bool // a domain whose check constraints call user functions, or a base type with input functions of its own
+}
+
+// Seal computes the version from the contents and readies the catalog for use.
+// It gives back c.
+func (c *Catalog) Seal() *Catalog {
+	c.Version = 0
+	c.byName = make(map[string]bool, len(c.Functions))
+	for full := range c.Functions {
+		c.byName[full[strings.IndexByte(full, '.')+1:]] = true
+	}
+	b, err := json.Marshal(c) // maps come out sorted
+	if err != nil {
+		return c // not sealed: right, only slower
+	}
+	sum := sha256.Sum256(b)
+	c.Version = binary.BigEndian.Uint64(sum[:8]) | 1 // 0 means not sealed
+	return c
 }

@@ -22,7 +22,7 @@ const maxDepth = 4000
 // [signalbox.Worst]. It is safe for concurrent use.
 func Classify(text string, cat *Catalog) Result {
 	var buf [128]token
-	r, _ := classify(text, cat, lexed(text, buf[:0]), nil)
+	r, _, _ := classify(text, cat, lexed(text, buf[:0]), nil)
 	return r
 }
 
@@ -35,35 +35,37 @@ func lexed(text string, buf []token) []token {
 
 // classify is Classify with what callers within the package know besides.
 // steady reports that no constant of the text had a say in the result, so that
-// another text that differs in constants alone has the same one.
-func classify(text string, cat *Catalog, tokens []token, prepared func(name string) (Statement, bool)) (r Result, steady bool) {
+// another text that differs in constants alone has the same one. alone reports
+// that no prepared statement of a session had one.
+func classify(text string, cat *Catalog, tokens []token, lookup func(name string) (Statement, bool)) (r Result, steady, alone bool) {
 	if len(text) > MaxText {
-		return unparsed(text, fmt.Sprintf("text of %d bytes is too long to be judged: the limit is %d", len(text), MaxText)), false
+		return unparsed(text, fmt.Sprintf("text of %d bytes is too long to be judged: the limit is %d", len(text), MaxText)), false, true
+	}
+	if strings.IndexByte(text, 0) >= 0 {
+		// The parser would stop there, and nobody knows where the server would.
+		return unparsed(text, "text holds a zero byte"), false, true
 	}
 	if why := tooDeep(text, tokens); why != "" {
-		return unparsed(text, why), false
+		return unparsed(text, why), false, true
 	}
 	tree, err := pg.Parse(text)
 	if err != nil {
-		return unparsed(text, err.Error()), false
+		return unparsed(text, err.Error()), false, true
 	}
 	f := shapeOf(text, tokens)
 	r = Result{Shape: f.shape, Fingerprint: f.fingerprint, Literals: f.literals}
 	steady = true
-	batch := newBatch(cat, prepared)
+	batch := newBatch(cat, lookup)
 	for _, raw := range tree.GetStmts() {
 		from, to := int(raw.GetStmtLocation()), len(text)
 		if n := int(raw.GetStmtLen()); n > 0 {
 			to = from + n
 		}
 		if from < 0 || from > to || to > len(text) {
-			return unparsed(text, "the parser gave impossible positions"), false
+			return unparsed(text, "the parser gave impossible positions"), false, true
 		}
 		s, st := batch.statement(raw.GetStmt())
 		s.Text = strings.TrimSpace(text[from:to])
-		for i := range s.Action.Resources {
-			_ = i
-		}
 		s.Action.Shape, s.Action.Fingerprint = r.Shape, r.Fingerprint
 		for i := range s.More {
 			s.More[i].Shape, s.More[i].Fingerprint = r.Shape, r.Fingerprint
@@ -71,7 +73,7 @@ func classify(text string, cat *Catalog, tokens []token, prepared func(name stri
 		r.Statements = append(r.Statements, s)
 		steady = steady && st
 	}
-	return r, steady
+	return r, steady, !batch.asked
 }
 
 // unparsed is the result for a text that nobody understood. Even its words
@@ -95,7 +97,11 @@ func unparsed(text, why string) Result {
 // that lean on each other without brackets: a comma, AND or OR begins a new
 // chain; UNION and JOIN chains go on through those.
 func tooDeep(text string, tokens []token) string {
-	const maxNest, maxChain = 250, 1500
+	const maxNest, maxChain, maxStatements = 250, 1500, 2000
+	if operatorWork(text, tokens) {
+		return "runs of operator characters that would take the parser very long"
+	}
+	statements := 0
 	type level struct{ chain, joins int }
 	stack := []level{{}}
 	total := 0
@@ -116,6 +122,9 @@ func tooDeep(text string, tokens []token) string {
 				total -= top.chain
 				top.chain = 0
 			case ';':
+				if statements++; statements > maxStatements {
+					return fmt.Sprintf("more than %d statements", maxStatements)
+				}
 				if len(stack) == 1 {
 					total = 0
 					*top = level{}
@@ -162,19 +171,62 @@ func tooDeep(text string, tokens []token) string {
 	return ""
 }
 
+// operatorWork reports whether a text would make PostgreSQL's scanner go over the
+// same operator characters again and again: it reads a whole run of them, then
+// takes back all but the first, at each operator and at each beginning of a
+// comment.
+func operatorWork(text string, tokens []token) bool {
+	work, limit := 0, 4*len(text)+1<<16
+	run := func(i int) {
+		for ; i < len(text) && isOperator(text[i]) && work <= limit; i++ {
+			work++
+		}
+	}
+	end := 0
+	for k := 0; k <= len(tokens); k++ {
+		// Blanks and comments before the token, or before the end of the text.
+		start := len(text)
+		if k < len(tokens) {
+			start = tokens[k].start
+		}
+		for i := end; i < start; i++ {
+			if text[i] == '/' && at(text, i+1) == '*' {
+				run(i)
+			}
+		}
+		if k == len(tokens) {
+			break
+		}
+		end = tokens[k].end
+		switch tokens[k].kind {
+		case tokOp:
+			run(start)
+		case tokBad: // a comment without an end, perhaps
+			for i := start; i < end && work <= limit; i++ {
+				if text[i] == '/' && at(text, i+1) == '*' {
+					run(i)
+				}
+			}
+		}
+		if work > limit {
+			return true
+		}
+	}
+	return work > limit
+}
+
 // A batch is the statements of one text, judged in order: an earlier one may
 // change what a later one means.
 type batch struct {
 	cat      *Catalog
-	path     []string // effective search path; nil with a nil catalog
-	pathSet  bool     // the text itself changed the path to something known
-	unsure   bool     // the text changed what names mean in a way that cannot be followed
-	temp     map[string]bool
-	made     map[string]bool // created in this text, by name as written
-	funcs    map[string]bool // functions created in this text, bare names
-	prepared map[string]Statement
+	path     []string              // effective search path; nil with a nil catalog
+	unsure   bool                  // the text changed what names mean in a way that cannot be followed
+	temp     map[string]bool       // temporary tables that the text makes
+	stale    bool                  // the text may have removed temporary tables that the catalog has
+	funcs    map[string]bool       // functions created in this text, bare names
+	prepared map[string]*Statement // nil for one that the text forgets again
 	lookup   func(string) (Statement, bool)
-	reads    map[string][]string // reading cursors declared in this text: tables
+	asked    bool // an EXECUTE was judged by what the session prepared, or did not
 }
 
 func newBatch(cat *Catalog, lookup func(string) (Statement, bool)) *batch {
@@ -185,11 +237,50 @@ func newBatch(cat *Catalog, lookup func(string) (Statement, bool)) *batch {
 	return b
 }
 
+// statement judges a statement of the text.
 func (b *batch) statement(n *pg.Node) (Statement, bool) {
+	s, steady := b.judge(n)
+	if !keepsTemporary(s) {
+		// Whatever could have removed or renamed a temporary table, or have undone
+		// its creation: the same name may mean a lasting one from here on.
+		b.temp, b.stale = nil, true
+	}
+	return s, steady
+}
+
+// inner judges a statement that is not run now, or runs inside another: it
+// leaves no trace in the batch.
+func (b *batch) inner(n *pg.Node) (Statement, bool) {
+	sandbox := *b
+	s, steady := sandbox.judge(n)
+	b.asked = b.asked || sandbox.asked
+	return s, steady
+}
+
+func (b *batch) judge(n *pg.Node) (Statement, bool) {
 	j := &judge{batch: b, readOnly: true}
 	j.s.Kind = KindUtility
 	j.top(unwrap(n))
 	return j.finish(), !j.looked
+}
+
+// keepsTemporary reports whether temporary tables surely survive a statement.
+func keepsTemporary(s Statement) bool {
+	for _, a := range s.Actions() {
+		if a.Verb == signalbox.Execute {
+			return false
+		}
+	}
+	switch s.Kind {
+	case KindQuery, KindWrite, KindExplain, KindShow, KindCopyIn, KindCopyOut, KindDeclare, KindFetch, KindPrepare:
+		return true
+	case KindUtility:
+		switch s.Action.Native {
+		case "CREATE TABLE", "CREATE TABLE AS", "CREATE INDEX", "ANALYZE", "COMMENT":
+			return true
+		}
+	}
+	return false
 }
 
 // A judge collects what one statement does.

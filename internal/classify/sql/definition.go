@@ -130,7 +130,8 @@ func (j *judge) createView(x *pg.ViewStmt) {
 		}
 	}
 	// What a view calls is run by whoever reads it.
-	inner := &judge{batch: j.batch}
+	sandbox := *j.batch
+	inner := &judge{batch: &sandbox}
 	inner.top(unwrap(x.GetQuery()))
 	j.reads = append(j.reads, inner.reads...)
 	var ts []signalbox.Trait
@@ -341,10 +342,7 @@ func (j *judge) createFunction(x *pg.CreateFunctionStmt) {
 		}
 	}
 	if len(parts) > 0 {
-		if j.funcs == nil {
-			j.funcs = map[string]bool{}
-		}
-		j.funcs[parts[len(parts)-1]] = true
+		j.funcs = with(j.funcs, parts[len(parts)-1], true)
 	}
 }
 

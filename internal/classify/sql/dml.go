@@ -71,10 +71,18 @@ func (j *judge) into(into *pg.IntoClause, native string, s selection) {
 
 // remember notes a temporary table that this text makes.
 func (j *judge) remember(v *pg.RangeVar) {
-	if j.temp == nil {
-		j.temp = map[string]bool{}
+	j.temp = with(j.temp, v.GetRelname(), true)
+}
+
+// with gives a copy of m with one more entry: judges of inner statements share
+// their batch's maps.
+func with[V any](m map[string]V, key string, v V) map[string]V {
+	c := make(map[string]V, len(m)+1)
+	for k, old := range m {
+		c[k] = old
 	}
-	j.temp[v.GetRelname()] = true
+	c[key] = v
+	return c
 }
 
 // write makes the action of a change to a relation's rows.
@@ -168,7 +176,7 @@ func (j *judge) insert(x *pg.InsertStmt) {
 	}
 	a := j.write(verb, native, x.GetRelation(), w)
 	a.Impact.Reversible = a.Verb != signalbox.Safeguard
-	a.Reason = fmt.Sprintf("%s of %s rows", native, countText(s.count))
+	a.Reason = native + " of " + countText(s.count)
 	if s.rank >= rankRange {
 		a.Traits = dropTrait(a.Traits, signalbox.TraitByKey)
 		a.Traits = append(a.Traits, signalbox.TraitBulk)
@@ -192,10 +200,13 @@ func (j *judge) insert(x *pg.InsertStmt) {
 }
 
 func countText(n int64) string {
-	if n == 0 {
-		return "an unknown number of"
+	switch n {
+	case 0:
+		return "an unknown number of rows"
+	case 1:
+		return "one row"
 	}
-	return fmt.Sprint(n)
+	return fmt.Sprintf("%d rows", n)
 }
 
 func dropTrait(ts []signalbox.Trait, t signalbox.Trait) []signalbox.Trait {

@@ -224,7 +224,8 @@ func isHex(c byte) bool {
 // and a longer one may end in + or - only if it has one of ~!@#^&|`?%.
 func operatorEnd(text string, i int) int {
 	start := i
-	for i < len(text) && isOperator(text[i]) {
+	// PostgreSQL refuses operators of more than 63 characters.
+	for i < len(text) && isOperator(text[i]) && i-start < 256 {
 		if i > start && (text[i] == '-' && at(text, i+1) == '-' || text[i] == '/' && at(text, i+1) == '*') {
 			break
 		}

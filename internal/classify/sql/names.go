@@ -38,7 +38,16 @@ func (b *batch) relation(v *pg.RangeVar) (string, *Relation) {
 	if b.cat == nil {
 		return name, nil
 	}
+	if b.unsure {
+		return name, nil
+	}
 	for _, schema := range append([]string{"pg_temp", "pg_catalog"}, b.path...) {
+		if schema == "pg_temp" && b.stale {
+			if b.find("pg_temp."+name) != nil {
+				return name, nil
+			}
+			continue
+		}
 		if r := b.find(schema + "." + name); r != nil {
 			return schema + "." + name, r
 		}

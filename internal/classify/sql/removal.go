@@ -132,9 +132,6 @@ func (j *judge) drop(x *pg.DropStmt) {
 			if x.GetRemoveType() == pg.ObjectType_OBJECT_TABLE {
 				j.writes = append(j.writes, res.Name)
 			}
-			if temp {
-				delete(j.temp, v.GetRelname())
-			}
 		default:
 			temporary = false
 		}

@@ -66,7 +66,7 @@ func (j *judge) set(x *pg.VariableSetStmt) {
 	switch x.GetKind() {
 	case pg.VariableSetKind_VAR_RESET_ALL:
 		j.s.Name = "all"
-		j.path, j.pathSet, j.unsure = nil, false, true
+		j.setPath(nil, true)
 		j.quiet("RESET ALL", "puts all settings back", signalbox.TraitSession)
 		return
 	case pg.VariableSetKind_VAR_SET_MULTI:
@@ -250,7 +250,6 @@ func (j *judge) setPath(values []string, reset bool) {
 			}
 		}
 	}
-	j.pathSet = true
 }
 
 // setConfig judges set_config(name, value, local), the function form of SET.

@@ -118,6 +118,21 @@ func valueTokens(text string, tokens []token) map[int]bool {
 	return values
 }
 
+// literals lists the tokens that a shape hides, in order. It serves texts
+// without a SET, where only constants are hidden.
+func literals(text string, tokens []token, n int) []string {
+	if n == 0 {
+		return nil
+	}
+	found := make([]string, 0, n)
+	for _, t := range tokens {
+		if t.kind == tokString || t.kind == tokNumber {
+			found = append(found, text[t.start:t.end])
+		}
+	}
+	return found
+}
+
 func isWord(word, keyword string) bool {
 	return len(word) == len(keyword) && strings.EqualFold(word, keyword)
 }

@@ -92,7 +92,9 @@ func (j *judge) session(m any) bool {
 		j.s.Kind, j.s.Name = KindDeallocate, x.GetName()
 		j.quiet("DEALLOCATE", "forgets a prepared statement", signalbox.TraitSession)
 		if x.GetIsall() {
-			j.prepared = map[string]Statement{}
+			j.prepared, j.lookup = nil, nil
+		} else {
+			j.remembered(x.GetName(), nil)
 		}
 	case *pg.FetchStmt:
 		j.s.Kind, j.s.Name = KindFetch, x.GetPortalname()
@@ -149,13 +151,10 @@ func (j *judge) wrapper(m any) bool {
 		j.explain(x)
 	case *pg.PrepareStmt:
 		j.s.Kind, j.s.Name = KindPrepare, x.GetName()
-		inner, steady := j.batch.statement(x.GetQuery())
+		inner, steady := j.batch.inner(x.GetQuery())
 		j.looked = j.looked || !steady
 		j.s.Inner = &inner
-		if j.prepared == nil {
-			j.prepared = map[string]Statement{}
-		}
-		j.prepared[x.GetName()] = inner
+		j.remembered(x.GetName(), &inner)
 		j.quiet("PREPARE", "keeps a statement for later: it is judged when it is executed", signalbox.TraitSession)
 		j.walkAll(x.GetArgtypes())
 	case *pg.ExecuteStmt:
@@ -207,7 +206,7 @@ func (j *judge) explain(x *pg.ExplainStmt) {
 			j.constant()
 		}
 	}
-	inner, steady := j.batch.statement(x.GetQuery())
+	inner, steady := j.batch.inner(x.GetQuery())
 	j.looked = j.looked || !steady
 	j.s.Inner = &inner
 	j.params = inner.Params
@@ -272,16 +271,21 @@ func (j *judge) execute(x *pg.ExecuteStmt) {
 	j.walkAll(x.GetParams())
 	j.looked = true // what the name means is not in the text
 	inner, ok := j.prepared[x.GetName()]
-	if !ok && j.lookup != nil {
-		inner, ok = j.lookup(x.GetName())
-	}
 	if !ok {
+		j.asked = true
+		if j.lookup != nil {
+			if found, ok := j.lookup(x.GetName()); ok {
+				inner = &found
+			}
+		}
+	}
+	if inner == nil {
 		a := signalbox.Worst("EXECUTE", "runs a prepared statement that was not seen")
 		j.effect(a)
 		return
 	}
 	j.settled = true
-	j.s.Inner = &inner
+	j.s.Inner = inner
 	j.reads = append(j.reads, inner.Reads...)
 	j.writes = append(j.writes, inner.Writes...)
 	for _, a := range inner.Actions() {
@@ -289,6 +293,11 @@ func (j *judge) execute(x *pg.ExecuteStmt) {
 		j.effect(a)
 	}
 	j.readOnly = j.readOnly && inner.ReadOnly
+}
+
+// remembered notes what the text itself prepares, nil for what it forgets.
+func (j *judge) remembered(name string, st *Statement) {
+	j.prepared = with(j.prepared, name, st)
 }
 
 func (j *judge) createAs(x *pg.CreateTableAsStmt) {
@@ -416,6 +425,10 @@ func (j *judge) upkeep(m any) bool {
 	case *pg.CheckPointStmt:
 		j.one(signalbox.Update, "CHECKPOINT", "database", "*", "writes dirty pages out", signalbox.TraitMaintenance)
 	case *pg.LockStmt:
+		if x.GetMode() == 1 { // ACCESS SHARE, what any SELECT takes
+			j.quiet("LOCK TABLE", "locks as a read does", signalbox.TraitTransaction)
+			return true
+		}
 		j.settled = true
 		a := j.one(signalbox.Update, "LOCK TABLE", "table", "*", "locks others out until the transaction ends", signalbox.TraitTransaction)
 		a.Resources = nil

@@ -58,6 +58,11 @@ func (j *judge) walk(m any) {
 		return // its relations are aliases of the FROM clause
 	case *pg.RangeTableSample:
 		j.sample(x)
+	case *pg.PartitionCmd:
+		if x.GetBound() != nil {
+			j.walk(x.GetBound())
+		}
+		return // the partition is judged with its command
 	case *pg.CurrentOfExpr:
 		// The rows are the cursor's.
 
@@ -77,7 +82,7 @@ func (j *judge) walk(m any) {
 		*pg.JsonObjectAgg, *pg.JsonArrayAgg,
 		*pg.ColumnDef, *pg.Constraint, *pg.DefElem, *pg.PartitionSpec, *pg.PartitionElem, *pg.PartitionBoundSpec,
 		*pg.PartitionRangeDatum, *pg.StatsElem, *pg.RoleSpec, *pg.ReturnStmt, *pg.FunctionParameter,
-		*pg.TableLikeClause, *pg.IntoClause, *pg.ObjectWithArgs, *pg.TriggerTransition:
+		*pg.TableLikeClause, *pg.IntoClause, *pg.ObjectWithArgs, *pg.TriggerTransition, *pg.ReplicaIdentityStmt:
 
 	default:
 		j.unknown("unknown kind of node in the statement")
@@ -152,7 +157,7 @@ func (j *judge) typeName(t *pg.TypeName) {
 	}
 	check := func(full string) bool {
 		ty, ok := j.cat.Types[full]
-		return ok && ty.Checks
+		return ok && (ty.Checks || j.cat.UserCasts)
 	}
 	runs := false
 	if len(parts) > 1 {

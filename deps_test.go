@@ -52,7 +52,7 @@ const lattice = `
 
 	# Helpers of tests, which import what they help with.
 	proof < proof/prooftest
-	test/pgtest < bench
+	internal/server, test/pgtest < bench
 	internal/server < test/regress, test/e2e
 	. < test/crash
 	. < test/pgtest
@@ -95,6 +95,7 @@ var inTests = []string{
 	modulePath + "/internal/interlock/policy",
 	modulePath + "/policies",
 	"github.com/jackc/pgx/v5",
+	"modernc.org/sqlite",
 	"golang.org/x/mod",
 	"filippo.io/torchwood",
 }

@@ -358,7 +358,11 @@ func (i *Interlock) Confirm(ctx context.Context, c Caller, id string) (approval.
 		h.Status, h.Expires = approval.Approved, now.Add(i.permitTime(h))
 		b.Changes = append(b.Changes, i.State.MoveHold(id, approval.Open, approval.Approved, h.Expires, "", "")...)
 	}
-	record, err := seal(now, newID(now), proof.Confirmation{Hold: id, By: c.Person.Name}, nil)
+	body := proof.Confirmation{Hold: id, By: c.Person.Name}
+	if h.Status == approval.Approved {
+		body.Expires = proof.At(h.Expires)
+	}
+	record, err := seal(now, newID(now), body, nil)
 	if err != nil {
 		return h, err
 	}

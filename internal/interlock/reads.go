@@ -33,12 +33,11 @@ func (i *Interlock) Reads(ctx context.Context, sum proof.Reads, statements []str
 func (i *Interlock) ReadEach(ctx context.Context, a *Admission, rows int64) error {
 	r, now := a.request, i.Now()
 	hidden := hideRequest(r)
-	salt := proof.NewSalt()
 	body := proof.Read{
 		Session: r.Session.ID, Actor: r.Session.Actor,
 		Gate: r.Gate.Name, Target: r.Gate.Target, Environment: r.Gate.Environment,
 		Actions: clearActions(r.Actions, hidden), Verdict: proof.ClearVerdict(a.verdict),
-		Digest: proof.Commit(salt, r.Canonical), Rows: rows,
+		Rows: rows,
 	}
 	if a.policy != nil {
 		body.Policy = a.policy.Version()

@@ -132,7 +132,6 @@ func holdRecord(h approval.Hold, r Request, now time.Time) (ledger.Record, error
 func refusalRecord(a *Admission, set signalbox.Digest, now time.Time) (ledger.Record, error) {
 	r := a.request
 	hidden := hideRequest(r)
-	salt := proof.NewSalt()
 	verdict := proof.ClearVerdict(a.verdict)
 	// The reason may quote what was asked for.
 	hidden["reason"], verdict.Reason = verdict.Reason, ""
@@ -140,7 +139,6 @@ func refusalRecord(a *Admission, set signalbox.Digest, now time.Time) (ledger.Re
 		Session: r.Session.ID, Actor: r.Session.Actor,
 		Gate: r.Gate.Name, Target: r.Gate.Target, Environment: r.Gate.Environment,
 		Actions: clearActions(r.Actions, hidden), Verdict: verdict, Policy: set,
-		Digest: proof.Commit(salt, r.Canonical),
 	}, hidden)
 }
 

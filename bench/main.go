@@ -1,0 +1,61 @@
+//go:build linux
+
+// Command bench measures Signalbox beside what it is compared with, in one run on
+// one machine, so that the ratios mean something where the numbers do not.
+//
+//	go run ./bench                 # everything, about ten minutes
+//	go run ./bench -only log       # the ledger beside a raw file
+//	go run ./bench -only wire -seconds 5
+//
+// It needs what `make bench` installs: PostgreSQL with pgbench, and PgBouncer.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"time"
+)
+
+// A bench prints one section of the report.
+type bench struct {
+	name string
+	run  func(ctx context.Context, out io.Writer, length time.Duration) error
+}
+
+var benches = []bench{
+	{"log", benchLog},
+	{"wire", benchWire},
+}
+
+func main() {
+	only := flag.String("only", "", "run one section alone: log or wire")
+	seconds := flag.Int("seconds", 10, "how long each measurement takes")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Stdout, *only, time.Duration(*seconds)*time.Second); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, out io.Writer, only string, length time.Duration) error {
+	ran := false
+	for _, b := range benches {
+		if only != "" && only != b.name {
+			continue
+		}
+		ran = true
+		if err := b.run(ctx, out, length); err != nil {
+			return fmt.Errorf("%s: %w", b.name, err)
+		}
+	}
+	if !ran {
+		return fmt.Errorf("no section %q", only)
+	}
+	return nil
+}

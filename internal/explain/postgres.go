@@ -1,19 +1,99 @@
 package explain
 
 import (
+	"regexp"
+	"slices"
+
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/classify/sql"
 )
 
-// A backend is the imagined PostgreSQL session of a scenario.
-type backend struct{}
+// A backend is the imagined PostgreSQL session of a scenario: what earlier
+// requests that were allowed would have left there. There is no catalog, so
+// names are taken as written.
+type backend struct {
+	session sql.Session
+	// temp has the temporary tables, by bare name. They are forgotten as soon
+	// as a name might mean another table: for explain it is better to forget
+	// one too many than to take a table for a temporary one.
+	temp map[string]bool
+}
 
-func newBackend() *backend { return &backend{} }
+func newBackend() *backend { return &backend{temp: make(map[string]bool)} }
 
-func (b *backend) classify(text string) ([]signalbox.Action, func()) {
-	actions := sql.Classify(text, nil).Actions()
-	if len(actions) == 0 {
-		actions = []signalbox.Action{{Verb: signalbox.Read, Native: "empty", Impact: signalbox.Impact{Scope: signalbox.ScopeOne, Reversible: true}, Reason: "does nothing"}}
+// classify gives the actions of a text, and what to do when it has run.
+func (b *backend) classify(text string) (actions []signalbox.Action, ran func()) {
+	r := b.session.Classify(text, nil, nil)
+	for _, a := range r.Actions() {
+		actions = append(actions, b.mark(a))
 	}
-	return actions, func() {}
+	if len(actions) == 0 {
+		actions = append(actions, signalbox.Action{
+			Verb: signalbox.Read, Native: "EMPTY",
+			Impact: signalbox.Impact{Scope: signalbox.ScopeOne, Reversible: true},
+			Reason: "does nothing",
+		})
+	}
+	return actions, func() {
+		for _, s := range r.Statements {
+			b.ran(s)
+		}
+	}
+}
+
+// mark adds [signalbox.TraitTemporary] to an action on temporary tables alone.
+func (b *backend) mark(a signalbox.Action) signalbox.Action {
+	if len(a.Resources) == 0 || a.Verb == signalbox.Create && a.Resources[0].Whole {
+		return a
+	}
+	for i, r := range a.Resources {
+		if i > 0 && a.Has(signalbox.TraitRename) {
+			break // the new name
+		}
+		if r.Type != "table" || !b.temp[r.Name] {
+			return a
+		}
+	}
+	if !a.Has(signalbox.TraitTemporary) {
+		a.Traits = append(slices.Clone(a.Traits), signalbox.TraitTemporary)
+	}
+	return a
+}
+
+// onCommit finds the clause that ends a temporary table, or its rows, with the
+// transaction.
+var onCommit = regexp.MustCompile(`(?i)\bon\s+commit\b`)
+
+func (b *backend) ran(s sql.Statement) {
+	switch s.Kind {
+	case sql.KindPrepare:
+		b.session.Prepared(s.Name, s, nil)
+	case sql.KindDeallocate:
+		if s.Name == "" {
+			b.session.ForgetAll()
+		} else {
+			b.session.Forget(s.Name)
+		}
+	case sql.KindDiscard:
+		b.session.ForgetAll()
+		clear(b.temp)
+	case sql.KindUnknown, sql.KindRollback, sql.KindRollbackTo:
+		clear(b.temp) // what was made may never have been
+	}
+	for _, a := range s.Actions() {
+		switch {
+		case a.Has(signalbox.TraitSession), a.Has(signalbox.TraitIdentity), a.Has(signalbox.TraitRename):
+			clear(b.temp) // names may be looked for elsewhere
+		case a.Verb == signalbox.Create && a.Has(signalbox.TraitTemporary) && !onCommit.MatchString(s.Text):
+			for _, r := range a.Resources[:min(1, len(a.Resources))] {
+				b.temp[r.Name] = true
+			}
+		case a.Verb == signalbox.Delete:
+			for _, r := range a.Resources {
+				if r.Whole {
+					delete(b.temp, r.Name)
+				}
+			}
+		}
+	}
 }

@@ -48,14 +48,14 @@ check: fmt vet staticcheck fresh tidy imports vuln ## formatting, linters, gener
 .PHONY: fmt
 fmt:
 	@echo "check: gofmt"
-	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
+	@out=$$(gofmt -l .); \
 		if [ -n "$$out" ]; then echo "not formatted, run gofmt -w on:"; echo "$$out"; exit 1; fi
 
 .PHONY: vet
-vet:
+vet: # with -race only to share what make test builds
 	@echo "check: go vet"
-	@go vet ./...
-	@cd test/foreign && go vet ./...
+	@go vet -race ./...
+	@cd test/foreign && go vet -race ./...
 
 .PHONY: check-tools
 check-tools:

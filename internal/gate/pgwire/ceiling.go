@@ -1,0 +1,98 @@
+package pgwire
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+)
+
+// A count is how many row changes the server has counted for one table, in this
+// transaction and in earlier ones that it has not reported yet.
+type count struct {
+	name string
+	rows int64
+	temp bool
+}
+
+// touchedSQL asks for the row changes counted in this backend, for every table
+// that is not PostgreSQL's own. Triggers, cascades and functions are in it,
+// whatever they did. Operators are spelt out because the search path is the
+// client's. The last row tells whether the server counts at all.
+const touchedSQL = `SELECT c.oid, pg_catalog.concat(n.nspname, '.', c.relname), pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid),
+ pg_catalog.pg_stat_get_xact_tuples_updated(c.oid), pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid), c.relpersistence
+ FROM pg_catalog.pg_class c, pg_catalog.pg_namespace n
+ WHERE n.oid OPERATOR(pg_catalog.=) c.relnamespace AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,m}'::"char"[]) AND c.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+ AND (pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid) OPERATOR(pg_catalog.>) 0::pg_catalog.int8
+ OR pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) OPERATOR(pg_catalog.>) 0::pg_catalog.int8
+ OR pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) OPERATOR(pg_catalog.>) 0::pg_catalog.int8)
+ UNION ALL SELECT 0::pg_catalog.oid, pg_catalog.current_setting('track_counts'), 0, 0, 0, 'p'`
+
+// errNoCounts refuses what cannot be measured.
+var errNoCounts = errors.New("rows touched cannot be measured: the server's track_counts is off")
+
+// touched asks for the counts as they are now.
+func (c *conn) touched() (map[string]count, error) {
+	answers, err := c.ask(touchedSQL)
+	if err != nil {
+		return nil, err
+	}
+	return readTouched(answers[0])
+}
+
+func readTouched(a answer) (map[string]count, error) {
+	if a.failed != nil {
+		return nil, fmt.Errorf("rows touched cannot be measured: %s", a.failed.Message)
+	}
+	counts := make(map[string]count)
+	tracked := false
+	for _, row := range a.rows {
+		if row[0] == "0" {
+			tracked = row[1] == "on"
+			continue
+		}
+		n := count{name: row[1], temp: row[5] == "t"}
+		for _, column := range row[2:5] {
+			v, err := strconv.ParseInt(column, 10, 64)
+			if err != nil {
+				return nil, fmt.Errorf("rows touched cannot be measured: %w", err)
+			}
+			n.rows += v
+		}
+		counts[row[0]] = n
+	}
+	if !tracked {
+		return nil, errNoCounts
+	}
+	return counts, nil
+}
+
+// unmeasured is the name under which changes stand that the server reported
+// but did not count: those of foreign tables, and by triggers of views.
+const unmeasured = "(not counted by table)"
+
+// measure gives the rows touched since the base was taken, by table.
+func (c *conn) measure() (map[string]int64, error) {
+	if c.tx.base == nil {
+		return nil, errors.New("rows touched cannot be measured: there is nothing to compare with")
+	}
+	now, err := c.touched()
+	if err != nil {
+		return nil, err
+	}
+	touched := make(map[string]int64)
+	var total int64
+	for oid, n := range now {
+		rows := n.rows - c.tx.base[oid].rows
+		if rows < 0 {
+			rows = n.rows // cannot be: nothing is reported within a transaction
+		}
+		total += rows
+		if rows > 0 && !n.temp {
+			touched[n.name] += rows
+		}
+	}
+	if c.tx.changed > total {
+		touched[unmeasured] = c.tx.changed - total
+	}
+	return touched, nil
+}

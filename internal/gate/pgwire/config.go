@@ -1,0 +1,162 @@
+package pgwire
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/signalbox-dev/signalbox/internal/interlock"
+)
+
+// Config says what a gate stands in front of, and how strict it is.
+type Config struct {
+	// Gate is what interlock knows of this gate: name, target, environment,
+	// wait and ceiling. Its Protocol is set to "postgres".
+	Gate interlock.Gate
+	// Interlock decides and records.
+	Interlock Interlock
+	// Upstream is the server behind the gate.
+	Upstream Upstream
+
+	// TLS serves clients that ask for TLS. Nil: TLS is declined.
+	TLS *tls.Config
+	// RequireTLS refuses clients that do not use TLS. Default false, for the
+	// loopback interface.
+	RequireTLS bool
+
+	// ReadEach records every read before its answer is released, instead of
+	// summaries that are at most a second late.
+	ReadEach bool
+	// HoldURL gives the page of a hold, shown in errors. Default: none.
+	HoldURL func(id string) string
+
+	// MaxConnections caps client connections. Default 4096.
+	MaxConnections int
+	// MaxPerSession caps the connections of one session. Default 256.
+	MaxPerSession int
+	// MaxMessage is the longest message in bytes that must be held whole: a
+	// query, or the parameters of one statement. Data of COPY streams and is
+	// not bounded by it. Default 64 MiB.
+	MaxMessage int
+	// LoginTimeout bounds a connection's start. Default 20 seconds.
+	LoginTimeout time.Duration
+	// Logger gets what operators must know. Default: discards.
+	Logger *slog.Logger
+}
+
+// Upstream says how to reach the PostgreSQL server behind the gate. The user
+// is the one credential that agents never see; it should own what they may
+// change and be no superuser.
+type Upstream struct {
+	Host     string // name or address; a path beginning with / is a Unix socket's folder
+	Port     int    // default 5432
+	User     string
+	Password string
+	Database string // default: the user's name
+	// SSLMode is as libpq's: disable, require, verify-ca, verify-full. Default
+	// verify-full, except for sockets and loopback addresses: prefer.
+	SSLMode string
+	// RootCA is a file of certificates that the server's is checked against.
+	// Default: the system's.
+	RootCA string
+	// ConnectTimeout bounds one attempt. Default 10 seconds.
+	ConnectTimeout time.Duration
+}
+
+func (c Config) withDefaults() (Config, error) {
+	c.Gate.Protocol = "postgres"
+	switch {
+	case c.Gate.Name == "":
+		return c, errors.New("postgres gate has no name")
+	case c.Interlock == nil:
+		return c, fmt.Errorf("postgres gate %q has no interlock", c.Gate.Name)
+	case c.Upstream.Host == "" || c.Upstream.User == "":
+		return c, fmt.Errorf("postgres gate %q: upstream needs host and user", c.Gate.Name)
+	case c.RequireTLS && c.TLS == nil:
+		return c, fmt.Errorf("postgres gate %q requires TLS and has no certificate", c.Gate.Name)
+	}
+	if c.Upstream.Port == 0 {
+		c.Upstream.Port = 5432
+	}
+	if c.Upstream.Database == "" {
+		c.Upstream.Database = c.Upstream.User
+	}
+	if c.Upstream.SSLMode == "" {
+		c.Upstream.SSLMode = "verify-full"
+		if local(c.Upstream.Host) {
+			c.Upstream.SSLMode = "prefer"
+		}
+	}
+	if c.Upstream.ConnectTimeout <= 0 {
+		c.Upstream.ConnectTimeout = 10 * time.Second
+	}
+	if c.Gate.Target == "" {
+		c.Gate.Target = net.JoinHostPort(c.Upstream.Host, strconv.Itoa(c.Upstream.Port)) + "/" + c.Upstream.Database
+	}
+	if c.MaxConnections <= 0 {
+		c.MaxConnections = 4096
+	}
+	if c.MaxPerSession <= 0 {
+		c.MaxPerSession = 256
+	}
+	if c.MaxMessage <= 0 {
+		c.MaxMessage = 64 << 20
+	}
+	if c.LoginTimeout <= 0 {
+		c.LoginTimeout = 20 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.HoldURL == nil {
+		c.HoldURL = func(string) string { return "" }
+	}
+	return c, nil
+}
+
+// local reports whether host is this machine.
+func local(host string) bool {
+	if strings.HasPrefix(host, "/") || host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// dialConfig makes pgconn's configuration. Everything that could come from
+// environment variables or files of the process is given, so that nothing does.
+func (u Upstream) dialConfig() (*pgconn.Config, error) {
+	settings := []string{
+		"host", u.Host, "port", strconv.Itoa(u.Port), "user", u.User, "dbname", u.Database,
+		"sslmode", u.SSLMode, "sslcert", "", "sslkey", "", "sslrootcert", u.RootCA,
+		"passfile", os.DevNull, "servicefile", os.DevNull, "connect_timeout", strconv.Itoa(max(1, int(u.ConnectTimeout/time.Second))),
+		"target_session_attrs", "any", "password", "x",
+	}
+	var s strings.Builder
+	for i := 0; i < len(settings); i += 2 {
+		if settings[i+1] == "" {
+			continue
+		}
+		fmt.Fprintf(&s, "%s='%s' ", settings[i], strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(settings[i+1]))
+	}
+	c, err := pgconn.ParseConfig(s.String())
+	if err != nil {
+		return nil, fmt.Errorf("upstream %s:%d: %w", u.Host, u.Port, err)
+	}
+	c.Password = u.Password
+	c.RuntimeParams = map[string]string{}
+	return c, nil
+}
+
+// LogValue keeps the password out of logs.
+func (u Upstream) LogValue() slog.Value {
+	return slog.StringValue(fmt.Sprintf("%s@%s:%d/%s", u.User, u.Host, u.Port, u.Database))
+}

@@ -1,0 +1,359 @@
+package pgwire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/classify/sql"
+)
+
+// A conn is one client that has logged in.
+type conn struct {
+	g          *Gate
+	number     int64
+	log        *slog.Logger
+	session    signalbox.Session
+	attendance *attendance
+	key        cancelKey
+	ctx        context.Context // ends when the connection is cut
+	stop       context.CancelFunc
+
+	// Owned by the connection's goroutine, and lent to the watcher while idle.
+	client   net.Conn
+	in       frames
+	out      outbox
+	up       *upstream // nil until the first query; also read under mu
+	settings []setting // that the client asked for at its start
+	told     map[string]string
+
+	// What the client believes, and what the server knows of it.
+	status     byte // transaction status as of the last ReadyForQuery told
+	discard    bool // an error was told: skip to Sync
+	statements map[string]*statement
+	portals    map[string]*portal
+	tx         transaction
+	names      names // role, search path and catalog
+	judged     map[string]*judged
+	prepared   sql.Session // what EXECUTE would run
+	ending     ending
+	expected   []expectation // replies due for the unit at hand
+	replied    int           // how many of them came
+	awaitsSync bool          // a Sync was eaten by a COPY: the client sends another
+	skips      bool          // the server skips to a Sync after an error
+	params     []param
+
+	// Shared with those who watch, cut and cancel.
+	state   atomic.Int32 // busy, idle, watched
+	turns   atomic.Int64 // how often it became idle
+	gone57  bool         // the server said why it hung up; the watcher's
+	seen    int64        // turns at the last look; owned by Gate.attend
+	watched chan struct{}
+	listens atomic.Bool
+	upGone  atomic.Bool // the watcher saw the server hang up
+	reads   reads
+
+	mu      sync.Mutex
+	reason  error              // why it was cut
+	retired bool               // goes away when idle
+	waiting context.CancelFunc // ends a wait for approvals
+}
+
+// States of a connection.
+const (
+	busy int32 = iota
+	idle
+	watched
+)
+
+// Errors that end a connection without more words to the client.
+var (
+	errTerminated = errors.New("client said good-bye")
+	errProtocol   = errors.New("protocol violation")
+)
+
+// run serves the client until it goes away or is cut.
+func (c *conn) run() error {
+	for {
+		typ, size, err := c.in.at(0)
+		if err == nil {
+			err = c.message(typ, size)
+		}
+		if err == nil {
+			err = c.out.err
+		}
+		if err != nil {
+			return c.farewell(err)
+		}
+	}
+}
+
+// message serves one message, or the unit that begins with it.
+func (c *conn) message(typ byte, size int) error {
+	switch typ {
+	case 'Q':
+		return c.simple(size)
+	case 'P', 'B', 'D', 'E', 'C', 'H', 'S':
+		return c.extended()
+	case 'd', 'c', 'f':
+		// Left over from a COPY that has failed meanwhile, as in PostgreSQL.
+		c.in.drop(size)
+		return nil
+	case 'X':
+		return errTerminated
+	case 'F':
+		c.in.drop(size)
+		c.refuse(&refusal{code: "0A000", message: "function calls of the fast path do not pass this gate", hint: "Call the function by a query."})
+		c.ready()
+		return nil
+	}
+	return fmt.Errorf("%w: message of type %q", errProtocol, typ)
+}
+
+// Read is the source of c.in: the client's socket. Before waiting for the
+// client it sends what the client waits for.
+func (c *conn) Read(p []byte) (int, error) {
+	if err := c.out.flush(); err != nil {
+		return 0, err
+	}
+	c.turns.Add(1)
+	c.state.Store(idle)
+	if c.quits() {
+		c.client.SetReadDeadline(time.Unix(1, 0))
+	}
+	n, err := c.client.Read(p)
+	if !c.state.CompareAndSwap(idle, busy) {
+		c.dismiss()
+	}
+	return n, err
+}
+
+// quits reports whether the connection should go away now that it is idle.
+func (c *conn) quits() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reason != nil || c.retired && c.status == 'I' && !c.discard && c.in.buffered() == 0
+}
+
+// farewell tells the client why it ends, as far as there is something to tell
+// and somebody to listen.
+func (c *conn) farewell(err error) error {
+	c.mu.Lock()
+	reason, retired := c.reason, c.retired
+	c.mu.Unlock()
+	c.client.SetWriteDeadline(time.Now().Add(time.Second))
+	r := refusal{severity: "FATAL"}
+	lost := (*lostError)(nil)
+	switch {
+	case reason != nil:
+		r.code, r.message, r.hint = "57P01", reason.Error(), "Start another session with `signalbox run` when it is allowed again."
+		err = reason
+	case errors.Is(err, errTerminated) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return err
+	case errors.Is(err, errFatal):
+		c.out.flush() // the server has told the client itself
+		return err
+	case retired:
+		r.code, r.message = "57P01", errShutdown.Error()
+	case errors.As(err, &lost):
+		r.code, r.message = "08006", lost.Error()
+		if c.tx.unknown {
+			r.code, r.message = "08007", lost.Error()+": nobody knows whether it was carried out"
+		}
+	case errors.Is(err, errTooLong):
+		r.code, r.message, r.hint = "54000", err.Error(), "Send less at once, or have the gate's max_message raised."
+	case errors.Is(err, errProtocol) || errors.Is(err, errShort):
+		r.code, r.message = "08P01", err.Error()
+	case errors.Is(err, net.ErrClosed):
+		return err
+	case c.upGone.Load():
+		if c.gone57 {
+			return err // the server said so itself
+		}
+		r.code, r.message = "08006", "the server behind this gate closed the connection"
+	default:
+		r.code, r.message = "08P01", err.Error()
+	}
+	c.out.write(r.encode())
+	c.out.flush()
+	return err
+}
+
+// close ends the connection: provisional effects are rolled back by the server
+// when it sees its client gone.
+func (c *conn) close() {
+	c.stop()
+	c.mu.Lock()
+	up := c.up
+	c.up = nil
+	c.mu.Unlock()
+	if up != nil {
+		up.close()
+	}
+	c.abandon()
+	c.client.Close()
+	if err := c.g.flushReadsOf(context.WithoutCancel(c.ctx), c.attendance); err != nil {
+		c.log.Error("reads could not be recorded", "error", err)
+	}
+	c.g.leave(c)
+}
+
+// cut ends the connection at once, whatever it is doing: a running statement is
+// cancelled, an open transaction rolled back (promise P9). Called by others.
+func (c *conn) cut(why error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reason != nil {
+		return
+	}
+	c.reason = why
+	c.stop()
+	past := time.Unix(1, 0)
+	if up := c.up; up != nil {
+		go func() {
+			// Without this the server would run the statement to its end before
+			// it notices that nobody listens.
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+			defer cancel()
+			if err := up.cancel(ctx); err != nil {
+				c.log.Warn("statement of a cut connection not cancelled", "error", err)
+			}
+		}()
+		up.conn.SetDeadline(past)
+	}
+	c.client.SetReadDeadline(past)
+	c.client.SetWriteDeadline(time.Now().Add(time.Second))
+}
+
+// retire ends the connection as soon as it is idle. Called by others.
+func (c *conn) retire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.retired = true
+	if s := c.state.Load(); s != busy && c.reason == nil {
+		// It may have become busy since: then the past deadline is met at the
+		// end of its unit, in Read, or not at all if the client goes first.
+		c.client.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// dialUpstream connects to the server, at the first query and not before: idle
+// clients cost nothing there.
+func (c *conn) dialUpstream() error {
+	if c.up != nil {
+		return nil
+	}
+	settings, err := c.admitSettings()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, c.g.Upstream.ConnectTimeout)
+	defer cancel()
+	up, err := c.g.connect(ctx, settings)
+	if err != nil {
+		return &lostError{err}
+	}
+	c.mu.Lock()
+	cut := c.reason
+	if cut == nil {
+		c.up = up
+	}
+	c.mu.Unlock()
+	if cut != nil {
+		up.close()
+		return cut
+	}
+	for name, value := range up.params {
+		if c.told[name] != value && !c.hidden(name) {
+			c.told[name] = value
+			c.out.write(appendParameterStatus(nil, name, value))
+		}
+	}
+	c.names.stale = true
+	return nil
+}
+
+// agent reports whether the client is an agent, whose reads the database
+// itself keeps from writing.
+func (c *conn) agent() bool { return c.session.Actor.Kind == signalbox.Agent }
+
+// readOnlyGUC keeps an agent's autocommit statements from writing. It is given
+// at the start of the server's connection, so that RESET and DISCARD lead back
+// to it, and an agent may not set it.
+const readOnlyGUC = "default_transaction_read_only"
+
+// hidden reports whether a parameter of the server is the gate's own affair.
+// Clients that look for a server to write to must not see our setting.
+func (c *conn) hidden(name string) bool { return name == readOnlyGUC && c.agent() }
+
+// ready tells the client that the next query may come.
+func (c *conn) ready() {
+	c.status = 'I'
+	if c.up != nil {
+		c.status = c.up.status
+	}
+	c.discard = false
+	c.out.write(readyForQuery(c.status))
+}
+
+// judge classifies a text, with what names mean on this connection.
+func (c *conn) judge(text string) *judged {
+	if j := c.judged[text]; j != nil && j.version == c.names.version() {
+		return j
+	}
+	j := newJudged(c.prepared.Classify(text, c.names.catalog, c.g.cache), c.names.version())
+	if len(text) <= 4<<10 && j.version != 0 && !j.executes {
+		if c.judged == nil || len(c.judged) >= 256 {
+			c.judged = make(map[string]*judged)
+		}
+		c.judged[text] = j
+	}
+	return j
+}
+
+// A judged is a classified text, with what the gate asks of it again and again.
+type judged struct {
+	sql.Result
+	version  uint64 // of the catalog; 0: not to be kept
+	actions  []signalbox.Action
+	control  bool // has a statement that begins, ends or marks a transaction
+	readOnly bool // every statement can run in a READ ONLY transaction
+	lone     bool // has a statement that cannot run in a transaction block
+	copyIn   bool // the client will send data
+	writes   bool // has an action that is no read
+	executes bool // has an EXECUTE, which means what was prepared last
+	names    bool // may change what names mean: role, search path, objects
+}
+
+func newJudged(r sql.Result, version uint64) *judged {
+	j := &judged{Result: r, version: version, actions: r.Actions(), readOnly: r.ReadOnly()}
+	for _, s := range r.Statements {
+		switch s.Kind {
+		case sql.KindBegin, sql.KindCommit, sql.KindRollback, sql.KindSavepoint, sql.KindRelease, sql.KindRollbackTo, sql.KindPrepareTx:
+			j.control = true
+		case sql.KindCopyIn:
+			j.copyIn = true
+		case sql.KindExecute:
+			j.executes, j.names = true, true
+		case sql.KindSet, sql.KindDiscard, sql.KindUtility, sql.KindUnknown, sql.KindCommitTx:
+			j.names = true
+		}
+		j.lone = j.lone || s.Lone
+	}
+	for _, a := range j.actions {
+		if a.Verb != signalbox.Read {
+			j.writes = true
+		}
+		if a.Has(signalbox.TraitOpaque) || a.Has(signalbox.TraitIdentity) || a.Has(signalbox.TraitSession) {
+			j.names = true
+		}
+	}
+	return j
+}

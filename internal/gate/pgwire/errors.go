@@ -1,0 +1,92 @@
+package pgwire
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/signalbox-dev/signalbox/internal/interlock"
+)
+
+// SQLSTATEs of our own. Class SB belongs to nobody: PostgreSQL leaves classes
+// that begin with I to Z to others.
+const (
+	// StateHeld says that the statement waits for approvals. DETAIL names the
+	// hold; the same bytes sent again after approval run once.
+	StateHeld = "SB001"
+	// StateUnavailable says that Signalbox could not decide or record.
+	StateUnavailable = "SB002"
+)
+
+// StateDenied is PostgreSQL's insufficient_privilege.
+const StateDenied = "42501"
+
+// A refusal is an error that the gate itself tells a client.
+type refusal struct {
+	severity, code, message, detail, hint string
+}
+
+func (r *refusal) Error() string { return r.message }
+
+func (r *refusal) encode() []byte {
+	severity := r.severity
+	if severity == "" {
+		severity = "ERROR"
+	}
+	e := &pgproto3.ErrorResponse{
+		Severity: severity, SeverityUnlocalized: severity, Code: r.code,
+		Message: "signalbox: " + r.message, Detail: r.detail, Hint: r.hint,
+	}
+	b, err := e.Encode(nil)
+	if err != nil {
+		return nil // only a message over 1 GiB cannot be encoded
+	}
+	return b
+}
+
+// refused turns what interlock said into what the client is told. It gives nil
+// for an error that is not a refusal.
+func (c *conn) refused(err error) *refusal {
+	var (
+		own     *refusal
+		held    *interlock.HeldError
+		denied  *interlock.DeniedError
+		overran *interlock.OverrunError
+	)
+	switch {
+	case errors.As(err, &own):
+		return own
+	case errors.As(err, &held):
+		h := held.Hold
+		r := &refusal{code: StateHeld, message: held.Error()}
+		r.detail = fmt.Sprintf("Hold %s, %s until %s.", h.ID, h.Status, h.Expires.UTC().Format("2006-01-02 15:04 MST"))
+		if url := c.g.HoldURL(h.ID); url != "" {
+			r.detail += " " + url
+		}
+		r.hint = fmt.Sprintf("Wait with `signalbox hold wait %s`, then send the same statement again.", h.ID)
+		if c.status != 'I' {
+			r.hint = fmt.Sprintf("Roll back. Wait with `signalbox hold wait %s`, then send the same transaction again.", h.ID)
+		}
+		return r
+	case errors.As(err, &denied):
+		r := &refusal{code: StateDenied, message: denied.Error()}
+		if p := denied.Verdict.Policies; len(p) > 0 {
+			r.detail = fmt.Sprintf("Decided by %s.", strings.Join(p, ", "))
+		}
+		if denied.Record != "" {
+			r.detail += " Recorded as " + denied.Record + "."
+		}
+		return r
+	case errors.As(err, &overran):
+		return &refusal{code: StateDenied, message: overran.Error()}
+	case errors.Is(err, interlock.ErrUnavailable):
+		c.log.Error("refused because it could not be decided or recorded", "error", err)
+		return &refusal{code: StateUnavailable, message: interlock.ErrUnavailable.Error(), hint: "Nothing was done. Try again; Signalbox's operator finds the cause in its log."}
+	}
+	return nil
+}
+
+// refuse tells the client an error.
+func (c *conn) refuse(r *refusal) { c.out.write(r.encode()) }

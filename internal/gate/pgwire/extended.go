@@ -1,0 +1,500 @@
+package pgwire
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/classify/sql"
+)
+
+// A statement was prepared by Parse or PREPARE.
+type statement struct {
+	text   string
+	types  []uint32
+	judged *judged
+}
+
+// A portal was made by Bind.
+type portal struct {
+	statement *statement
+	tail      []byte // the Bind's, kept for portals that outlive their unit
+	params    []string
+	judged    *judged
+	admitted  bool // its Execute was admitted: going on with it is the same act
+}
+
+// An expectation is one reply that is due for a message of the unit, and what
+// it makes true.
+type expectation struct {
+	typ       byte // of the message
+	name      string
+	statement *statement
+	portal    *portal
+	rows      int64
+}
+
+// A step is one message of a unit.
+type step struct {
+	typ       byte
+	off, size int
+	name      string
+	kind      byte // of Describe and Close
+	statement *statement
+	portal    *portal
+	text      string // what goes to the server in a Parse's place, if not empty
+}
+
+// maxUnit is how long a unit may grow, in bytes, before it is forwarded as if a
+// Flush had come: a pipeline without end must not be held whole.
+const maxUnit = 1 << 20
+
+// extended serves one unit: messages up to a Sync or a Flush.
+func (c *conn) extended() error {
+	if c.discard {
+		return c.skip()
+	}
+	var steps []step
+	off := 0
+	end := byte('H')
+	view := overlay{c: c}
+	for off < maxUnit {
+		typ, size, err := c.in.at(off)
+		if err != nil {
+			return err
+		}
+		if typ == 'S' || typ == 'H' {
+			end = typ
+			off += size
+			break
+		}
+		if !strings.ContainsRune("PBDEC", rune(typ)) {
+			break // not of this protocol: it is served after what came before it
+		}
+		s := step{typ: typ, off: off, size: size}
+		if err := view.decode(&s, c.in.body(off, size)); err != nil {
+			if r := c.refused(err); r != nil {
+				c.in.drop(off)
+				return c.turnDown(r)
+			}
+			return err
+		}
+		steps = append(steps, s)
+		off += size
+	}
+	if len(steps) == 0 {
+		c.in.drop(off)
+		if end == 'S' {
+			return c.syncOnly()
+		}
+		return c.out.flush()
+	}
+	if err := c.prepare(); err != nil {
+		if r := c.refused(err); r != nil {
+			c.refuse(r)
+			c.discard = true
+			if end == 'S' {
+				c.in.drop(off)
+				c.ready()
+				return nil
+			}
+			c.in.drop(off)
+			return nil
+		}
+		return err
+	}
+	return c.unit(steps, off, end == 'S')
+}
+
+// unit has the steps decided and forwarded, a group at a time: what comes
+// before a COMMIT must have run, and be measured, before the COMMIT is decided.
+func (c *conn) unit(steps []step, size int, sync bool) error {
+	for i := range steps {
+		if steps[i].typ == 'P' && c.agent() {
+			// BEGIN is rewritten where it is parsed, so that a prepared one
+			// begins what it began for others.
+			if j := c.judge(steps[i].statement.text); len(j.Statements) == 1 && j.Statements[0].Kind == sql.KindBegin {
+				steps[i].text, _ = readWrite(j.Statements[0])
+			}
+		}
+		if p := steps[i].portal; p != nil && steps[i].typ == 'E' && !p.admitted {
+			c.judgePortal(p)
+		}
+	}
+	raw := c.in.raw(0, size)
+	if !c.fast(steps, sync) {
+		raw = append([]byte(nil), raw...)
+		c.in.drop(size)
+		size = 0
+	}
+	for len(steps) > 0 && !c.discard && !c.awaitsSync {
+		n := c.group(steps)
+		last := n == len(steps)
+		if err := c.runGroup(steps[:n], raw, sync && last); err != nil {
+			return err
+		}
+		steps = steps[n:]
+	}
+	c.in.drop(size)
+	if c.awaitsSync {
+		c.awaitsSync = false
+		c.tx.begun = c.up.status == 'I'
+		return nil
+	}
+	if !sync {
+		return c.out.flush()
+	}
+	if c.discard || c.up.status == 'I' && c.tx.begun {
+		return c.syncOnly()
+	}
+	c.ready()
+	return nil
+}
+
+// judgePortal classifies what a portal would execute, unless names still mean
+// what they meant when it was last done.
+func (c *conn) judgePortal(p *portal) {
+	st := p.statement
+	switch {
+	case st == nil:
+		// Not prepared through this gate: perhaps by a function. What it is,
+		// nobody knows.
+		p.judged = newJudged(sql.Result{Statements: []sql.Statement{{Action: signalbox.Worst("EXECUTE", "a prepared statement that the gate has not seen")}}, Shape: "?", Fingerprint: "?"}, 0)
+		p.statement = &statement{}
+	case st.judged == nil || st.judged.version == 0 || st.judged.version != c.names.version():
+		st.judged = c.judge(st.text)
+		fallthrough
+	default:
+		p.judged = st.judged
+	}
+}
+
+// fast reports whether a unit only reads, so that its bytes can be forwarded
+// from where they were received.
+func (*conn) fast(steps []step, sync bool) bool {
+	if !sync {
+		return false
+	}
+	for i := range steps {
+		switch s := &steps[i]; s.typ {
+		case 'E':
+			if s.portal == nil || s.portal.judged == nil {
+				return false
+			}
+			if j := s.portal.judged; j.writes || j.control || j.copyIn {
+				return false
+			}
+		case 'P':
+			if s.text != "" {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// group gives how many of the steps go together: up to an Execute of
+// transaction control, or that Execute alone.
+func (*conn) group(steps []step) int {
+	for i, s := range steps {
+		if s.typ == 'E' && s.portal != nil && s.portal.judged != nil && s.portal.judged.control {
+			return max(i, 1)
+		}
+	}
+	return len(steps)
+}
+
+// runGroup forwards some steps under one decision.
+func (c *conn) runGroup(steps []step, raw []byte, sync bool) error {
+	w := &work{sync: sync, readOnly: true, reads: true}
+	c.expected = c.expected[:0]
+	var acts []*portal
+	for i := range steps {
+		s := &steps[i]
+		c.expected = append(c.expected, expectation{typ: s.typ, name: s.name, statement: s.statement, portal: s.portal})
+		if s.typ == 'C' {
+			c.expected[i].name = string(s.kind) + s.name
+		}
+		w.replies++
+		if s.typ != 'E' || s.portal == nil || s.portal.judged == nil || s.portal.admitted {
+			continue
+		}
+		acts = append(acts, s.portal)
+		j := s.portal.judged
+		w.readOnly = w.readOnly && j.readOnly
+		w.lone = w.lone || j.lone
+		w.copyIn = w.copyIn || j.copyIn
+		w.reads = w.reads && !j.writes
+	}
+	w.raw = pick(steps, raw)
+	if len(acts) == 0 {
+		// Nothing is executed: parsing, binding and describing do no harm that
+		// an Execute would not be judged for.
+		_, err := c.forward(nil, w)
+		c.applied()
+		return err
+	}
+	if len(acts) == 1 && acts[0].judged.control {
+		return c.runControl(acts[0], w)
+	}
+	r, refuse := c.requestOf(acts)
+	if refuse != nil {
+		return c.turnDown(refuse)
+	}
+	_, err := c.perform(r, w)
+	c.applied()
+	return err
+}
+
+// pick gives the bytes of steps, which are together in raw unless one of them
+// is sent otherwise than it came.
+func pick(steps []step, raw []byte) []byte {
+	changed := false
+	for i := range steps {
+		changed = changed || steps[i].text != ""
+	}
+	first, last := steps[0], steps[len(steps)-1]
+	if !changed {
+		return raw[first.off : last.off+last.size]
+	}
+	var b []byte
+	for _, s := range steps {
+		if s.text != "" {
+			b = appendParse(b, s.name, s.text, s.statement.types)
+		} else {
+			b = append(b, raw[s.off:s.off+s.size]...)
+		}
+	}
+	return b
+}
+
+// requestOf makes the one request of what a group executes.
+func (c *conn) requestOf(acts []*portal) (*request, *refusal) {
+	if len(acts) == 1 && len(acts[0].judged.Statements) == 1 {
+		// The common case, without copies of the actions.
+		p := acts[0]
+		if r := c.guarded(p.judged); r != nil {
+			return nil, r
+		}
+		statements := bounds(p.judged)
+		for i := range statements {
+			statements[i].types, statements[i].tail, statements[i].params = p.statement.types, p.tail, p.params
+		}
+		return c.newRequest(p.judged.actions, []string{p.statement.text}, statements), nil
+	}
+	var actions []signalbox.Action
+	var texts []string
+	var all []bound
+	for _, p := range acts {
+		if r := c.guarded(p.judged); r != nil {
+			return nil, r
+		}
+		statements := bounds(p.judged)
+		actions = append(actions, p.judged.actions...)
+		texts = append(texts, p.statement.text)
+		for _, s := range statements {
+			s.types, s.tail, s.params = p.statement.types, p.tail, p.params
+			all = append(all, s)
+		}
+	}
+	return c.newRequest(actions, texts, all), nil
+}
+
+// runControl runs the Execute of a statement of transaction control.
+func (c *conn) runControl(p *portal, w *work) error {
+	if len(p.judged.Statements) != 1 {
+		_, err := c.forward(nil, w) // the server refuses several commands in one Parse
+		c.applied()
+		return err
+	}
+	_, err := c.controlled(p.judged.Statements[0], w, p.statement.text)
+	c.applied()
+	return err
+}
+
+// applied makes true what the replies that came have confirmed.
+func (c *conn) applied() {
+	for _, e := range c.expected[:min(c.replied, len(c.expected))] {
+		switch e.typ {
+		case 'P':
+			c.statements[e.name] = e.statement
+			if r := c.judge(e.statement.text).Result; len(r.Statements) == 1 {
+				c.prepared.Prepared(e.name, r.Statements[0], c.names.catalog)
+			}
+		case 'B':
+			if c.up.status != 'I' || c.tx.begun || c.tx.opened {
+				// It outlives the unit, whose bytes do not.
+				e.portal.tail = bytes.Clone(e.portal.tail)
+				c.portals[e.name] = e.portal
+			}
+		case 'E':
+			if e.portal != nil {
+				e.portal.admitted = true
+				if e.portal.judged != nil {
+					c.settle(e.portal.judged)
+				}
+			}
+		case 'C':
+			if e.name[0] == 'S' {
+				delete(c.statements, e.name[1:])
+				c.prepared.Forget(e.name[1:])
+			} else {
+				delete(c.portals, e.name[1:])
+			}
+		}
+	}
+	c.replied = 0
+	c.expected = c.expected[:0]
+}
+
+// skip drops messages up to a Sync, after an error.
+func (c *conn) skip() error {
+	for {
+		typ, size, err := c.in.at(0)
+		if err != nil {
+			return err
+		}
+		if typ == 'X' {
+			return errTerminated
+		}
+		c.in.drop(size)
+		if typ == 'S' {
+			return c.syncOnly()
+		}
+	}
+}
+
+// syncOnly ends a unit that has nothing more to forward: an implicit
+// transaction that was begun is settled, and the server's status is told.
+func (c *conn) syncOnly() error {
+	failed := c.discard
+	c.expected = c.expected[:0]
+	if c.up == nil {
+		c.ready()
+		return nil
+	}
+	if c.tx.opened || c.tx.begun {
+		w := &work{sync: true}
+		switch {
+		case failed && c.tx.opened:
+			if _, err := c.forward(nil, w); err != nil {
+				return err
+			}
+			if err := c.rollback(); err != nil {
+				return err
+			}
+		case !failed && len(c.tx.pending) > 0:
+			if _, err := c.carry(c.tx.pending, &request{c: c}, c.finalRun(w, nil)); err != nil {
+				return err
+			}
+		default:
+			if _, err := c.forward(nil, w); err != nil {
+				return err
+			}
+		}
+		c.tx.begun = false
+	} else if c.skips {
+		if _, err := c.forward(nil, &work{sync: true}); err != nil {
+			return err
+		}
+	}
+	c.skips = false
+	if c.up.status == 'I' {
+		clear(c.portals)
+	}
+	c.ready()
+	return nil
+}
+
+// An overlay is what names of statements and portals mean within a unit, before
+// the server has confirmed them.
+type overlay struct {
+	c          *conn
+	statements map[string]*statement
+	portals    map[string]*portal
+}
+
+func (o *overlay) decode(s *step, body []byte) error {
+	switch s.typ {
+	case 'P':
+		name, text, types, err := decodeParse(body)
+		if err != nil {
+			return err
+		}
+		if strings.HasPrefix(string(name), ownPrefix) {
+			return reserved(string(name))
+		}
+		s.name, s.statement = string(name), &statement{text: string(text), types: types}
+		if o.statements == nil {
+			o.statements = make(map[string]*statement)
+		}
+		o.statements[s.name] = s.statement
+	case 'B':
+		name, from, tail, err := decodeBind(body)
+		if err != nil {
+			return err
+		}
+		if strings.HasPrefix(string(name), ownPrefix) || strings.HasPrefix(string(from), ownPrefix) {
+			return reserved(string(name))
+		}
+		st, ok := o.statements[string(from)]
+		if !ok {
+			st = o.c.statements[string(from)]
+			if st == nil {
+				if inner, ok := o.c.prepared.Lookup(string(from), o.c.names.catalog); ok {
+					st = &statement{text: inner.Text} // by PREPARE
+				}
+			}
+		}
+		p := &portal{statement: st, tail: tail}
+		if st != nil {
+			if o.c.params, _, err = decodeParams(o.c.params[:0], tail); err != nil {
+				return err
+			}
+			p.params = shownParams(o.c.params)
+		}
+		s.name, s.portal = string(name), p
+		if o.portals == nil {
+			o.portals = make(map[string]*portal)
+		}
+		o.portals[s.name] = p
+	case 'E':
+		name, _, err := cstring(body)
+		if err != nil {
+			return fmt.Errorf("execute: %w", err)
+		}
+		p, ok := o.portals[string(name)]
+		if !ok {
+			p = o.c.portals[string(name)]
+		}
+		s.portal = p
+	case 'D', 'C':
+		kind, name, err := decodeTarget(body)
+		if err != nil {
+			return err
+		}
+		if strings.HasPrefix(string(name), ownPrefix) {
+			return reserved(string(name))
+		}
+		s.kind, s.name = kind, string(name)
+		if s.typ == 'C' {
+			if kind == 'S' {
+				if o.statements == nil {
+					o.statements = make(map[string]*statement)
+				}
+				o.statements[s.name] = nil
+			} else {
+				if o.portals == nil {
+					o.portals = make(map[string]*portal)
+				}
+				o.portals[s.name] = nil
+			}
+		}
+	}
+	return nil
+}
+
+func reserved(name string) error {
+	return &refusal{code: "42939", message: fmt.Sprintf("the name %q is reserved", name), hint: "Choose another that does not begin with \"signalbox \"."}
+}

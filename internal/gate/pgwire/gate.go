@@ -1,0 +1,379 @@
+package pgwire
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"golang.org/x/time/rate"
+
+	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/classify/sql"
+	"github.com/signalbox-dev/signalbox/proof"
+)
+
+// A Gate serves clients of one database. Make it with [New], run it with
+// [Gate.Serve], end it with [Gate.Shutdown].
+type Gate struct {
+	Config
+	dial     *pgconn.Config // of the upstream, without the client's settings
+	tls      *tls.Config    // nil if TLS is declined
+	binding  []byte         // hash of our certificate, for channel binding
+	logins   *logins
+	cancels  *rate.Limiter
+	cache    *sql.Cache
+	catalogs *catalogs
+	greeting *greeting
+
+	ctx    context.Context // ends when the gate does
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // attend, watchers of sessions
+
+	clients sync.WaitGroup
+	number  atomic.Int64 // of connections, for the log
+
+	mu        sync.Mutex
+	listeners map[net.Listener]bool
+	conns     map[*conn]bool
+	keys      map[cancelKey]*conn
+	sessions  map[signalbox.SessionID]*attendance
+	count     int // client connections, those that have not logged in included
+	closing   bool
+}
+
+// New makes a gate. It does not reach for the server behind it.
+func New(config Config) (*Gate, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	dial, err := config.Upstream.dialConfig()
+	if err != nil {
+		return nil, fmt.Errorf("postgres gate %q: %w", config.Gate.Name, err)
+	}
+	g := &Gate{
+		Config: config, dial: dial,
+		listeners: make(map[net.Listener]bool), conns: make(map[*conn]bool),
+		keys: make(map[cancelKey]*conn), sessions: make(map[signalbox.SessionID]*attendance),
+	}
+	if config.TLS != nil {
+		g.tls = config.TLS.Clone()
+		g.tls.NextProtos = []string{alpn}
+		if g.tls.MinVersion == 0 {
+			g.tls.MinVersion = tls.VersionTLS12
+		}
+		if g.binding, err = endpointBinding(g.tls); err != nil {
+			return nil, fmt.Errorf("postgres gate %q: %w", config.Gate.Name, err)
+		}
+	}
+	secret := make([]byte, 32)
+	rand.Read(secret)
+	g.logins = newLogins(secret)
+	g.cancels = newCancels()
+	g.cache = sql.NewCache(sql.CacheConfig{})
+	g.catalogs = newCatalogs()
+	g.greeting = &greeting{}
+	g.ctx, g.cancel = context.WithCancel(context.Background())
+	g.wg.Go(g.attend)
+	return g, nil
+}
+
+// Serve accepts clients until ctx ends or the gate is shut down; it then
+// returns nil. The caller's listener is closed. It may be called for several
+// listeners at once.
+func (g *Gate) Serve(ctx context.Context, l net.Listener) error {
+	g.mu.Lock()
+	if g.closing {
+		g.mu.Unlock()
+		l.Close()
+		return nil
+	}
+	g.listeners[l] = true
+	g.mu.Unlock()
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	defer func() {
+		l.Close()
+		g.mu.Lock()
+		delete(g.listeners, l)
+		g.mu.Unlock()
+	}()
+
+	pause := time.Millisecond
+	for {
+		client, err := l.Accept()
+		if err != nil {
+			g.mu.Lock()
+			closing := g.closing
+			g.mu.Unlock()
+			if ctx.Err() != nil || closing || errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			// Out of file descriptors, most likely: it may pass.
+			g.Logger.Error("postgres gate cannot accept", "gate", g.Config.Gate.Name, "error", err)
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			}
+			pause = min(2*pause, time.Second)
+			continue
+		}
+		pause = time.Millisecond
+		g.mu.Lock()
+		full := g.count >= g.MaxConnections
+		if !g.closing && !full {
+			g.count++
+			g.clients.Go(func() {
+				defer func() {
+					g.mu.Lock()
+					g.count--
+					g.mu.Unlock()
+				}()
+				g.serve(client)
+			})
+		} else {
+			client.Close()
+		}
+		g.mu.Unlock()
+		if full {
+			g.Logger.Warn("postgres gate is full", "gate", g.Config.Gate.Name, "connections", g.MaxConnections)
+		}
+	}
+}
+
+// serve is one client's connection, from its first byte.
+func (g *Gate) serve(client net.Conn) {
+	defer client.Close()
+	c, err := g.welcome(client)
+	if err != nil {
+		g.Logger.Info("postgres client turned away", "gate", g.Config.Gate.Name, "from", remote(client), "error", err)
+		return
+	}
+	if c == nil {
+		return // a cancel request
+	}
+	defer c.close()
+	c.log.Debug("postgres client connected")
+	err = c.run()
+	c.log.Debug("postgres client gone", "error", err)
+}
+
+// Shutdown refuses new clients, waits for those that are connected until ctx
+// ends, and then cuts them. It may be called twice.
+func (g *Gate) Shutdown(ctx context.Context) error {
+	g.mu.Lock()
+	g.closing = true
+	for l := range g.listeners {
+		l.Close()
+	}
+	for c := range g.conns {
+		c.retire()
+	}
+	g.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		g.clients.Wait()
+		g.cancel()
+		g.wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+	}
+	g.mu.Lock()
+	for c := range g.conns {
+		c.cut(errShutdown)
+	}
+	g.mu.Unlock()
+	<-done
+	return ctx.Err()
+}
+
+var errShutdown = errors.New("the gate is shutting down")
+
+// An attendance is a session with connections at this gate.
+type attendance struct {
+	session signalbox.Session
+	conns   map[*conn]bool // guarded by Gate.mu
+	release func()         // ends the watch
+	gone    chan struct{}
+
+	flushing   sync.Mutex
+	unrecorded *proof.Reads // what could not be recorded; guarded by flushing
+}
+
+// join counts a connection of a session in, and starts to watch the session
+// when it is the first.
+func (g *Gate) join(c *conn, s signalbox.Session) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closing {
+		return errShutdown
+	}
+	a := g.sessions[s.ID]
+	if a == nil {
+		done, why, release := g.Interlock.Watch(s, g.Config.Gate.Name)
+		a = &attendance{session: s, conns: make(map[*conn]bool), release: release, gone: make(chan struct{})}
+		g.sessions[s.ID] = a
+		g.wg.Go(func() {
+			select {
+			case <-done:
+				g.cutSession(s.ID, why())
+			case <-a.gone:
+			}
+		})
+	}
+	if len(a.conns) >= g.MaxPerSession {
+		return fmt.Errorf("session %s has %d connections at this gate already", s.ID, len(a.conns))
+	}
+	a.conns[c] = true
+	c.attendance = a
+	g.conns[c] = true
+	for {
+		c.key = newCancelKey()
+		if g.keys[c.key] == nil && c.key.pid > 0 {
+			break
+		}
+	}
+	g.keys[c.key] = c
+	return nil
+}
+
+func (g *Gate) leave(c *conn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.conns, c)
+	delete(g.keys, c.key)
+	a := c.attendance
+	delete(a.conns, c)
+	if len(a.conns) == 0 {
+		delete(g.sessions, a.session.ID)
+		a.release()
+		close(a.gone)
+	}
+}
+
+// cutSession ends all connections of a session.
+func (g *Gate) cutSession(id signalbox.SessionID, why error) {
+	if why == nil {
+		why = errors.New("the session has ended")
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for c := range g.conns {
+		if c.session.ID == id {
+			c.cut(why)
+		}
+	}
+}
+
+// attendEvery is how often idle connections are looked after: how late a
+// notification may reach a client that has just become idle.
+const attendEvery = 50 * time.Millisecond
+
+// attend puts watchers on connections that have become idle, and flushes the
+// summaries of reads that are due.
+func (g *Gate) attend() {
+	tick := time.NewTicker(attendEvery)
+	defer tick.Stop()
+	var idle []*conn
+	for {
+		select {
+		case <-tick.C:
+		case <-g.ctx.Done():
+			return
+		}
+		g.mu.Lock()
+		idle = idle[:0]
+		for c := range g.conns {
+			idle = append(idle, c)
+		}
+		g.mu.Unlock()
+		for _, c := range idle {
+			c.attend()
+		}
+		clear(idle)
+		g.flushReads()
+	}
+}
+
+func remote(c net.Conn) string {
+	if a := c.RemoteAddr(); a != nil {
+		if host, _, err := net.SplitHostPort(a.String()); err == nil {
+			return host
+		}
+		return a.String()
+	}
+	return ""
+}
+
+// greeting is what the server tells a client at its start, asked for once and
+// kept: idle clients have no server connection of their own.
+type greeting struct {
+	mu     sync.Mutex
+	params map[string]string
+	at     time.Time
+}
+
+// greetingLife is how long what the server told is believed.
+const greetingLife = time.Minute
+
+func (g *Gate) parameters(ctx context.Context) (map[string]string, error) {
+	g.greeting.mu.Lock()
+	defer g.greeting.mu.Unlock()
+	if g.greeting.params != nil && time.Since(g.greeting.at) < greetingLife {
+		return g.greeting.params, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, g.Upstream.ConnectTimeout)
+	defer cancel()
+	up, err := g.connect(ctx, nil)
+	if err != nil {
+		if g.greeting.params != nil {
+			return g.greeting.params, nil // it will be told at the first query
+		}
+		return nil, err
+	}
+	up.close()
+	g.greeting.params, g.greeting.at = up.params, time.Now()
+	return up.params, nil
+}
+
+// flushReads records the summaries that are due.
+func (g *Gate) flushReads() {
+	g.mu.Lock()
+	var due []*attendance
+	for _, a := range g.sessions {
+		if g.readsDue(a, time.Now()) {
+			due = append(due, a)
+		}
+	}
+	g.mu.Unlock()
+	for _, a := range due {
+		if err := g.flushReadsOf(g.ctx, a); err != nil && g.ctx.Err() == nil {
+			g.Logger.Error("reads could not be recorded", "session", string(a.session.ID), "gate", g.Config.Gate.Name, "error", err)
+		}
+	}
+}
+
+func (g *Gate) newConn(client net.Conn, s signalbox.Session) *conn {
+	c := &conn{
+		g: g, session: s, client: client, status: 'I',
+		statements: make(map[string]*statement), portals: make(map[string]*portal),
+		watched: make(chan struct{}, 1), number: g.number.Add(1),
+	}
+	c.log = g.Logger.With(slog.String("gate", g.Config.Gate.Name), slog.String("session", string(s.ID)), slog.Int64("conn", c.number))
+	c.ctx, c.stop = context.WithCancel(g.ctx)
+	c.in = frames{src: c, limit: g.MaxMessage}
+	c.out = outbox{dst: client}
+	return c
+}

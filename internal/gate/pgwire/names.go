@@ -1,0 +1,209 @@
+package pgwire
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/signalbox-dev/signalbox/internal/classify/sql"
+)
+
+// names is what a statement's names would mean on this connection: as whom it
+// acts, where it looks, and what is there. The server is asked whenever
+// something ran that may have changed it; nothing is inferred from a SET.
+type names struct {
+	stale     bool // ask the server before the next judgement
+	objects   bool // objects may have changed as well
+	temp      bool // the connection may have temporary objects of its own
+	role      string
+	path      string
+	settings  string // of the session, those that change what a statement means
+	snapshot  *snapshot
+	catalog   *sql.Catalog // snapshot, as role and path see it
+	effective []string
+	super     bool
+	database  string
+}
+
+func (n *names) version() uint64 {
+	if n.catalog == nil {
+		return 0
+	}
+	return n.catalog.Version
+}
+
+// identitySQL asks for role, search path and the settings of the session.
+// Everything is qualified, for the search path is the client's to choose.
+const identitySQL = `SELECT current_user, pg_catalog.array_to_string(pg_catalog.current_schemas(false), E'\x01'),
+ (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) current_user),
+ pg_catalog.current_setting('search_path'), pg_catalog.current_database(),
+ pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0::pg_catalog.oid,
+ COALESCE((SELECT pg_catalog.string_agg(pg_catalog.concat(name, '=', setting), ';' ORDER BY name) FROM pg_catalog.pg_settings
+  WHERE source OPERATOR(pg_catalog.=) 'session' AND name OPERATOR(pg_catalog.<>) ALL (ARRAY['application_name', 'client_encoding', 'client_min_messages',
+  'extra_float_digits', 'statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout',
+  'search_path', 'role', 'session_authorization', 'transaction_isolation', 'transaction_read_only', 'transaction_deferrable',
+  'default_transaction_read_only', 'log_statement', 'work_mem', 'maintenance_work_mem', 'jit'])), '')`
+
+// prepare gets the connection ready to judge the next unit.
+func (c *conn) prepare() error {
+	if c.up == nil {
+		if err := c.dialUpstream(); err != nil {
+			return err
+		}
+	}
+	n := &c.names
+	if !n.stale && !c.g.catalogs.outdated(n.snapshot) || c.up.status == 'E' {
+		return nil
+	}
+	inBlock := c.up.status != 'I' || c.tx.begun
+	if n.stale {
+		answers, err := c.askQuietly(identitySQL)
+		if err != nil {
+			return err
+		}
+		if answers == nil {
+			return errNames
+		}
+		row := answers[0].rows[0]
+		n.role, n.path, n.settings, n.temp = row[0], row[3], row[6], row[5] == "t"
+		n.super, n.database = row[2] == "t", row[4]
+		n.effective = nil
+		if row[1] != "" {
+			n.effective = strings.Split(row[1], "\x01")
+		}
+	}
+	s, err := c.g.catalogs.get(c, n.objects, n.temp || inBlock && n.objects)
+	if err != nil {
+		lost := (*lostError)(nil)
+		if errors.As(err, &lost) {
+			return err
+		}
+		c.log.Error("catalog cannot be read", "error", err)
+		return errNames
+	}
+	n.snapshot = s
+	n.catalog = s.as(n.database, n.role, n.super, n.effective)
+	n.stale, n.objects = false, false
+	return nil
+}
+
+// errNames refuses everything while the server does not say what names mean.
+var errNames = &refusal{code: StateUnavailable, message: "the server does not tell what names mean", hint: "Nothing was done. Signalbox's operator finds the cause in its log."}
+
+// askQuietly is ask for something that must not disturb an open transaction: a
+// failure is rolled back to where it was, and given as nil.
+func (c *conn) askQuietly(sqls ...string) ([]answer, error) {
+	guarded := c.up.status == 'T'
+	if guarded {
+		sqls = append(append([]string{`SAVEPOINT "signalbox probe"`}, sqls...), `ROLLBACK TO SAVEPOINT "signalbox probe"`, `RELEASE SAVEPOINT "signalbox probe"`)
+	}
+	answers, err := c.ask(sqls...)
+	if err != nil {
+		return nil, err
+	}
+	if last := answers[len(answers)-1]; last.failed != nil {
+		c.log.Error("question to the server failed", "code", last.failed.Code, "error", last.failed.Message)
+		if guarded {
+			if _, err := c.ask(`ROLLBACK TO SAVEPOINT "signalbox probe"`, `RELEASE SAVEPOINT "signalbox probe"`); err != nil {
+				return nil, err
+			}
+		}
+		return nil, nil
+	}
+	if guarded {
+		answers = answers[1 : len(answers)-2]
+	}
+	return answers, nil
+}
+
+// settle notes what a text that ran may have changed beside rows.
+func (c *conn) settle(j *judged) {
+	if j.names {
+		c.names.stale, c.names.objects = true, true
+	}
+	for _, s := range j.Statements {
+		switch s.Kind {
+		case sql.KindPrepare:
+			c.prepared.Prepared(s.Name, s, c.names.catalog)
+		case sql.KindDeallocate:
+			if s.Name == "" || strings.EqualFold(s.Name, "all") {
+				c.prepared.ForgetAll()
+				clear(c.statements)
+			} else {
+				c.prepared.Forget(s.Name)
+				delete(c.statements, s.Name)
+			}
+		case sql.KindDiscard:
+			c.prepared.ForgetAll()
+			clear(c.statements)
+			c.names.stale, c.names.objects = true, true
+		case sql.KindListen:
+			c.listens.Store(true)
+		}
+	}
+}
+
+// guarded refuses an agent what would undo the gate's own hold on its
+// connection.
+func (c *conn) guarded(j *judged) *refusal {
+	if !c.agent() {
+		return nil
+	}
+	for _, s := range j.Statements {
+		if s.Kind != sql.KindSet {
+			continue
+		}
+		name := strings.ToLower(s.Name)
+		characteristics := strings.Contains(name, "characteristics") && strings.Contains(strings.ToUpper(s.Text), "READ WRITE")
+		if guardedSetting(name) || characteristics {
+			return &refusal{code: StateDenied, message: fmt.Sprintf("%s is set by the gate for an agent's session", s.Name), hint: "Write without it: the gate opens a transaction for what it lets through."}
+		}
+	}
+	return nil
+}
+
+func guardedSetting(name string) bool {
+	return name == readOnlyGUC || name == "track_counts" || name == "session_replication_role"
+}
+
+// admitSettings gives the settings that the server's connection is begun with:
+// the client's own, judged like a SET of each, and ours.
+func (c *conn) admitSettings() ([]setting, error) {
+	var settings []setting
+	var text strings.Builder
+	for _, s := range c.settings {
+		if c.agent() && guardedSetting(s.name) {
+			return nil, &refusal{code: StateDenied, message: fmt.Sprintf("%s is set by the gate for an agent's session", s.name), hint: "Connect without it."}
+		}
+		settings = append(settings, s)
+		if s.name == "application_name" || s.name == "client_encoding" {
+			continue // they change nothing for anybody else
+		}
+		fmt.Fprintf(&text, "SET %s TO '%s';\n", quoteName(s.name), strings.ReplaceAll(s.value, "'", "''"))
+	}
+	if text.Len() > 0 {
+		j := newJudged(c.g.cache.Classify(text.String(), nil), 0)
+		r := c.newRequest(j.actions, []string{text.String()}, nil)
+		a, err := c.g.Interlock.Admit(c.ctx, r.Request, r)
+		if err != nil {
+			return nil, err
+		}
+		if !a.Read() {
+			c.g.Interlock.Abandon([]Admission{a})
+			return nil, &refusal{code: StateDenied, message: "settings at the start of a connection may only concern the session itself", hint: "Connect without them and SET them, so that each can be recorded."}
+		}
+	}
+	if c.agent() {
+		settings = append(settings, setting{readOnlyGUC, "on"})
+	}
+	return settings, nil
+}
+
+// quoteName quotes each part of a setting's name.
+func quoteName(name string) string {
+	parts := strings.Split(name, ".")
+	for i, p := range parts {
+		parts[i] = `"` + p + `"`
+	}
+	return strings.Join(parts, ".")
+}

@@ -1,0 +1,279 @@
+package pgwire
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// errFatal says that the server ended the connection and has told the client
+// why.
+var errFatal = errors.New("the server ended the connection")
+
+// A pump carries the server's answer to the client, message by message, and
+// notes what came of it.
+type pump struct {
+	replies int  // how many replies end it; negative: ReadyForQuery does
+	hold    bool // keep the last CommandComplete back, in conn.held
+	quiet   bool // keep ReadyForQuery from the client
+	block   bool // in the extended protocol: an error ends it too
+
+	ready   bool   // ReadyForQuery came
+	done    int    // replies that came
+	rows    int64  // rows that the statements reported
+	changed int64  // of these, rows inserted, updated, deleted or merged
+	code    string // SQLSTATE of the first error
+	message string // and its text; may hold values
+	copied  bool   // data came in from the client
+	fatal   bool
+	held    []byte
+}
+
+// failed reports whether the server answered with an error.
+func (p *pump) failed() bool { return p.code != "" }
+
+// run pumps until ReadyForQuery, or until enough replies came. It returns only
+// errors that end the connection.
+func (p *pump) run(c *conn) error {
+	in := &c.up.in
+	for p.replies != 0 {
+		if !in.whole(0) && len(c.out.buf) > 0 {
+			// The server takes its time: what it said so far is for the client.
+			c.out.flush()
+		}
+		typ, size, err := in.head(0)
+		if err != nil {
+			if p.fatal && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
+				return errFatal
+			}
+			return &lostError{err}
+		}
+		if (typ == 'D' || typ == 'd') && size > outboxLimit {
+			p.release(c)
+			if err := p.stream(c, size); err != nil {
+				return err
+			}
+			continue
+		}
+		if _, _, err := in.at(0); err != nil {
+			return &lostError{err}
+		}
+		raw := in.raw(0, size)
+		switch typ {
+		case 'D', 'd', 'T', 't', 'c', 'H':
+		case 'Z':
+			c.up.status = raw[headerSize]
+			p.ready = true
+			in.drop(size)
+			if !p.quiet {
+				c.ready()
+			}
+			return nil
+		case 'C':
+			p.count(c, raw[headerSize:])
+			if p.hold {
+				p.release(c)
+				p.held = append(p.held, raw...)
+				p.reply()
+				in.drop(size)
+				continue
+			}
+			p.reply()
+		case '1', '2', '3', 'n', 'I', 's':
+			p.reply()
+		case 'E':
+			e, err := decodeError(raw[headerSize:])
+			if err != nil {
+				return &lostError{err}
+			}
+			if p.code == "" {
+				p.code, p.message = e.Code, e.Message
+			}
+			p.fatal = e.SeverityUnlocalized == "FATAL" || e.SeverityUnlocalized == "PANIC"
+			if p.block && !p.fatal {
+				p.replies = 0
+			}
+		case 'G':
+			c.out.write(raw)
+			in.drop(size)
+			p.copied = true
+			if err := c.copyIn(); err != nil {
+				return err
+			}
+			if p.block || len(c.expected) > 0 {
+				// The backend took the Sync that followed for part of the
+				// COPY and ignored it: the client must send another.
+				p.block = true
+				if p.replies < 0 {
+					p.replies = len(c.expected) - p.done
+				}
+			}
+			continue
+		case 'N', 'A', 'S':
+			c.aside(typ, size)
+			in.drop(size)
+			continue
+		default:
+			return &lostError{fmt.Errorf("server sent a message of type %q", typ)}
+		}
+		if typ != 'C' {
+			p.release(c)
+		}
+		if typ == 'T' && p.describes(c) {
+			p.reply()
+		}
+		c.out.write(raw)
+		in.drop(size)
+	}
+	return nil
+}
+
+// describes reports whether a RowDescription is a reply of its own, to a
+// Describe, and not the beginning of a simple query's answer.
+func (p *pump) describes(c *conn) bool { return len(c.expected) > 0 }
+
+func (p *pump) reply() {
+	p.done++
+	if p.replies > 0 {
+		p.replies--
+	}
+}
+
+// release lets go what was held back: more has come after it.
+func (p *pump) release(c *conn) {
+	if len(p.held) > 0 {
+		c.out.write(p.held)
+		p.held = p.held[:0]
+	}
+}
+
+// count notes what a CommandComplete tells.
+func (p *pump) count(c *conn, tag []byte) {
+	n := commandRows(tag)
+	if n < 0 {
+		return
+	}
+	p.rows += n
+	switch tag[0] {
+	case 'I', 'U', 'D', 'M': // INSERT, UPDATE, DELETE, MERGE; not MOVE:
+		if tag[0] != 'M' || len(tag) > 1 && tag[1] == 'E' {
+			p.changed += n
+		}
+	case 'C': // COPY
+		if p.copied {
+			p.changed += n
+		}
+	}
+	if p.done < len(c.expected) {
+		c.expected[p.done].rows = n
+	}
+}
+
+// stream passes a long message on without holding it whole.
+func (p *pump) stream(c *conn, size int) error {
+	in := &c.up.in
+	for size > 0 {
+		if in.buffered() == 0 {
+			if err := in.fill(1); err != nil {
+				return &lostError{err}
+			}
+		}
+		part := in.raw(0, size)
+		c.out.write(part)
+		size -= in.drop(len(part))
+		if c.out.err != nil {
+			return c.out.err
+		}
+	}
+	return nil
+}
+
+// copyIn carries the data of a COPY from the client to the server, until the
+// client ends it or the server gives up. What the server says meanwhile is
+// waited for by a goroutine that touches nothing but the server's buffer.
+func (c *conn) copyIn() error {
+	if err := c.out.flush(); err != nil {
+		return err
+	}
+	ahead := make(chan error, 1)
+	listen := func() {
+		go func() {
+			_, _, err := c.up.in.head(0)
+			ahead <- err
+		}()
+	}
+	listen()
+	spoke := false // the goroutine's word was taken and it does not run
+	defer func() {
+		if !spoke {
+			<-ahead // it ends: the server answers the end of a COPY, or is cut
+		}
+	}()
+	for {
+		select {
+		case err := <-ahead:
+			spoke = true
+			if err != nil {
+				return &lostError{err}
+			}
+			typ, size, err := c.up.in.at(0)
+			if err != nil {
+				return &lostError{err}
+			}
+			if typ != 'N' && typ != 'A' && typ != 'S' {
+				return nil // an error: what the client still sends is dropped
+			}
+			c.aside(typ, size)
+			c.up.in.drop(size)
+			listen()
+			spoke = false
+			continue
+		default:
+		}
+		typ, size, err := c.in.head(0)
+		if err != nil {
+			c.up.conn.Close() // ends the goroutine, and the COPY with an error
+			return err
+		}
+		switch typ {
+		case 'd', 'c', 'f':
+			if err := c.copyData(typ, size); err != nil {
+				return err
+			}
+			if typ != 'd' {
+				return nil
+			}
+		case 'H', 'S':
+			c.in.drop(size) // ignored during a COPY, as PostgreSQL does
+		default:
+			c.up.conn.Close()
+			return fmt.Errorf("%w: message of type %q during COPY", errProtocol, typ)
+		}
+	}
+}
+
+// copyData forwards one message of a COPY, and with it all that follow it whole
+// in the buffer.
+func (c *conn) copyData(typ byte, size int) error {
+	for typ == 'd' && c.in.whole(size) && c.in.raw(size, 1)[0] == 'd' {
+		_, more, err := c.in.head(size)
+		if err != nil {
+			return err
+		}
+		size += more
+	}
+	for size > 0 {
+		if c.in.buffered() == 0 {
+			if err := c.in.fill(1); err != nil {
+				c.up.conn.Close()
+				return err
+			}
+		}
+		part := c.in.raw(0, size)
+		if _, err := c.up.conn.Write(part); err != nil {
+			return &lostError{err}
+		}
+		size -= c.in.drop(len(part))
+	}
+	return nil
+}

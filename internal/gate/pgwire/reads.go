@@ -1,0 +1,212 @@
+package pgwire
+
+import (
+	"context"
+	"crypto/sha256"
+	"hash"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/proof"
+)
+
+// Reads are summed up per connection and recorded per session: at most
+// readsEvery after the first of them, and before the session's next write.
+const readsEvery = 500 * time.Millisecond
+
+// maxShapes bounds the shapes told apart in one summary.
+const maxShapes = 64
+
+// reads is what was read and not recorded yet.
+type reads struct {
+	mu         sync.Mutex
+	from, to   time.Time
+	statements int64
+	rows       int64
+	shapes     map[string]*proof.ShapeCount
+	omitted    map[string]bool
+	hash       hash.Hash
+}
+
+// add counts one read. text and tail are what it consisted of.
+func (r *reads) add(now time.Time, fingerprint, shape, text string, tail []byte, rows int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.statements == 0 {
+		r.from = now
+	}
+	r.to = now
+	r.statements++
+	r.rows += rows
+	if r.hash == nil {
+		r.hash = sha256.New()
+		r.shapes = make(map[string]*proof.ShapeCount)
+	}
+	var sep [1]byte
+	r.hash.Write([]byte(text))
+	r.hash.Write(sep[:])
+	r.hash.Write(tail)
+	r.hash.Write(sep[:])
+	s := r.shapes[fingerprint]
+	if s == nil {
+		if len(r.shapes) >= maxShapes {
+			if r.omitted == nil {
+				r.omitted = make(map[string]bool)
+			}
+			if len(r.omitted) < 10*maxShapes {
+				r.omitted[fingerprint] = true
+			}
+			return
+		}
+		if len(shape) > 400 {
+			shape = shape[:400] + "…"
+		}
+		s = &proof.ShapeCount{Fingerprint: fingerprint, Shape: shape}
+		r.shapes[fingerprint] = s
+	}
+	s.Count++
+	s.Rows += rows
+}
+
+// take empties r into sum.
+func (r *reads) take(sum *proof.Reads, digest hash.Hash) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.statements == 0 {
+		return
+	}
+	if from := proof.At(r.from); sum.Statements == 0 || from < sum.From {
+		sum.From = from
+	}
+	if to := proof.At(r.to); to > sum.To {
+		sum.To = to
+	}
+	sum.Statements += r.statements
+	sum.Rows += r.rows
+	sum.Omitted += len(r.omitted)
+	for _, s := range r.shapes {
+		sum.Shapes = append(sum.Shapes, *s)
+	}
+	digest.Write(r.hash.Sum(nil))
+	r.statements, r.rows, r.shapes, r.omitted, r.hash = 0, 0, nil, nil, nil
+}
+
+func (r *reads) waiting() (bool, time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.statements > 0, r.from
+}
+
+// account counts the reads of a request that was answered.
+func (c *conn) account(r *request, p *pump) {
+	now := time.Now()
+	if len(c.expected) == 0 {
+		a := r.Actions[0]
+		c.reads.add(now, a.Fingerprint, a.Shape, r.Text, nil, p.rows)
+		return
+	}
+	for i := range c.expected[:min(p.done, len(c.expected))] {
+		e := &c.expected[i]
+		if e.typ != 'E' || e.portal == nil || e.portal.judged == nil || e.portal.statement == nil {
+			continue
+		}
+		j := e.portal.judged
+		c.reads.add(now, j.Fingerprint, j.Shape, e.portal.statement.text, e.portal.tail, e.rows)
+	}
+}
+
+// due reports whether the session has reads that must be recorded now.
+func (g *Gate) readsDue(a *attendance, now time.Time) bool {
+	for c := range a.conns {
+		if some, from := c.reads.waiting(); some && now.Sub(from) >= readsEvery {
+			return true
+		}
+	}
+	return false
+}
+
+// flushReadsOf records what a session has read. When it returns nil, all that
+// was read before the call is durable.
+func (g *Gate) flushReadsOf(ctx context.Context, a *attendance) error {
+	a.flushing.Lock()
+	defer a.flushing.Unlock()
+	sum := proof.Reads{
+		Session: a.session.ID, Actor: a.session.Actor,
+		Gate: g.Config.Gate.Name, Target: g.Config.Gate.Target, Environment: g.Config.Gate.Environment,
+	}
+	if a.unrecorded != nil {
+		sum = *a.unrecorded // the last attempt failed: nothing of it is lost
+	}
+	digest := sha256.New()
+	digest.Write(sum.Hash[:])
+	g.mu.Lock()
+	members := make([]*conn, 0, len(a.conns))
+	for c := range a.conns {
+		members = append(members, c)
+	}
+	g.mu.Unlock()
+	sort.Slice(members, func(i, j int) bool { return members[i].number < members[j].number })
+	for _, c := range members {
+		c.reads.take(&sum, digest)
+	}
+	if sum.Statements == 0 {
+		return nil
+	}
+	sum.Shapes = mergeShapes(sum.Shapes, &sum.Omitted)
+	sum.Hash = signalbox.Digest(digest.Sum(nil))
+	recorded := sum
+	recorded.Hash = proof.Commit(proof.NewSalt(), sum.Hash)
+	if err := g.Interlock.Reads(ctx, recorded); err != nil {
+		a.unrecorded = &sum
+		return err
+	}
+	a.unrecorded = nil
+	return nil
+}
+
+// mergeShapes adds up counts of the same shape, the most frequent first.
+func mergeShapes(shapes []proof.ShapeCount, omitted *int) []proof.ShapeCount {
+	at := make(map[string]int, len(shapes))
+	merged := shapes[:0:0]
+	for _, s := range shapes {
+		if i, ok := at[s.Fingerprint]; ok {
+			merged[i].Count += s.Count
+			merged[i].Rows += s.Rows
+			continue
+		}
+		at[s.Fingerprint] = len(merged)
+		merged = append(merged, s)
+	}
+	sort.SliceStable(merged, func(i, j int) bool { return merged[i].Count > merged[j].Count })
+	if len(merged) > maxShapes {
+		*omitted += len(merged) - maxShapes
+		merged = merged[:maxShapes]
+	}
+	return merged
+}
+
+// flushReadsFirst begins to record what the session has read, and gives a
+// function that waits until it is durable: for the act that comes after.
+func (c *conn) flushReadsFirst() func() error {
+	a := c.attendance
+	if a.flushing.TryLock() {
+		some := a.unrecorded != nil
+		c.g.mu.Lock()
+		for m := range a.conns {
+			if waiting, _ := m.reads.waiting(); waiting {
+				some = true
+				break
+			}
+		}
+		c.g.mu.Unlock()
+		a.flushing.Unlock()
+		if !some {
+			return func() error { return nil }
+		}
+	}
+	done := make(chan error, 1)
+	go func() { done <- c.g.flushReadsOf(context.WithoutCancel(c.ctx), a) }()
+	return func() error { return <-done }
+}

@@ -1,0 +1,91 @@
+package pgwire
+
+import (
+	"context"
+	"encoding/hex"
+	"unicode/utf8"
+
+	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/classify/sql"
+	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/proof"
+)
+
+// canonicalDomain names the canonical form of a request, and its version.
+const canonicalDomain = "signalbox/pgwire/request/1"
+
+// maxShown is the longest request that an approver can be asked to read.
+const maxShown = 32 << 10
+
+// A request is one unit as interlock sees it, and the executor that probes and
+// carries it out.
+type request struct {
+	interlock.Request
+	c          *conn
+	statements []bound
+	run        func(ctx context.Context, p Permit) (signalbox.Outcome, error)
+}
+
+// A bound is one statement with its parameters.
+type bound struct {
+	sql.Statement
+	types  []uint32
+	tail   []byte // of its Bind; nil in the simple protocol
+	params []string
+}
+
+// newRequest makes the request of some statements. texts are what the client
+// sent, one for each statement in the extended protocol.
+func (c *conn) newRequest(actions []signalbox.Action, texts []string, statements []bound) *request {
+	r := &request{c: c, statements: statements}
+	r.Session = c.session
+	r.Gate = c.g.Config.Gate
+	r.Actions = actions
+	for i, t := range texts {
+		if i > 0 {
+			r.Text += ";\n"
+		}
+		r.Text += t
+	}
+	if len(r.Text) > maxShown {
+		r.Partial = true
+	}
+	parts := make([]proof.Part, 0, 6)
+	parts = append(parts, proof.Text("database", c.g.Upstream.Database), proof.Text("role", c.names.role), proof.Text("search_path", c.names.path), proof.Text("settings", c.names.settings))
+	list := make([]proof.Part, 0, 2*len(texts))
+	for i, t := range texts {
+		list = append(list, proof.Text("text", t))
+		if i < len(statements) && statements[i].tail != nil {
+			// The bytes of the parameters with their formats, as they came.
+			list = append(list, proof.Bytes("parameters", statements[i].tail))
+			r.Params = append(r.Params, statements[i].params...)
+		}
+	}
+	r.Canonical = proof.CanonicalDigest(canonicalDomain, append(parts, proof.List("statements", list...))...)
+	return r
+}
+
+// shownParams gives parameters as text for approvers and the hidden fields of
+// the log: binary ones in hexadecimal.
+func shownParams(ps []param) []string {
+	if len(ps) == 0 {
+		return nil
+	}
+	shown := make([]string, len(ps))
+	for i, p := range ps {
+		switch {
+		case p.value == nil:
+			shown[i] = "NULL"
+		case p.binary || !utf8.Valid(p.value):
+			shown[i] = `\x` + hex.EncodeToString(p.value)
+		default:
+			shown[i] = string(p.value)
+		}
+	}
+	return shown
+}
+
+// Execute implements [Executor].
+func (r *request) Execute(ctx context.Context, p Permit) (signalbox.Outcome, error) {
+	return r.run(ctx, p)
+}

@@ -1,0 +1,266 @@
+package pgwire
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/classify/sql"
+)
+
+// simple serves one Query message. Its text may hold several statements, which
+// are one implicit transaction and one request.
+func (c *conn) simple(size int) error {
+	body := c.in.body(0, size)
+	if len(body) == 0 || body[len(body)-1] != 0 {
+		return fmt.Errorf("query: %w", errShort)
+	}
+	text := string(body[:len(body)-1])
+	c.expected = c.expected[:0]
+	c.discard = false
+	delete(c.statements, "") // as the server does
+	clear(c.portals)
+	if err := c.prepare(); err != nil {
+		c.in.drop(size)
+		return c.orRefuse(err)
+	}
+	j := c.judge(text)
+	raw := c.in.raw(0, size)
+	if !c.plain(j) {
+		raw = append([]byte(nil), raw...)
+		c.in.drop(size)
+	} else {
+		defer c.in.drop(size)
+	}
+	_, err := c.query(text, j, raw)
+	if err != nil {
+		return err
+	}
+	c.settle(j)
+	c.ready()
+	return nil
+}
+
+// plain reports whether the text can be forwarded without looking back at the
+// client while it runs, so that its bytes need not be copied.
+func (c *conn) plain(j *judged) bool { return !j.writes && !j.control && !j.copyIn }
+
+// orRefuse tells a refusal and ends a simple query's answer.
+func (c *conn) orRefuse(err error) error {
+	if r := c.refused(err); r != nil {
+		c.refuse(r)
+		c.ready()
+		return nil
+	}
+	return err
+}
+
+// query has a text decided and run, up to but without ReadyForQuery.
+func (c *conn) query(text string, j *judged, raw []byte) (bool, error) {
+	w := &work{raw: raw, simple: true, readOnly: j.readOnly, lone: j.lone, copyIn: j.copyIn, reads: !j.writes}
+	switch {
+	case len(j.Statements) == 0:
+		return c.forward(nil, &work{raw: raw, simple: true})
+	case j.Err != "":
+		if refused, err := c.checkSyntax(text); refused || err != nil {
+			return false, err
+		}
+	case j.control && len(j.Statements) == 1:
+		return c.controlled(j.Statements[0], w, text)
+	case j.control:
+		return c.pieces(text, j, raw)
+	}
+	if r := c.guarded(j); r != nil {
+		return false, c.turnDown(r)
+	}
+	return c.perform(c.newRequest(j.actions, []string{text}, bounds(j)), w)
+}
+
+// bounds gives the statements of a text, without parameters.
+func bounds(j *judged) []bound {
+	statements := make([]bound, len(j.Statements))
+	for i, s := range j.Statements {
+		statements[i].Statement = s
+	}
+	return statements
+}
+
+// controlled is control, with the judgement that PREPARE TRANSACTION needs: its
+// effects outlive the session.
+func (c *conn) controlled(s sql.Statement, w *work, text string) (bool, error) {
+	if s.Kind == sql.KindPrepareTx {
+		r := c.newRequest(s.Actions(), []string{text}, nil)
+		a, err := c.g.Interlock.Admit(c.ctx, r.Request, r)
+		if err != nil {
+			return false, c.turnDown(err)
+		}
+		if !a.Read() && c.up.status == 'T' {
+			c.tx.pending = append(c.tx.pending, a)
+		}
+	}
+	if s.Kind == sql.KindBegin && c.agent() && w.simple {
+		if text, ok := readWrite(s); ok {
+			w.raw = appendQuery(nil, text)
+		}
+	}
+	return c.control(s, w)
+}
+
+// readWrite gives a BEGIN that an agent's transaction can write in, as its
+// connection is READ ONLY by default; ok is false if it says what it wants.
+func readWrite(s sql.Statement) (text string, ok bool) {
+	up := strings.ToUpper(s.Text)
+	if strings.Contains(up, "READ ONLY") || strings.Contains(up, "READ WRITE") {
+		return "", false
+	}
+	return s.Text + "\nREAD WRITE", true
+}
+
+// checkSyntax asks the server to parse, and only that, a text that our parser
+// refused. It reports whether the server refuses it as well: then its own words
+// went to the client.
+func (c *conn) checkSyntax(text string) (refused bool, err error) {
+	if c.up.status == 'E' {
+		return false, nil
+	}
+	c.up.out = appendParse(c.up.out, ownStatement, text, nil)
+	c.up.out = appendClose(c.up.out, 'S', ownStatement)
+	c.up.out = appendSync(c.up.out)
+	if err := c.up.send(); err != nil {
+		return false, &lostError{err}
+	}
+	a, err := c.collect(2)
+	if err != nil {
+		return false, err
+	}
+	if err := c.awaitReady(); err != nil {
+		return false, err
+	}
+	if a.failed == nil {
+		return false, nil
+	}
+	b, err := a.failed.Encode(nil)
+	if err != nil {
+		return false, err
+	}
+	c.out.write(b)
+	c.discard = true
+	return true, nil
+}
+
+// pieces runs a text in which statements of transaction control stand among
+// others: each control statement and each run between them by itself, so that
+// what a COMMIT makes final is recorded and measured before it. The client
+// sees one answer. Blanks keep the positions in errors right.
+func (c *conn) pieces(text string, j *judged, raw []byte) (bool, error) {
+	if !c.agent() {
+		if settled, open := c.fate(j); !settled || !open {
+			// The server's own rules for such texts hold in every detail when it
+			// gets them whole.
+			return c.whole(text, j, raw, settled)
+		}
+	}
+	at := 0
+	var run []sql.Statement
+	from := 0
+	flush := func(to int) (bool, error) {
+		if len(run) == 0 {
+			return true, nil
+		}
+		part := newJudged(sql.Result{Statements: run, Shape: j.Shape, Fingerprint: j.Fingerprint}, 0)
+		run = nil
+		piece := blank(text[:from]) + text[from:to]
+		return c.query(text[from:to], part, appendQuery(nil, piece))
+	}
+	for i, s := range j.Statements {
+		n := strings.Index(text[at:], s.Text)
+		if n < 0 {
+			return false, c.turnDown(&refusal{code: "0A000", message: "statements of this text cannot be told apart", hint: "Send them one by one."})
+		}
+		begin, end := at+n, at+n+len(s.Text)
+		at = end
+		if !newJudged(sql.Result{Statements: []sql.Statement{s}}, 0).control {
+			if len(run) == 0 {
+				from = begin
+			}
+			run = append(run, s)
+			if i == len(j.Statements)-1 {
+				return flush(end)
+			}
+			continue
+		}
+		if s.Kind == sql.KindBegin && len(run) > 0 && !c.inBlock() {
+			return false, c.turnDown(&refusal{code: "0A000", message: "statements before BEGIN in one text would become part of its transaction", hint: "Put BEGIN first, or send them separately."})
+		}
+		if ok, err := flush(begin); !ok || err != nil {
+			return false, err
+		}
+		piece := blank(text[:begin]) + s.Text
+		w := &work{raw: appendQuery(nil, piece), simple: true}
+		if ok, err := c.controlled(s, w, piece); !ok || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// blank gives as many blanks as s has characters, with its line ends.
+func blank(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' {
+			return r
+		}
+		return ' '
+	}, s)
+}
+
+// fate tells what comes of effects when the text has run, if nothing in it
+// fails: whether some are settled in the course of it, by a COMMIT or by the end
+// of the implicit transaction, and whether some are still open at its end.
+func (c *conn) fate(j *judged) (settled, open bool) {
+	block, effects := c.inBlock(), len(c.tx.pending) > 0
+	for _, s := range j.Statements {
+		switch s.Kind {
+		case sql.KindBegin:
+			block = true
+		case sql.KindCommit, sql.KindRollback, sql.KindPrepareTx:
+			settled = settled || effects
+			block, effects = false, false
+		default:
+			if newJudged(sql.Result{Statements: []sql.Statement{s}}, 0).writes {
+				effects = true
+			}
+		}
+	}
+	if !block && effects {
+		return true, false
+	}
+	return settled, effects
+}
+
+// whole runs a text with transaction control in it as one request, in one piece.
+func (c *conn) whole(text string, j *judged, raw []byte, settles bool) (bool, error) {
+	r := c.newRequest(j.actions, []string{text}, nil)
+	a, err := c.g.Interlock.Admit(c.ctx, r.Request, r)
+	if err == nil && c.g.ReadEach && a.Read() {
+		err = c.g.Interlock.ReadEach(c.ctx, a)
+	}
+	if err != nil {
+		return false, c.turnDown(err)
+	}
+	w := &work{raw: raw, simple: true, copyIn: j.copyIn}
+	as := c.tx.pending
+	if !a.Read() {
+		as = append(as, a)
+	}
+	switch {
+	case len(as) == 0:
+		return c.forward(nil, w)
+	case settles:
+		return c.carry(as, r, func(context.Context, Permit) (signalbox.Outcome, error) { return c.runPlain(w) })
+	case a.Read():
+		return c.forward(nil, w)
+	}
+	return c.provisional(a, r, w)
+}

@@ -1,0 +1,564 @@
+package pgwire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/classify/sql"
+	"github.com/signalbox-dev/signalbox/internal/interlock"
+)
+
+// A transaction is what is provisional on the server. COMMIT is the action:
+// until then nothing of it has happened, and one intent lists it all.
+type transaction struct {
+	pending    []Admission // of what was executed, reads left out
+	savepoints []savepoint
+	opened     bool             // we have opened a block around the client's implicit transaction
+	begun      bool             // part of an implicit transaction was forwarded before its Sync
+	base       map[string]count // rows touched before the first write; nil: not measured
+	changed    int64            // rows that the server reported as changed
+	unknown    bool             // effects were made final and nobody knows whether
+}
+
+type savepoint struct {
+	name    string
+	pending int // how many admissions came before it
+}
+
+// limited reports whether what is pending runs under a measured ceiling.
+func limited(as []Admission) bool {
+	for _, a := range as {
+		if a.Limited() {
+			return true
+		}
+	}
+	return false
+}
+
+// abandon forgets what was provisional: it was rolled back.
+func (c *conn) abandon() {
+	if len(c.tx.pending) > 0 {
+		c.g.Interlock.Abandon(c.tx.pending)
+	}
+	c.tx = transaction{unknown: c.tx.unknown}
+}
+
+// A work is a piece of what a client sent that is forwarded under one decision.
+type work struct {
+	raw      []byte // messages, without a Sync at their end
+	simple   bool   // one Query message
+	replies  int    // due in the extended protocol
+	sync     bool   // a Sync follows
+	readOnly bool
+	lone     bool
+	copyIn   bool
+	reads    bool // account for its rows as reads
+}
+
+// inBlock reports whether a transaction block of the client's own is open.
+func (c *conn) inBlock() bool { return c.up != nil && c.up.status != 'I' && !c.tx.opened }
+
+// perform has a request decided and forwards it, in or out of a transaction
+// block. When it is refused the client is told, the backend's transaction fails
+// with it, and done is false. An error ends the connection.
+func (c *conn) perform(r *request, w *work) (done bool, err error) {
+	a, err := c.g.Interlock.Admit(c.ctx, r.Request, r)
+	if err != nil {
+		held := (*interlock.HeldError)(nil)
+		if errors.As(err, &held) && c.g.Config.Gate.Wait > 0 && c.final(w) && len(c.tx.pending) == 0 {
+			return c.wait(r, w)
+		}
+		return false, c.turnDown(err)
+	}
+	if a.Read() && c.g.ReadEach {
+		if err := c.g.Interlock.ReadEach(c.ctx, a); err != nil {
+			return false, c.turnDown(err)
+		}
+	}
+	switch {
+	case a.Read() && (w.readOnly || !c.agent() || c.inBlock()):
+		return c.forward(r, w)
+	case a.Read() && c.final(w) && len(c.tx.pending) == 0:
+		// An agent's read that a READ ONLY transaction refuses, such as one
+		// that locks rows.
+		r.run = c.finalRun(w, nil)
+		_, err := r.run(c.ctx, Permit{Spend: func(map[string]int64) error { return nil }})
+		return c.released(err)
+	case c.final(w):
+		return c.carry(append(c.tx.pending, a), r, c.finalRun(w, nil))
+	}
+	return c.provisional(a, r, w)
+}
+
+// final reports whether the effects of w are final when it has run.
+func (c *conn) final(w *work) bool { return !c.inBlock() && (w.simple || w.sync) }
+
+// carry has the admissions carried out by run, which makes them final.
+func (c *conn) carry(as []Admission, r *request, run func(context.Context, Permit) (signalbox.Outcome, error)) (bool, error) {
+	flushed := c.flushReadsFirst()
+	r.run = func(ctx context.Context, p Permit) (signalbox.Outcome, error) {
+		// What the session has read so far is recorded before what it
+		// writes takes place.
+		if err := flushed(); err != nil {
+			return notForwarded(err), nil
+		}
+		return run(ctx, p)
+	}
+	c.tx.pending = nil
+	_, err := c.g.Interlock.Carry(c.ctx, as, r)
+	return c.released(err)
+}
+
+// wait is perform for a held request outside of a transaction: the client waits
+// with us for the approvals, up to the gate's time.
+func (c *conn) wait(r *request, w *work) (bool, error) {
+	ctx, cancel := context.WithCancel(c.ctx)
+	defer cancel()
+	c.mu.Lock()
+	c.waiting = cancel
+	c.mu.Unlock()
+	flushed := c.flushReadsFirst()
+	run := c.finalRun(w, nil)
+	r.run = func(_ context.Context, p Permit) (signalbox.Outcome, error) {
+		c.mu.Lock()
+		c.waiting = nil
+		c.mu.Unlock()
+		if err := flushed(); err != nil {
+			return notForwarded(err), nil
+		}
+		return run(c.ctx, p)
+	}
+	_, err := c.g.Interlock.Do(ctx, r.Request, r)
+	c.mu.Lock()
+	c.waiting = nil
+	c.mu.Unlock()
+	if err != nil && ctx.Err() != nil && c.ctx.Err() == nil && c.refused(err) == nil {
+		err = &refusal{code: "57014", message: "waiting for approvals was cancelled by the user", hint: "The request stays held."}
+	}
+	return c.released(err)
+}
+
+// notForwarded is the outcome of what we did not dare to forward.
+func notForwarded(err error) signalbox.Outcome {
+	return signalbox.Outcome{Result: signalbox.Failed, Code: StateUnavailable, Detail: err.Error()}
+}
+
+// released lets the held-back end of an answer go to the client once interlock
+// has settled, or tells the error instead.
+func (c *conn) released(err error) (bool, error) {
+	end := c.ending
+	c.ending = ending{}
+	if err == nil && end.err == nil {
+		c.out.write(end.held)
+		return !end.failed, nil
+	}
+	if end.err != nil {
+		// The connection to the server is gone. Unknown, unless it never was
+		// asked to make anything final.
+		c.tx.unknown = end.unknown
+		return false, end.err
+	}
+	unknown := (*interlock.UnknownError)(nil)
+	if errors.As(err, &unknown) {
+		c.refuse(&refusal{code: "08007", message: unknown.Error(), hint: "Look before you repeat it."})
+		c.discard = true
+		return false, nil
+	}
+	return false, c.turnDown(err)
+}
+
+// An ending is what a run leaves for released.
+type ending struct {
+	held    []byte // the last CommandComplete
+	failed  bool   // the server refused; the client has been told
+	err     error  // the connection to the server is lost
+	unknown bool   // when the effects may have become final
+}
+
+// turnDown tells the client that its request is refused, and makes the
+// backend's transaction fail as the client now believes.
+func (c *conn) turnDown(err error) error {
+	r := c.refused(err)
+	if r == nil {
+		if c.ctx.Err() != nil {
+			return err
+		}
+		return fmt.Errorf("decide: %w", err)
+	}
+	c.refuse(r)
+	c.discard = true
+	if c.up == nil {
+		return nil
+	}
+	switch {
+	case c.tx.opened:
+		// The block is ours: the client believes in an implicit transaction,
+		// which ends with the error.
+		if err := c.rollback(); err != nil {
+			return err
+		}
+	case c.up.status == 'T':
+		if err := c.poison(); err != nil {
+			return err
+		}
+	case c.tx.begun:
+		// An implicit transaction fails when the Sync comes after an error.
+		if err := c.poison(); err != nil {
+			return err
+		}
+	}
+	if c.up.status == 'I' {
+		c.abandon()
+	}
+	return nil
+}
+
+// poison makes the backend's transaction fail: a text that no server parses,
+// under a name that no client has. It shows in the server's log for what it is.
+func (c *conn) poison() error {
+	c.up.out = appendParse(c.up.out, ownStatement, "signalbox refused a statement of this transaction", nil)
+	c.up.out = appendSync(c.up.out)
+	if err := c.up.send(); err != nil {
+		return &lostError{err}
+	}
+	return c.awaitReady()
+}
+
+// rollback ends the block that we opened.
+func (c *conn) rollback() error {
+	if _, err := c.ask("ROLLBACK"); err != nil {
+		return err
+	}
+	c.abandon()
+	return nil
+}
+
+// forward sends w and pumps the answer: nothing of it needs to be carried.
+func (c *conn) forward(r *request, w *work) (bool, error) {
+	p := &pump{replies: -1, quiet: true}
+	if err := c.send(w, p); err != nil {
+		return false, err
+	}
+	if w.reads && r != nil {
+		c.account(r, p)
+	}
+	if c.up.status == 'I' && !c.tx.opened && len(c.tx.pending) > 0 {
+		c.abandon() // the server rolled back for reasons of its own
+	}
+	return !p.failed(), nil
+}
+
+// send forwards the messages of w and pumps until they are answered.
+func (c *conn) send(w *work, p *pump) error {
+	c.up.out = append(c.up.out, w.raw...)
+	if !w.simple {
+		if w.sync {
+			c.up.out = appendSync(c.up.out)
+		} else {
+			c.up.out = appendFlush(c.up.out)
+			p.replies, p.block = w.replies, true
+			c.tx.begun = c.up.status == 'I'
+		}
+	}
+	if err := c.up.send(); err != nil {
+		return &lostError{err}
+	}
+	err := p.run(c)
+	c.replied = p.done
+	if p.block && p.failed() {
+		c.discard, c.skips = true, true
+	}
+	c.awaitsSync = err == nil && w.sync && !w.simple && !p.ready
+	if p.ready && c.up.status == 'I' {
+		c.tx.begun = false
+	}
+	return err
+}
+
+// provisional forwards what stays undone until COMMIT, or until the Sync that
+// ends an implicit transaction.
+func (c *conn) provisional(a Admission, r *request, w *work) (bool, error) {
+	if c.up.status == 'I' && c.agent() && !c.tx.opened {
+		if c.tx.begun {
+			return false, c.turnDown(&refusal{code: "0A000", message: "a write cannot follow reads in an implicit transaction of an agent", hint: "Send Sync before it, or open a transaction."})
+		}
+		if _, err := c.ask("BEGIN READ WRITE"); err != nil {
+			return false, err
+		}
+		c.tx.opened = true
+	}
+	if a.Limited() && c.tx.base == nil && c.up.status != 'E' {
+		base, err := c.touched()
+		if err != nil {
+			return false, err
+		}
+		c.tx.base = base
+	}
+	p := &pump{replies: -1, quiet: true}
+	err := c.send(w, p)
+	c.tx.pending = append(c.tx.pending, a)
+	c.tx.changed += p.changed
+	if err != nil {
+		return false, err
+	}
+	return !p.failed(), nil
+}
+
+// finalRun gives what makes w final in an implicit transaction: as it is, or
+// within a block of our own where the rows it touches must be measured, or
+// where an agent's connection is READ ONLY by default.
+func (c *conn) finalRun(w *work, _ []Admission) func(context.Context, Permit) (signalbox.Outcome, error) {
+	return func(_ context.Context, permit Permit) (signalbox.Outcome, error) {
+		switch {
+		case w.lone && c.agent():
+			return c.runLone(w, permit)
+		case permit.Limited || c.agent():
+			return c.runBlock(w, permit)
+		}
+		return c.runPlain(w)
+	}
+}
+
+// runPlain forwards w and reports what the server said.
+func (c *conn) runPlain(w *work) (signalbox.Outcome, error) {
+	p := &pump{replies: -1, hold: true, quiet: true}
+	err := c.send(w, p)
+	if err == nil && w.sync && !p.ready {
+		err = c.copySync(p)
+	}
+	return c.conclude(p, err, true)
+}
+
+// conclude makes the outcome of a pumped answer, and leaves its held-back end
+// for released. final says that a lost connection leaves it unknown.
+func (c *conn) conclude(p *pump, err error, final bool) (signalbox.Outcome, error) {
+	c.ending.held, c.ending.failed = p.held, p.failed()
+	out := signalbox.Outcome{Result: signalbox.Done, Rows: p.rows}
+	if p.failed() {
+		out = signalbox.Outcome{Result: signalbox.Failed, Code: p.code, Detail: p.message}
+	}
+	if err == nil {
+		return out, nil
+	}
+	c.ending.err = err
+	if errors.Is(err, errFatal) && p.failed() {
+		return out, nil // the server said that it failed before it hung up
+	}
+	if !final {
+		return signalbox.Outcome{Result: signalbox.Failed, Code: "08006", Detail: "the connection was lost before COMMIT: the server rolls back"}, nil
+	}
+	c.ending.unknown = true
+	return signalbox.Outcome{Result: signalbox.ResultUnknown, Rows: signalbox.CountUnknown}, err
+}
+
+// runLone forwards a statement that PostgreSQL refuses in a transaction block,
+// with the READ ONLY default lifted around it.
+func (c *conn) runLone(w *work, permit Permit) (signalbox.Outcome, error) {
+	if err := permit.Spend(nil); err != nil {
+		return signalbox.Outcome{}, err // rows cannot be measured: only an approval of unbounded impact lets it through
+	}
+	if _, err := c.ask("SET " + readOnlyGUC + " = off"); err != nil {
+		return c.conclude(&pump{}, err, false)
+	}
+	out, err := c.runPlain(w)
+	if c.ending.err == nil {
+		if _, aerr := c.ask("SET " + readOnlyGUC + " = on"); aerr != nil {
+			c.ending.err = aerr
+		}
+	}
+	return out, err
+}
+
+// runBlock runs w between BEGIN and COMMIT of our own, and measures what it
+// touched before the COMMIT.
+func (c *conn) runBlock(w *work, permit Permit) (signalbox.Outcome, error) {
+	if !c.tx.opened {
+		if _, err := c.ask("BEGIN READ WRITE"); err != nil {
+			return c.conclude(&pump{}, err, false)
+		}
+		c.tx.opened = true
+		c.tx.changed = 0
+	}
+	if permit.Limited && c.tx.base == nil {
+		base, err := c.touched()
+		if err != nil {
+			return c.conclude(&pump{}, err, false)
+		}
+		c.tx.base = base
+	}
+	p := &pump{replies: -1, hold: true, quiet: true}
+	inner := *w
+	if len(w.raw) > 0 {
+		err := c.send(&inner, p)
+		if err == nil && w.sync && !p.ready {
+			err = c.copySync(p)
+		}
+		if err != nil {
+			return c.conclude(p, err, false)
+		}
+	}
+	c.tx.changed += p.changed
+	if p.failed() {
+		if err := c.rollback(); err != nil {
+			return c.conclude(p, err, false)
+		}
+		return c.conclude(p, nil, false)
+	}
+	var touched map[string]int64
+	if permit.Limited {
+		var err error
+		if touched, err = c.measure(); err == nil {
+			err = permit.Spend(touched)
+		}
+		if err != nil {
+			return c.undo(p, err)
+		}
+	}
+	answers, err := c.ask("COMMIT")
+	if err != nil {
+		return c.conclude(p, err, true)
+	}
+	c.tx = transaction{}
+	if e := answers[0].failed; e != nil {
+		p.code, p.message, p.held = e.Code, e.Message, nil
+		if b, err := e.Encode(nil); err == nil {
+			c.out.write(b)
+		}
+	}
+	out, err := c.conclude(p, nil, true)
+	out.Touched = touched
+	return out, err
+}
+
+// undo rolls back what exceeded its ceiling.
+func (c *conn) undo(p *pump, why error) (signalbox.Outcome, error) {
+	lost := (*lostError)(nil)
+	if errors.As(why, &lost) {
+		return c.conclude(p, why, false)
+	}
+	if err := c.rollback(); err != nil {
+		return c.conclude(p, err, false)
+	}
+	overran := (*interlock.OverrunError)(nil)
+	if errors.As(why, &overran) {
+		return signalbox.Outcome{}, why
+	}
+	// It could not be measured or charged: undone, and the client is told.
+	c.out.write((&refusal{code: StateUnavailable, message: why.Error(), hint: "Nothing was done."}).encode())
+	c.ending.failed = true
+	return signalbox.Outcome{Result: signalbox.Failed, Code: StateUnavailable, Detail: why.Error()}, nil
+}
+
+// control forwards a statement that begins, ends or marks a transaction, and
+// keeps count of what is provisional.
+func (c *conn) control(s sql.Statement, w *work) (bool, error) {
+	was := byte('I')
+	if c.up != nil {
+		was = c.up.status
+	}
+	switch s.Kind {
+	case sql.KindCommit, sql.KindPrepareTx:
+		if was == 'T' && len(c.tx.pending) > 0 {
+			return c.commit(s, w)
+		}
+	}
+	p := &pump{replies: -1, quiet: true}
+	if err := c.send(w, p); err != nil {
+		return false, err
+	}
+	if p.failed() {
+		return false, nil
+	}
+	switch s.Kind {
+	case sql.KindCommit, sql.KindRollback, sql.KindPrepareTx:
+		c.abandon()
+		if was == 'E' || s.Kind == sql.KindRollback {
+			c.names.stale = true
+		}
+	case sql.KindSavepoint:
+		c.tx.savepoints = append(c.tx.savepoints, savepoint{s.Name, len(c.tx.pending)})
+	case sql.KindRelease, sql.KindRollbackTo:
+		for i := len(c.tx.savepoints) - 1; i >= 0; i-- {
+			if sp := c.tx.savepoints[i]; sp.name == s.Name {
+				if s.Kind == sql.KindRollbackTo {
+					c.g.Interlock.Abandon(c.tx.pending[sp.pending:])
+					c.tx.pending = c.tx.pending[:sp.pending]
+					c.tx.savepoints = c.tx.savepoints[:i+1]
+					c.names.stale = true
+				} else {
+					c.tx.savepoints = c.tx.savepoints[:i]
+				}
+				break
+			}
+		}
+	}
+	return true, nil
+}
+
+// commit carries what the transaction did: the intent that lists it all is
+// durable before COMMIT is forwarded.
+func (c *conn) commit(s sql.Statement, w *work) (bool, error) {
+	as := c.tx.pending
+	changed, base := c.tx.changed, c.tx.base
+	r := &request{c: c}
+	return c.carry(as, r, func(_ context.Context, permit Permit) (signalbox.Outcome, error) {
+		var touched map[string]int64
+		if permit.Limited {
+			c.tx.base, c.tx.changed = base, changed
+			var err error
+			if touched, err = c.measure(); err == nil {
+				err = permit.Spend(touched)
+			}
+			if err != nil {
+				return c.undo(&pump{}, err)
+			}
+		}
+		p := &pump{replies: -1, hold: true, quiet: true}
+		err := c.send(w, p)
+		out, err := c.conclude(p, err, true)
+		out.Rows, out.Touched = changed, touched
+		if strings.HasPrefix(string(tagOf(p.held)), "ROLLBACK") {
+			// The server had reasons of its own.
+			out = signalbox.Outcome{Result: signalbox.Failed, Code: "40000", Detail: "the server answered COMMIT with ROLLBACK"}
+		}
+		c.tx = transaction{}
+		return out, err
+	})
+}
+
+// tagOf gives the tag within a CommandComplete message.
+func tagOf(raw []byte) []byte {
+	if len(raw) < headerSize+1 {
+		return nil
+	}
+	return raw[headerSize : len(raw)-1]
+}
+
+// copySync waits for the Sync that a client sends after a COPY in the extended
+// protocol: the one before it was taken for part of the COPY.
+func (c *conn) copySync(p *pump) error {
+	c.awaitsSync = false
+	for {
+		typ, size, err := c.in.at(0)
+		if err != nil {
+			return err
+		}
+		if typ != 'S' && typ != 'H' {
+			return fmt.Errorf("%w: message of type %q where a Sync was due after COPY", errProtocol, typ)
+		}
+		c.in.drop(size)
+		if typ == 'S' {
+			break
+		}
+	}
+	c.discard, c.skips = false, false
+	c.up.out = appendSync(c.up.out)
+	if err := c.up.send(); err != nil {
+		return &lostError{err}
+	}
+	p.replies, p.block = -1, false
+	return p.run(c)
+}

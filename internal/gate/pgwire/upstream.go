@@ -1,0 +1,223 @@
+package pgwire
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+)
+
+// An upstream is one connection to the server behind the gate. The connection
+// of a client owns it; only cut and cancel may be called by others.
+type upstream struct {
+	conn   net.Conn
+	in     frames
+	out    []byte // what send will send
+	pid    uint32
+	secret []byte
+	config *pgconn.Config
+
+	status byte              // transaction status of the last ReadyForQuery
+	params map[string]string // as reported at its start
+	own    bool              // our own statements are prepared (see prepareOwn)
+}
+
+// maxAnswer bounds messages of the server that must be held whole. DataRow and
+// CopyData are not among them.
+const maxAnswer = 1 << 30
+
+// connect dials the server and logs in. settings are the client's, and come
+// after none of ours: what must hold is set last.
+func (g *Gate) connect(ctx context.Context, settings []setting) (*upstream, error) {
+	config := g.dial.Copy()
+	for _, s := range settings {
+		config.RuntimeParams[s.name] = s.value
+	}
+	pg, err := pgconn.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s:%d: %w", g.Upstream.Host, g.Upstream.Port, err)
+	}
+	h, err := pg.Hijack()
+	if err != nil {
+		pg.Close(ctx)
+		return nil, fmt.Errorf("connect to %s:%d: %w", g.Upstream.Host, g.Upstream.Port, err)
+	}
+	h.Conn.SetDeadline(time.Time{})
+	u := &upstream{conn: h.Conn, pid: h.PID, secret: h.SecretKey, config: config, status: h.TxStatus, params: h.ParameterStatuses}
+	u.in = frames{src: h.Conn, limit: maxAnswer}
+	return u, nil
+}
+
+// send writes what was gathered in out.
+func (u *upstream) send() error {
+	_, err := u.conn.Write(u.out)
+	if cap(u.out) > 64<<10 {
+		u.out = nil
+	}
+	u.out = u.out[:0]
+	if err != nil {
+		return fmt.Errorf("send to the server: %w", err)
+	}
+	return nil
+}
+
+// close says good-bye and hangs up.
+func (u *upstream) close() {
+	u.conn.SetWriteDeadline(time.Now().Add(time.Second))
+	u.conn.Write([]byte{'X', 0, 0, 0, 4})
+	u.conn.Close()
+}
+
+// cancel asks the server to stop what the backend is doing, on a connection of
+// its own. It returns when the server has seen the request.
+func (u *upstream) cancel(ctx context.Context) error {
+	network, address := pgconn.NetworkAddress(u.config.Host, u.config.Port)
+	d := net.Dialer{}
+	conn, err := d.DialContext(ctx, network, address)
+	if err != nil {
+		return fmt.Errorf("cancel: %w", err)
+	}
+	defer conn.Close()
+	if deadline, ok := ctx.Deadline(); ok {
+		conn.SetDeadline(deadline)
+	}
+	b := binary.BigEndian.AppendUint32(nil, uint32(12+len(u.secret)))
+	b = binary.BigEndian.AppendUint32(b, cancelCode)
+	b = binary.BigEndian.AppendUint32(b, u.pid)
+	if _, err := conn.Write(append(b, u.secret...)); err != nil {
+		return fmt.Errorf("cancel: %w", err)
+	}
+	// The server closes when it has sent the signal.
+	if _, err := io.Copy(io.Discard, conn); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil // a reset is an end like any other
+	}
+	return nil
+}
+
+// A lostError says that the connection to the server broke.
+type lostError struct{ err error }
+
+func (e *lostError) Error() string { return "connection to the server lost: " + e.err.Error() }
+func (e *lostError) Unwrap() error { return e.err }
+
+// An answer is what came back for a statement of our own.
+type answer struct {
+	rows   [][]string
+	failed *pgproto3.ErrorResponse
+}
+
+// ask runs statements of our own in the extended protocol, under names that
+// leave the client's unnamed statement and portal alone, and ends with a Sync.
+// Each sql is one statement; a failed one ends the row. Outside of a
+// transaction block they are one implicit transaction. Notices that come
+// meanwhile go to the client.
+func (c *conn) ask(sqls ...string) ([]answer, error) {
+	u := c.up
+	for _, sql := range sqls {
+		u.out = appendParse(u.out, ownStatement, sql, nil)
+		u.out = appendBind(u.out, ownPortal, ownStatement, bindNothing)
+		u.out = appendExecute(u.out, ownPortal)
+		u.out = appendClose(u.out, 'P', ownPortal)
+		u.out = appendClose(u.out, 'S', ownStatement)
+	}
+	u.out = appendSync(u.out)
+	if err := u.send(); err != nil {
+		return nil, &lostError{err}
+	}
+	answers := make([]answer, 0, len(sqls))
+	for range sqls {
+		a, err := c.collect(5)
+		if err != nil {
+			return nil, err
+		}
+		answers = append(answers, a)
+		if a.failed != nil {
+			break
+		}
+	}
+	return answers, c.awaitReady()
+}
+
+// Names of our own at the server. Clients may not use names that begin so.
+const (
+	ownPrefix    = "signalbox "
+	ownStatement = "signalbox probe"
+	ownPortal    = "signalbox portal"
+)
+
+// collect reads the replies to n messages of our own, or to an error.
+func (c *conn) collect(n int) (answer, error) {
+	var a answer
+	for n > 0 {
+		typ, size, err := c.up.in.at(0)
+		if err != nil {
+			return a, &lostError{err}
+		}
+		switch body := c.up.in.body(0, size); typ {
+		case 'D':
+			row, err := decodeRow(body)
+			if err != nil {
+				return a, &lostError{err}
+			}
+			a.rows = append(a.rows, row)
+		case 'E':
+			if a.failed, err = decodeError(body); err != nil {
+				return a, &lostError{err}
+			}
+			n = 0
+		case '1', '2', '3', 'C', 'I', 's', 'n':
+			n--
+		case 'N', 'A', 'S':
+			c.aside(typ, size)
+		case 'T', 't':
+		default:
+			return a, &lostError{fmt.Errorf("server sent %q where an answer to the gate's own statement was due", typ)}
+		}
+		c.up.in.drop(size)
+	}
+	return a, nil
+}
+
+// awaitReady reads up to ReadyForQuery. Errors on the way there were reported
+// by whoever caused them.
+func (c *conn) awaitReady() error {
+	for {
+		typ, size, err := c.up.in.at(0)
+		if err != nil {
+			return &lostError{err}
+		}
+		switch typ {
+		case 'Z':
+			c.up.status = c.up.in.body(0, size)[0]
+			c.up.in.drop(size)
+			return nil
+		case 'N', 'A', 'S':
+			c.aside(typ, size)
+		}
+		c.up.in.drop(size)
+	}
+}
+
+// aside passes on what the server may send at any time: notices, notifications
+// and changed parameters.
+func (c *conn) aside(typ byte, size int) {
+	raw := c.up.in.raw(0, size)
+	if typ == 'S' {
+		if name, rest, err := cstring(raw[headerSize:]); err == nil {
+			if value, _, err := cstring(rest); err == nil {
+				if c.hidden(string(name)) {
+					return
+				}
+				c.told[string(name)] = string(value)
+			}
+		}
+	}
+	c.out.write(raw)
+}

@@ -1,0 +1,75 @@
+package pgwire
+
+import (
+	"time"
+)
+
+// While a client is idle, nobody reads what its server connection says. But
+// notifications and notices must reach the client at once, and so must the
+// news that the server has gone. So Gate.attend puts a watcher on a connection
+// that has been idle for a moment; the connection dismisses it when the client
+// speaks again. A busy connection never has one, and pays two atomic
+// operations for each unit.
+
+// attend looks after the connection, if it is idle since the last look. Called
+// by Gate.attend alone.
+func (c *conn) attend() {
+	turns := c.turns.Load()
+	if turns != c.seen && !c.listens.Load() {
+		c.seen = turns
+		return
+	}
+	c.mu.Lock()
+	up := c.up
+	c.mu.Unlock()
+	if up == nil || !c.state.CompareAndSwap(idle, watched) {
+		return
+	}
+	go func() {
+		c.watch(up)
+		c.watched <- struct{}{}
+	}()
+}
+
+// watch passes on what the server says of its own accord, until it is dismissed
+// or the server hangs up.
+func (c *conn) watch(up *upstream) {
+	for {
+		typ, size, err := up.in.at(0)
+		if err != nil {
+			if !timedOut(err) {
+				c.upGone.Store(true)
+				c.client.SetReadDeadline(time.Unix(1, 0)) // wakes the connection
+			}
+			return
+		}
+		if typ == 'E' {
+			c.out.write(up.in.raw(0, size)) // FATAL: the end of the connection follows
+			c.gone57 = true
+		} else {
+			c.aside(typ, size)
+		}
+		up.in.drop(size)
+		if c.out.flush() != nil {
+			return
+		}
+	}
+}
+
+// dismiss ends the watcher and waits for it, so that the connection has its
+// sockets for itself again.
+func (c *conn) dismiss() {
+	c.up.conn.SetReadDeadline(time.Unix(1, 0))
+	<-c.watched
+	c.state.Store(busy)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reason == nil {
+		c.up.conn.SetReadDeadline(time.Time{})
+	}
+}
+
+func timedOut(err error) bool {
+	t, ok := err.(interface{ Timeout() bool })
+	return ok && t.Timeout()
+}

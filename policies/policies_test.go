@@ -1,8 +1,10 @@
 package policies_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/signalbox-dev/signalbox/internal/interlock/policy"
@@ -52,5 +54,44 @@ func TestFolderGetsTheSchema(t *testing.T) {
 	}
 	if _, err := policies.Folder(filepath.Join(dir, "missing")); err == nil {
 		t.Error("a missing folder was read")
+	}
+}
+
+// The examples in the documentation must work.
+func TestDocumentedExamples(t *testing.T) {
+	doc, err := os.ReadFile("../docs/policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := policies.Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, example := range fenced(string(doc), "cedar") {
+		files = append(files, policy.File{Name: fmt.Sprintf("example%d.cedar", i), Data: []byte(example)})
+	}
+	if len(files) < 10 {
+		t.Fatalf("%d files: the examples were not found", len(files))
+	}
+	set, err := policy.Load(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := fenced(string(doc), "yaml")
+	report, err := set.Test([]policy.File{{Name: "example.yaml", Data: []byte(strings.Join(tests, "\n"))}})
+	if err != nil || report.Passed != 1 {
+		t.Errorf("the test in the documentation: %+v, %v", report, err)
+	}
+}
+
+func fenced(doc, language string) []string {
+	var found []string
+	for {
+		_, rest, ok := strings.Cut(doc, "```"+language+"\n")
+		if !ok {
+			return found
+		}
+		block, after, _ := strings.Cut(rest, "```")
+		found, doc = append(found, block), after
 	}
 }

@@ -149,7 +149,7 @@ func (s *script) Admit(ctx context.Context, r interlock.Request, x Executor) (Ad
 }
 
 func first(text string) string {
-	text = strings.Join(strings.Fields(text), " ")
+	text = strings.TrimSuffix(strings.Join(strings.Fields(text), " "), ";")
 	if len(text) > 60 {
 		text = text[:60] + "…"
 	}

@@ -20,6 +20,7 @@ type transaction struct {
 	begun      bool             // part of an implicit transaction was forwarded before its Sync
 	base       map[string]count // rows touched before the first write; nil: not measured
 	changed    int64            // rows that the server reported as changed
+	committing bool             // a COMMIT is being decided: refused, it becomes a ROLLBACK
 	unknown    bool             // effects were made final and nobody knows whether
 }
 
@@ -51,7 +52,8 @@ type work struct {
 	raw      []byte // messages, without a Sync at their end
 	simple   bool   // one Query message
 	replies  int    // due in the extended protocol
-	sync     bool   // a Sync follows
+	sync     bool   // the client's Sync follows
+	control  bool   // begins, ends or marks a transaction
 	readOnly bool
 	lone     bool
 	copyIn   bool
@@ -200,6 +202,10 @@ func (c *conn) turnDown(err error) error {
 		if err := c.rollback(); err != nil {
 			return err
 		}
+	case c.tx.committing:
+		if err := c.rollback(); err != nil {
+			return err
+		}
 	case c.up.status == 'T':
 		if err := c.poison(); err != nil {
 			return err
@@ -254,25 +260,41 @@ func (c *conn) forward(r *request, w *work) (bool, error) {
 // send forwards the messages of w and pumps until they are answered.
 func (c *conn) send(w *work, p *pump) error {
 	c.up.out = append(c.up.out, w.raw...)
+	// In a transaction block a Sync ends nothing, and its answer tells the true
+	// status. Only an implicit transaction must be kept open by a Flush.
+	synced := w.sync || w.control || c.up.status != 'I'
 	if !w.simple {
-		if w.sync {
+		if synced {
 			c.up.out = appendSync(c.up.out)
 		} else {
 			c.up.out = appendFlush(c.up.out)
 			p.replies, p.block = w.replies, true
-			c.tx.begun = c.up.status == 'I'
+			c.tx.begun = true
 		}
 	}
 	if err := c.up.send(); err != nil {
 		return &lostError{err}
 	}
 	err := p.run(c)
-	c.replied = p.done
-	if p.block && p.failed() {
-		c.discard, c.skips = true, true
+	if err == nil && synced && !w.simple && !p.ready {
+		// A COPY took the Sync. The client sends another if the first was its
+		// own; if it was ours, so do we.
+		if w.sync {
+			c.awaitsSync = true
+		} else {
+			c.up.out = appendSync(c.up.out)
+			if err := c.up.send(); err != nil {
+				return &lostError{err}
+			}
+			p.replies, p.block = -1, false
+			err = p.run(c)
+		}
 	}
-	c.awaitsSync = err == nil && w.sync && !w.simple && !p.ready
-	if p.ready && c.up.status == 'I' {
+	c.replied = p.done
+	if p.failed() && !w.simple && !p.ready || p.failed() && !w.simple && !w.sync {
+		c.discard, c.skips = true, !p.ready
+	}
+	if p.ready {
 		c.tx.begun = false
 	}
 	return err
@@ -466,6 +488,7 @@ func (c *conn) control(s sql.Statement, w *work) (bool, error) {
 		}
 	}
 	p := &pump{replies: -1, quiet: true}
+	w.control = true
 	if err := c.send(w, p); err != nil {
 		return false, err
 	}
@@ -504,6 +527,7 @@ func (c *conn) commit(s sql.Statement, w *work) (bool, error) {
 	as := c.tx.pending
 	changed, base := c.tx.changed, c.tx.base
 	r := &request{c: c}
+	c.tx.committing = true
 	return c.carry(as, r, func(_ context.Context, permit Permit) (signalbox.Outcome, error) {
 		var touched map[string]int64
 		if permit.Limited {
@@ -517,6 +541,7 @@ func (c *conn) commit(s sql.Statement, w *work) (bool, error) {
 			}
 		}
 		p := &pump{replies: -1, hold: true, quiet: true}
+		w.control = true
 		err := c.send(w, p)
 		out, err := c.conclude(p, err, true)
 		out.Rows, out.Touched = changed, touched

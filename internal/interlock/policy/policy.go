@@ -124,7 +124,7 @@ type Memory struct {
 	RowsCreatedHere int64 `yaml:"rowsCreatedHere"`
 	RepeatsHere     int64 `yaml:"repeatsHere"` // same operation on the same resource
 	RepeatsBeside   int64 `yaml:"repeatsBeside"`
-	DeletedBeside   int64 `yaml:"deletedBeside"` // whole resources
+	DeletedBeside   int64 `yaml:"deletedBeside"` // whole resources that the session had not made itself
 
 	CreatedHere bool `yaml:"createdHere"`
 	ChangedHere bool `yaml:"changedHere"`

@@ -51,6 +51,7 @@ type thing struct {
 	At      time.Time `json:"at"` // last touched
 	Created bool      `json:"created,omitempty"`
 	Deleted bool      `json:"deleted,omitempty"`
+	Lost    bool      `json:"lost,omitempty"`    // deleted, and not made in this session before
 	Renamed bool      `json:"renamed,omitempty"` // has or had another name since
 	Changed bool      `json:"changed,omitempty"`
 
@@ -225,12 +226,13 @@ func (m *Memory) noteChange(a signalbox.Action, i int, r signalbox.Resource, at 
 	switch a.Verb {
 	case signalbox.Create:
 		if r.Whole || a.Has(signalbox.TraitCopy) {
-			*t = thing{At: at, Created: true, Deleted: t.Deleted, Native: t.Native}
+			*t = thing{At: at, Created: true, Deleted: t.Deleted, Lost: t.Lost, Native: t.Native}
 			break
 		}
 		t.Creates, t.RowsCreated, t.Changed = t.Creates+1, add(t.RowsCreated, rows), true
 	case signalbox.Delete, signalbox.Replace:
 		if r.Whole {
+			t.Lost = t.Lost || !t.Created
 			t.Deleted = true
 		} else {
 			t.Deletes, t.RowsDeleted = t.Deletes+1, add(t.RowsDeleted, rows)
@@ -370,7 +372,7 @@ func (m *Memory) beside(v *View, a signalbox.Action, at time.Time) {
 			continue
 		}
 		v.RepeatsBeside = add(v.RepeatsBeside, t.Native[a.Native])
-		if t.Deleted {
+		if t.Lost {
 			v.DeletedBeside++
 		}
 	}

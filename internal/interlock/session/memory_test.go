@@ -116,6 +116,8 @@ func TestMemoryOfNames(t *testing.T) {
 	if v := m.View(act(signalbox.Delete, "DROP TABLE", true, "items"), noon); !v.CreatedHere || !v.DeletedHere || v.ChangedHere {
 		t.Errorf("made anew: got %+v", v)
 	}
+	m.Note(act(signalbox.Create, "CREATE TABLE", true, "own"), signalbox.Allow, noon)
+	m.Note(act(signalbox.Delete, "DROP TABLE", true, "own"), signalbox.Allow, noon)
 	if v := m.View(act(signalbox.Delete, "DROP TABLE", true, "others"), noon); v.DeletedBeside != 1 {
 		t.Errorf("beside: got %+v", v)
 	}

@@ -1,6 +1,8 @@
 package sql
 
 import (
+	"strings"
+
 	pg "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/signalbox-dev/signalbox"
@@ -137,6 +139,10 @@ func (j *judge) alterTable(x *pg.AlterTableStmt) {
 		}
 		if cmd.GetSubtype() == pg.AlterTableType_AT_AlterColumnType {
 			j.alterType(&a, cmd)
+		}
+		if k, ok := unwrap(cmd.GetDef()).(*pg.Constraint); ok && k.GetContype() == pg.ConstrType_CONSTR_FOREIGN && strings.ContainsAny(k.GetFkDelAction(), "cnd") {
+			a.Traits = append(a.Traits, signalbox.TraitCascade, signalbox.TraitDeferred)
+			a.Reason = "from here on, deleting elsewhere deletes or empties rows of this table"
 		}
 		if cmd.GetSubtype() == pg.AlterTableType_AT_ColumnDefault && cmd.GetDef() == nil {
 			a.Native = "ALTER " + objectWords(x.GetObjtype()) + " DROP DEFAULT"

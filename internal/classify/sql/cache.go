@@ -124,20 +124,27 @@ func (r Result) withText(text string, tokens []token) Result {
 
 // trimEnd cuts the semicolons at the end of a text of one statement.
 func trimEnd(text string, tokens []token) string {
-	for i := len(tokens) - 1; i >= 0; i-- {
-		if t := tokens[i]; t.kind != tokPunct || text[t.start] != ';' {
-			break
-		}
-		text = text[:tokens[i].start]
+	if n := len(statementTokens(text, tokens)); n < len(tokens) {
+		return text[:tokens[n].start]
 	}
 	return text
+}
+
+// statementTokens leaves out the semicolons at the end.
+func statementTokens(text string, tokens []token) []token {
+	for n := len(tokens); n > 0; n-- {
+		if t := tokens[n-1]; t.kind != tokPunct || text[t.start] != ';' {
+			return tokens[:n]
+		}
+	}
+	return nil
 }
 
 // template writes the text with constants cut out, as a key. It reports false
 // for a text that cannot share a verdict with others.
 func template(key []byte, text string, tokens []token) ([]byte, bool) {
 	key = append(key, 't')
-	for _, t := range tokens {
+	for _, t := range statementTokens(text, tokens) {
 		switch t.kind {
 		case tokBad:
 			return nil, false

@@ -52,7 +52,7 @@ func classify(text string, cat *Catalog, tokens []token, lookup func(name string
 	if err != nil {
 		return unparsed(text, err.Error()), false, true
 	}
-	f := shapeOf(text, tokens)
+	f := shapeOf(text, statementTokens(text, tokens))
 	r = Result{Shape: f.shape, Fingerprint: f.fingerprint, Literals: f.literals}
 	steady = true
 	batch := newBatch(cat, lookup)

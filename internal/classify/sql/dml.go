@@ -55,8 +55,12 @@ func (j *judge) with(w *pg.WithClause) func() {
 // into judges the table that a query fills.
 func (j *judge) into(into *pg.IntoClause, native string, s selection) {
 	res, _, temp := j.table(into.GetRel())
+	kind := "table"
+	if native == "CREATE MATERIALIZED VIEW" {
+		kind = "materialized view"
+	}
 	a := signalbox.Action{
-		Verb: signalbox.Create, Native: native, Resources: []signalbox.Resource{{Type: "table", Name: res.Name, Whole: true}},
+		Verb: signalbox.Create, Native: native, Resources: []signalbox.Resource{{Type: kind, Name: res.Name, Whole: true}},
 		Impact: signalbox.Impact{Count: 1, Scope: signalbox.ScopeOne, Reversible: true},
 		Traits: []signalbox.Trait{signalbox.TraitCopy},
 		Reason: "makes a table of what a query gives",
@@ -177,7 +181,7 @@ func (j *judge) insert(x *pg.InsertStmt) {
 	a := j.write(verb, native, x.GetRelation(), w)
 	a.Impact.Reversible = a.Verb != signalbox.Safeguard
 	a.Reason = native + " of " + countText(s.count)
-	if s.rank >= rankRange {
+	if s.rank >= rankRange || s.rank == rankBounded && s.count == 0 && !s.ref {
 		a.Traits = dropTrait(a.Traits, signalbox.TraitByKey)
 		a.Traits = append(a.Traits, signalbox.TraitBulk)
 		a.Reason = native + " of as many rows as a query gives"

@@ -15,7 +15,7 @@ type tokenKind uint8
 const (
 	tokWord   tokenKind = iota // keyword or identifier, not quoted
 	tokQuoted                  // "identifier"
-	tokString                  // 'text', E'text', B'0', X'f', N'text', U&'text', $tag$text$tag$
+	tokString                  // 'text', E'text', B'0', X'f', U&'text', $tag$text$tag$
 	tokNumber                  // 1, 1.5e3, 0xff
 	tokParam                   // $1
 	tokOp                      // operator, one or several characters
@@ -103,7 +103,7 @@ func isWordStart(c byte) bool {
 
 func isWordPart(c byte) bool { return isWordStart(c) || isDigit(c) || c == '$' }
 
-func isStringPrefix(c byte) bool { return strings.IndexByte("bBxXnN", c) >= 0 }
+func isStringPrefix(c byte) bool { return strings.IndexByte("bBxX", c) >= 0 }
 
 func isOperator(c byte) bool { return strings.IndexByte("~!@#^&|`?+-*/%<>=", c) >= 0 }
 

@@ -51,7 +51,7 @@ func fingerprint(shape, text string, tokens []token) string {
 	var b strings.Builder
 	b.Grow(len(shape))
 	values := valueTokens(text, tokens)
-	last, before := "", ""
+	comma, last := false, "" // comma: one stands after a hidden literal, not written yet
 	for i, t := range tokens {
 		word := text[t.start:t.end]
 		switch {
@@ -60,13 +60,19 @@ func fingerprint(shape, text string, tokens []token) string {
 		case t.kind == tokWord:
 			word = strings.ToLower(word)
 		}
-		if word == hidden && last == "," && before == hidden {
-			last, before = hidden, "" // one more of a list: the comma that stands is enough
+		if comma {
+			comma = false
+			if word == hidden {
+				continue // one more of a list
+			}
+			b.WriteString(", ")
+		}
+		if comma = word == "," && last == hidden; comma {
 			continue
 		}
 		b.WriteString(word)
 		b.WriteByte(' ')
-		last, before = word, last
+		last = word
 	}
 	sum := sha256.Sum256([]byte(b.String()))
 	return hex.EncodeToString(sum[:8])

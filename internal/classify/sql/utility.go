@@ -11,6 +11,8 @@ import (
 // top judges a statement at the top of a text, or wrapped by another.
 func (j *judge) top(m any) {
 	switch x := m.(type) {
+	case nil:
+		j.unknown("an empty statement")
 	case *pg.SelectStmt:
 		j.s.Kind = KindQuery
 		j.query(x)
@@ -110,6 +112,9 @@ func (j *judge) session(m any) bool {
 
 func (j *judge) transaction(x *pg.TransactionStmt) {
 	j.s.Name = x.GetSavepointName()
+	if x.GetGid() != "" {
+		j.constant()
+	}
 	native := ""
 	switch x.GetKind() {
 	case pg.TransactionStmtKind_TRANS_STMT_BEGIN, pg.TransactionStmtKind_TRANS_STMT_START:
@@ -262,6 +267,8 @@ func (j *judge) optionOn(d *pg.DefElem) bool {
 		return x.GetBoolval()
 	case *pg.Integer:
 		return x.GetIval() != 0
+	case *pg.A_Const:
+		return x.GetIval() == nil && !x.GetIsnull() || x.GetIval().GetIval() != 0
 	}
 	return true
 }

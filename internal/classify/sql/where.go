@@ -117,7 +117,7 @@ func (t target) resolve(c cond) selection {
 		if r > rankBounded {
 			continue
 		}
-		if rows > 0 && t.isKeyColumn(l.column) {
+		if t.isKeyColumn(l.column) {
 			return selection{rank: rankKey, count: rows}
 		}
 		s = selection{rank: rankBounded}
@@ -231,10 +231,12 @@ func (j *judge) cond(m any, t target) cond {
 	case *pg.A_Const:
 		return j.truth(x)
 	case *pg.TypeCast:
-		if k, ok := unwrap(x.GetArg()).(*pg.A_Const); ok {
-			return j.truth(k)
+		if parts := nameParts(x.GetTypeName().GetNames()); len(parts) > 0 && parts[len(parts)-1] == "bool" {
+			if k, ok := unwrap(x.GetArg()).(*pg.A_Const); ok {
+				return j.truth(k)
+			}
+			return j.cond(unwrap(x.GetArg()), t)
 		}
-		return j.cond(unwrap(x.GetArg()), t)
 	case *pg.BoolExpr:
 		return j.boolean(x, t)
 	case *pg.A_Expr:
@@ -397,10 +399,17 @@ func (j *judge) comparison(x *pg.A_Expr, t target) cond {
 		case "=", "<>", "!=", "<", ">", "<=", ">=":
 			return j.compare(l, op, r, t)
 		}
-	case pg.A_Expr_Kind_AEXPR_NOT_DISTINCT:
+	case pg.A_Expr_Kind_AEXPR_NOT_DISTINCT, pg.A_Expr_Kind_AEXPR_DISTINCT:
+		if !j.mentions(l, t) && !j.mentions(r, t) {
+			return always() // here NULL equals NULL: not worth folding
+		}
+		if x.GetKind() == pg.A_Expr_Kind_AEXPR_DISTINCT {
+			return j.compare(l, "<>", r, t)
+		}
+		if k, ok := r.(*pg.A_Const); ok && k.GetIsnull() {
+			return cond{rank: rankRange} // IS NULL in other words
+		}
 		return j.compare(l, "=", r, t)
-	case pg.A_Expr_Kind_AEXPR_DISTINCT:
-		return j.compare(l, "<>", r, t)
 	case pg.A_Expr_Kind_AEXPR_IN:
 		list, ok := r.(*pg.List)
 		if !ok {
@@ -870,12 +879,20 @@ func (j *judge) inQuery(l any, x *pg.SubLink, t target) cond {
 	if !ok || !j.mentions(l, t) {
 		return always()
 	}
-	if table, _, ok := j.column(l, t); !ok || table != "" {
+	table, col, ok := j.column(l, t)
+	if !ok || table != "" {
 		return cond{rank: rankRange}
 	}
 	s := j.rows(q)
 	if s.rank <= rankBounded {
-		return cond{rank: rankBounded, count: s.count}
+		if outerColumn(q, col, t) {
+			return cond{rank: rankRange}
+		}
+		c := cond{rank: rankBounded}
+		if t.isKeyColumn(col) {
+			c.count = s.count
+		}
+		return c
 	}
 	if len(q.GetFromClause()) == 1 {
 		if v, ok := unwrap(q.GetFromClause()[0]).(*pg.RangeVar); ok && v.GetRelname() == t.name && s.rank == rankAll {
@@ -883,6 +900,29 @@ func (j *judge) inQuery(l any, x *pg.SubLink, t target) cond {
 		}
 	}
 	return cond{rank: rankRange}
+}
+
+// outerColumn reports whether what a subquery gives may be the target's own
+// column: PostgreSQL looks outside for a name that the inner relation lacks, and
+// then the condition holds for every row.
+func outerColumn(q *pg.SelectStmt, col string, t target) bool {
+	if len(q.GetTargetList()) != 1 || len(q.GetFromClause()) == 0 {
+		return false
+	}
+	rt, _ := unwrap(q.GetTargetList()[0]).(*pg.ResTarget)
+	ref, ok := unwrap(rt.GetVal()).(*pg.ColumnRef)
+	if !ok || len(ref.GetFields()) != 1 || dotted(nameParts(ref.GetFields())) != col {
+		return false
+	}
+	if col == "id" && !t.known {
+		return false // nearly every table has one
+	}
+	for _, n := range q.GetFromClause() {
+		if v, ok := unwrap(n).(*pg.RangeVar); ok && v.GetRelname() == t.name {
+			return false
+		}
+	}
+	return true
 }
 
 // rows says how many rows a query can give, as far as it shows.
@@ -974,7 +1014,7 @@ func (j *judge) series(f *pg.RangeFunction) selection {
 				return selection{rank: rankRange}
 			}
 		}
-		return selection{rank: rankBounded}
+		return selection{rank: rankBounded, ref: true}
 	}
 	return selection{rank: rankRange}
 }

@@ -1,0 +1,6 @@
+package sql
+
+import _ "embed"
+
+//go:embed testdata/volatile.txt
+var volatileText string

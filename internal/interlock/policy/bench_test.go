@@ -6,6 +6,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock/policy"
+	"github.com/signalbox-dev/signalbox/policies"
 )
 
 func BenchmarkDecide(b *testing.B) {
@@ -35,6 +36,18 @@ func BenchmarkDecide(b *testing.B) {
 					set.Decide(r)
 				}
 			})
+		}
+	}
+}
+
+func BenchmarkLoad(b *testing.B) {
+	files, err := policies.Default()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, err := policy.Load(files); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

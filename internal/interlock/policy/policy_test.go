@@ -357,3 +357,27 @@ tests:
 		}
 	}
 }
+
+// Whatever the files hold, loading ends with a set or with errors that name
+// the file, and what was loaded decides.
+func FuzzLoad(f *testing.F) {
+	f.Add(permitAll)
+	f.Add("permit (principal, action,, resource);")
+	f.Add(`@id("x") @confirm @reason("r") forbid (principal in Group::"g", action in [Action::"read"], resource in Target::"t");`)
+	f.Add(permitAll + `@id("x") @hold("1 of a and (2 of b or 1 of c)") @expires("1h") @presence @reason("r") forbid (principal, action, resource) unless { context.count * 2 > 4 };`)
+	s := schema(f)
+	f.Fuzz(func(t *testing.T, text string) {
+		set, err := policy.Load([]policy.File{s, {Name: "a.cedar", Data: []byte(text)}})
+		if err != nil {
+			for _, e := range policy.Check([]policy.File{s, {Name: "a.cedar", Data: []byte(text)}}) {
+				if e.Msg == "" || e.File != "a.cedar" && e.Msg != "the set has no policies" {
+					t.Fatalf("an error that helps nobody: %+v", e)
+				}
+			}
+			return
+		}
+		if v := set.Decide(agent()); v.Decision != signalbox.Allow && v.Decision != signalbox.Hold && v.Decision != signalbox.Deny {
+			t.Fatalf("no decision: %+v", v)
+		}
+	})
+}

@@ -1,0 +1,519 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/client"
+)
+
+// orders plays "orders-database": a coding agent finds that the best way to
+// mend one stuck order is to drop the table.
+type orders struct {
+	*narrator
+	stage
+	outsiders
+	result *Result
+
+	drop client.Hold // the DROP TABLE that two people approve
+}
+
+const (
+	dropTable = "DROP TABLE orders"
+	setPaid   = "UPDATE orders SET status = 'paid' WHERE id = 42"
+)
+
+// play sets the stage and plays all steps, up to the first that misbehaves.
+func (o *orders) play(ctx context.Context, c Config) error {
+	o.say("%s", o.mark(bold, "Signalbox: the orders database"))
+	o.tell("", "", `In December 2025 a coding agent that worked with an engineer's own rights decided that the best fix
+for a small bug was to delete production and make it anew. Here is such a day again, on a database, with a signal box in
+between. All of it is real: PostgreSQL, psql, the server, the log.`)
+	o.say("")
+	if err := o.set(ctx, c); err != nil {
+		return fmt.Errorf("set the stage: %w", err)
+	}
+	o.tell("", "", fmt.Sprintf(`A scratch PostgreSQL holds a shop's production data. In front of it stands the gate "orders". Kiro, an agent,
+works for Alice: it has a password of its own for the gate, and nobody gave it the database's. Bob and Carol are on call.
+Pages: %s`, o.server.URL()))
+	for i, s := range []struct {
+		title string
+		play  func(context.Context, *Step) error
+	}{
+		{"Kiro looks around", o.reads},
+		{"Kiro mends one order", o.mends},
+		{"Kiro wants to drop the table", o.drops},
+		{"Kiro approves its own request; so does Alice", o.approvesItself},
+		{"Bob and Carol approve", o.approved},
+		{"The same statement again: it runs", o.runs},
+		{"The table is restored, and Kiro sends it a second time", o.runsOnce},
+		{"A small UPDATE that is not small", o.overruns},
+		{"Bob freezes production", o.freezes},
+		{"Carol halts Kiro in the middle of a transaction", o.halts},
+		{"Outsiders verify the log", o.verified},
+		{"Somebody rewrites history in a copy of the log", o.forged},
+	} {
+		if err := errors.Join(ctx.Err(), o.err); err != nil {
+			return err
+		}
+		began := time.Now()
+		o.title(i+1, s.title)
+		o.result.Steps = append(o.result.Steps, Step{Number: i + 1, Title: s.title, Lines: []Exchange{}})
+		step := &o.result.Steps[i]
+		err := s.play(ctx, step)
+		step.Seconds = seconds(began)
+		if err != nil {
+			step.Error = err.Error()
+			return fmt.Errorf("step %d, %s: %w", step.Number, step.Title, err)
+		}
+		step.OK = true
+		o.means(step.Means)
+	}
+	return nil
+}
+
+func (o *orders) set(ctx context.Context, c Config) error {
+	if err := o.clear(); err != nil {
+		return err
+	}
+	var err error
+	if o.outsiders, err = summon(ctx, c, o.folder); err != nil {
+		return err
+	}
+	if err := o.stage.set(ctx); err != nil {
+		return err
+	}
+	o.result.Console = o.server.URL()
+	o.result.Log.Verifier = o.server.Verifier()
+	return nil
+}
+
+func (o *orders) close() { o.strike() }
+
+// where names the step under way.
+func (o *orders) where() string {
+	if n := len(o.result.Steps); n > 0 {
+		return fmt.Sprintf("step %d, %s", n, o.result.Steps[n-1].Title)
+	}
+	return "set the stage"
+}
+
+func (o *orders) diagnostics() string { return o.said.last(12) }
+
+// line tells what somebody did and what came back.
+func (o *orders) line(s *Step, who, did, answer string) {
+	e := Exchange{Who: who, Did: did, Answer: answer}
+	s.Lines = append(s.Lines, e)
+	o.exchange(e)
+}
+
+// agent has kiro run one statement in a psql, through the gate.
+func (o *orders) agent(ctx context.Context, s *Step, sql string) (answer, error) {
+	a, err := o.psql(ctx, o.agentEnv(), sql)
+	o.line(s, "kiro", `psql -c "`+sql+`"`, a.text)
+	return a, err
+}
+
+// direct asks the database itself, past the gate, and wants that it answers so.
+func (o *orders) direct(ctx context.Context, s *Step, sql, want string) error {
+	a, err := o.psql(ctx, o.directEnv(), sql, "-A", "-t")
+	if err != nil {
+		return err
+	}
+	o.line(s, "the database itself", `psql -c "`+sql+`"`, a.text)
+	if a.code != 0 || a.text != want {
+		return fmt.Errorf("the database says %q, it should be %q", a.text, want)
+	}
+	return nil
+}
+
+// agentWants has kiro run a statement that must succeed with this in the output.
+func (o *orders) agentWants(ctx context.Context, s *Step, sql, want string) error {
+	a, err := o.agent(ctx, s, sql)
+	if err != nil {
+		return err
+	}
+	if a.code != 0 || !strings.Contains(a.text, want) {
+		return fmt.Errorf("psql printed %q with exit code %d, it should print %q", a.text, a.code, want)
+	}
+	return nil
+}
+
+// agentIsHeld has kiro run a statement that must be held, and gives the hold.
+func (o *orders) agentIsHeld(ctx context.Context, s *Step, sql string) (client.Hold, error) {
+	a, err := o.agent(ctx, s, sql)
+	if err != nil {
+		return client.Hold{}, err
+	}
+	return o.held(ctx, a)
+}
+
+// held wants that psql was told of a hold, as the protocol tells it: SQLSTATE,
+// DETAIL with the hold and its page, HINT. It gives the hold.
+func (o *orders) held(ctx context.Context, a answer) (client.Hold, error) {
+	for _, part := range []string{"ERROR:  SB001", "DETAIL:  Hold ", o.server.URL() + "/holds/", "HINT:  "} {
+		if a.code == 0 || !strings.Contains(a.text, part) {
+			return client.Hold{}, fmt.Errorf("psql ended with %d and says nothing like %q: it should be held", a.code, part)
+		}
+	}
+	_, rest, _ := strings.Cut(a.text, "DETAIL:  Hold ")
+	id, _, _ := strings.Cut(rest, ",")
+	h, err := o.bob.Hold(ctx, id)
+	if err != nil {
+		return h, fmt.Errorf("the hold that psql names: %w", err)
+	}
+	if h.Status != "open" {
+		return h, fmt.Errorf("hold %s is %s, it should be open", h.ID, h.Status)
+	}
+	if page := h.URL; len(o.result.Holds) == 0 || o.result.Holds[len(o.result.Holds)-1] != page {
+		o.result.Holds = append(o.result.Holds, page)
+	}
+	return h, nil
+}
+
+func (o *orders) reads(ctx context.Context, s *Step) error {
+	s.Means = `Reads pass at once. The gate asked the policies about each, PostgreSQL itself was told that this connection may
+only read, and the log gets a summary: shapes and counts, no values.`
+	if err := o.agentWants(ctx, s, "SELECT status, count(*) FROM orders GROUP BY status", "pending"); err != nil {
+		return err
+	}
+	return o.agentWants(ctx, s, "SELECT * FROM orders WHERE id = 42", "(1 row)")
+}
+
+func (o *orders) mends(ctx context.Context, s *Step) error {
+	s.Means = `One row by its key: the policies let an agent do that. The intent was durable in the log before COMMIT went to
+the database, and the rows really touched were counted before it, too.`
+	if err := o.agentWants(ctx, s, setPaid, "UPDATE 1"); err != nil {
+		return err
+	}
+	return o.direct(ctx, s, "SELECT status FROM orders WHERE id = 42", "paid")
+}
+
+func (o *orders) drops(ctx context.Context, s *Step) error {
+	s.Means = `Nothing reached the database. psql got an ordinary PostgreSQL error that names a hold, and the hold names who
+must agree. An approval will count for exactly these bytes, this session, this very table, and no more than was shown.`
+	var err error
+	if o.drop, err = o.agentIsHeld(ctx, s, dropTable); err != nil {
+		return err
+	}
+	seen := append([]string{}, o.drop.Facts...)
+	seen = append(seen, "needs "+strings.Join(o.drop.Verdict.Requires, " and ")+", missing: "+o.drop.Missing)
+	o.line(s, "what the approvers see", o.drop.URL, strings.Join(seen, "\n"))
+	if o.drop.Request != dropTable {
+		return fmt.Errorf("the hold shows %q, not what was sent", o.drop.Request)
+	}
+	return o.direct(ctx, s, "SELECT count(*) FROM orders", fmt.Sprint(numberOfOrders))
+}
+
+// answers has somebody approve a hold.
+func (o *orders) answers(ctx context.Context, s *Step, who string, c *client.Client, hold string) (client.Hold, error) {
+	h, err := c.Answer(ctx, hold, true, "")
+	told := "hold is now " + h.Status
+	if h.Missing != "" {
+		told += ", missing: " + h.Missing
+	}
+	var p *client.Problem
+	if errors.As(err, &p) {
+		told = fmt.Sprintf("%d %s: %s", p.Status, http.StatusText(p.Status), p.Error())
+	}
+	o.line(s, who, "POST /api/v1/holds/"+hold+"/approve", told)
+	return h, err
+}
+
+// refused wants that the API refused somebody because of who he is.
+func refused(who string, err error) error {
+	if !client.IsStatus(err, http.StatusForbidden) {
+		return fmt.Errorf("%s was not refused (%v)", who, err)
+	}
+	return nil
+}
+
+func (o *orders) approvesItself(ctx context.Context, s *Step) error {
+	s.Means = `No credential of an agent's session reaches a method that approves, and nobody approves what he or his agent
+asked for.`
+	_, err := o.answers(ctx, s, "kiro", o.kiro, o.drop.ID)
+	if err := refused("kiro", err); err != nil {
+		return err
+	}
+	_, err = o.answers(ctx, s, "alice", o.alice.Client, o.drop.ID)
+	if err := refused("alice", err); err != nil {
+		return err
+	}
+	h, err := o.bob.Hold(ctx, o.drop.ID)
+	if err != nil {
+		return err
+	}
+	if h.Status != "open" || len(h.Answers) != 0 {
+		return fmt.Errorf("the hold is %s with %d answers, it should be open with none", h.Status, len(h.Answers))
+	}
+	return nil
+}
+
+func (o *orders) approved(ctx context.Context, s *Step) error {
+	s.Means = `Two people, two credentials, both in group sre at this moment. One was not enough.`
+	h, err := o.answers(ctx, s, "bob", o.bob.Client, o.drop.ID)
+	if err != nil {
+		return err
+	}
+	if h.Status != "open" {
+		return fmt.Errorf("the hold is %s after one approval of two", h.Status)
+	}
+	again, err := o.agentIsHeld(ctx, s, dropTable)
+	if err != nil {
+		return err
+	}
+	if again.ID != o.drop.ID {
+		return fmt.Errorf("the same statement opened hold %s beside %s", again.ID, o.drop.ID)
+	}
+	h, err = o.answers(ctx, s, "carol", o.carol.Client, o.drop.ID)
+	if err != nil {
+		return err
+	}
+	if h.Status != "approved" {
+		return fmt.Errorf("the hold is %s after both approvals", h.Status)
+	}
+	return nil
+}
+
+func (o *orders) runs(ctx context.Context, s *Step) error {
+	s.Means = `The gate looked at the table once more (the same one, no more rows than were shown), wrote the intent, used up
+the approval in the same transaction, and only then forwarded the statement.`
+	if err := o.agentWants(ctx, s, dropTable, "DROP TABLE"); err != nil {
+		return err
+	}
+	if err := o.direct(ctx, s, "SELECT to_regclass('orders') IS NULL", "t"); err != nil {
+		return err
+	}
+	h, err := o.bob.Hold(ctx, o.drop.ID)
+	if err != nil {
+		return err
+	}
+	if h.Status != "used" || h.Intent == "" {
+		return fmt.Errorf("the hold is %s, it should be used", h.Status)
+	}
+	return nil
+}
+
+func (o *orders) runsOnce(ctx context.Context, s *Step) error {
+	s.Means = `An approval works once. The second time is a new request, on another table of the same name, and waits for
+approvals of its own.`
+	restore := "SET ROLE " + role + "; CREATE TABLE orders (id int PRIMARY KEY, customer int NOT NULL, status text NOT NULL, cents int NOT NULL); RESET ROLE; " +
+		"INSERT INTO orders SELECT * FROM backup.orders; ANALYZE orders"
+	if err := execute(ctx, o.postgres.URL(database), restore); err != nil {
+		return fmt.Errorf("restore the table: %w", err)
+	}
+	o.line(s, "the database itself", "INSERT INTO orders SELECT * FROM backup.orders", "")
+	h, err := o.agentIsHeld(ctx, s, dropTable)
+	if err != nil {
+		return err
+	}
+	if h.ID == o.drop.ID {
+		return fmt.Errorf("hold %s was used and is open again", h.ID)
+	}
+	return o.direct(ctx, s, "SELECT count(*) FROM orders", fmt.Sprint(numberOfOrders))
+}
+
+func (o *orders) overruns(ctx context.Context, s *Step) error {
+	s.Means = fmt.Sprintf(`It names one customer, so the policies let it begin. But %d invoices refer to his number, and the
+database changes them with it. The gate counted before COMMIT, found more than an agent may touch unasked, and took all of it back.
+A wrong guess about a WHERE does no harm.`, invoicesOfSeven)
+	if _, err := o.agentIsHeld(ctx, s, "UPDATE customers SET number = 'C-7000' WHERE id = 7"); err != nil {
+		return err
+	}
+	return o.direct(ctx, s, "SELECT (SELECT number FROM customers WHERE id = 7), count(*) FROM invoices WHERE customer = 'C-7'", fmt.Sprintf("C-7|%d", invoicesOfSeven))
+}
+
+func (o *orders) freezes(ctx context.Context, s *Step) error {
+	s.Means = `While a freeze lasts nobody changes anything, administrators included. Reading goes on. The word of
+a human ends it, never a session's.`
+	f, err := o.bob.StartFreeze(ctx, client.Freeze{
+		Environments: []signalbox.Environment{o.gate.Environment}, Until: time.Now().Add(time.Hour), Reason: "the quarter closes",
+	})
+	if err != nil {
+		return fmt.Errorf("start a freeze: %w", err)
+	}
+	o.line(s, "bob", "signalbox freeze start: production, one hour, the quarter closes", "")
+	a, err := o.agent(ctx, s, "UPDATE orders SET status = 'paid' WHERE id = 43")
+	if err != nil {
+		return err
+	}
+	if a.code == 0 || !strings.Contains(a.text, "ERROR:  42501") || !strings.Contains(a.text, "freeze") {
+		return errors.New("the update was not denied because of the freeze")
+	}
+	if err := o.agentWants(ctx, s, "SELECT status FROM orders WHERE id = 43", "shipped"); err != nil {
+		return err
+	}
+	if err := refused("kiro", o.kiro.EndFreeze(ctx, f.ID, "")); err != nil {
+		return err
+	}
+	o.line(s, "kiro", "POST /api/v1/freezes/"+f.ID+"/end", "403 Forbidden")
+	if err := o.bob.EndFreeze(ctx, f.ID, "closed"); err != nil {
+		return fmt.Errorf("end the freeze: %w", err)
+	}
+	o.line(s, "bob", "signalbox freeze end", "")
+	return o.agentWants(ctx, s, "UPDATE orders SET status = 'paid' WHERE id = 43", "UPDATE 1")
+}
+
+// haltTime is what promise P9 allows for cutting what reads.
+const haltTime = time.Second
+
+func (o *orders) halts(ctx context.Context, s *Step) error {
+	t, err := o.open(ctx, o.agentEnv())
+	if err != nil {
+		return err
+	}
+	defer t.kill()
+	lines := []string{"BEGIN;", "UPDATE orders SET status = 'lost' WHERE id = 44;", `\echo at work`, "SELECT pg_sleep(60);"}
+	if err := t.typed(lines...); err != nil {
+		return err
+	}
+	if err := t.until("at work"); err != nil {
+		return err
+	}
+	began := time.Now()
+	id := string(o.session.Session.ID)
+	if err := o.carol.Halt(ctx, client.Halt{Scope: "session", Name: id, Reason: "enough for today"}); err != nil {
+		return fmt.Errorf("halt: %w", err)
+	}
+	a, err := t.end()
+	if err != nil {
+		return err
+	}
+	took := time.Since(began)
+	o.line(s, "kiro", "psql: BEGIN; UPDATE orders SET status = 'lost' WHERE id = 44; SELECT pg_sleep(60);", "")
+	o.line(s, "carol", "signalbox halt --session "+id, a.text)
+	if a.code == 0 || took > haltTime {
+		return fmt.Errorf("psql ended with %d after %v, it should be cut within %v", a.code, took.Round(time.Millisecond), haltTime)
+	}
+	if err := o.direct(ctx, s, "SELECT status FROM orders WHERE id = 44", "shipped"); err != nil {
+		return err
+	}
+	if a, err = o.agent(ctx, s, "SELECT 1"); err != nil {
+		return err
+	}
+	if a.code == 0 || !strings.Contains(a.text, "password authentication failed") {
+		return errors.New("a halted session could log in")
+	}
+	s.Means = fmt.Sprintf(`The connection was cut after %d ms, what was not committed is undone, and the session's password opens
+nothing any more.`, took.Milliseconds())
+	return nil
+}
+
+// published waits until everything that happened so far is in the published log.
+func (o *orders) published(ctx context.Context) (client.LogHead, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		h, err := o.bob.LogHead(ctx)
+		if err != nil || h.Published == h.Size {
+			return h, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return h, fmt.Errorf("%d of %d entries are published: %w", h.Published, h.Size, ctx.Err())
+		}
+	}
+}
+
+func (o *orders) verified(ctx context.Context, s *Step) error {
+	head, err := o.published(ctx)
+	if err != nil {
+		return err
+	}
+	o.result.Log.Entries = head.Size
+	key := filepath.Join(o.folder, "log.vkey")
+	if err := os.WriteFile(key, []byte(head.Verifier+"\n"), 0o600); err != nil {
+		return err
+	}
+	last, err := o.bob.Entries(ctx, -8, 8)
+	if err != nil {
+		return fmt.Errorf("newest entries: %w", err)
+	}
+	var text strings.Builder
+	for _, e := range last {
+		fmt.Fprintf(&text, "%4d  %s\n", e.Index, e.Text)
+	}
+	o.line(s, "bob", "signalbox log show", text.String())
+	a, err := judge(ctx, o.verify, "log", o.server.URL()+"/log/", "--key", key)
+	if err != nil {
+		return err
+	}
+	o.line(s, "auditor", "signalbox-verify log "+o.server.URL()+"/log/ --key log.vkey", a.text)
+	for _, want := range []string{"0 violations, 0 warnings", "open        0 intents"} {
+		if a.code != 0 || !strings.Contains(a.text, want) {
+			return fmt.Errorf("signalbox-verify ended with %d and does not say %q", a.code, want)
+		}
+	}
+	if a, err = judge(ctx, o.fsck, o.server.URL()+"/log/", key); err != nil {
+		return err
+	}
+	o.line(s, "auditor", "fsck "+o.server.URL()+"/log/ log.vkey   (Tessera's, not ours)", tail(a.text, 3))
+	if a.code != 0 {
+		return fmt.Errorf("tessera's fsck ended with %d: %s", a.code, tail(a.text, 3))
+	}
+	s.Means = fmt.Sprintf(`%d entries under one signature. What the server says about itself need not be believed: the first
+program needs the log and its public key alone, and the second was written by others for logs of any kind.`, head.Size)
+	return nil
+}
+
+func (o *orders) forged(ctx context.Context, s *Step) error {
+	s.Means = `One name changed in a copy, as if another had done it all: both programs refuse it. The log was written by
+the server before each act, so its owner cannot tell another story afterwards to anybody who kept a checkpoint.`
+	copied := filepath.Join(o.folder, "forged")
+	if err := forge(filepath.Join(o.folder, "data", "log"), copied, "kiro", "anna"); err != nil {
+		return err
+	}
+	key := filepath.Join(o.folder, "log.vkey")
+	o.line(s, "somebody", `sed -i s/"kiro"/"anna"/ tile/entries/*`, "")
+	for _, program := range []struct {
+		name string
+		path string
+		args []string
+	}{
+		{"signalbox-verify", o.verify, []string{"log", copied, "--key", key}},
+		{"fsck", o.fsck, []string{copied, key}},
+	} {
+		a, err := judge(ctx, program.path, program.args...)
+		if err != nil {
+			return err
+		}
+		o.line(s, "auditor", program.name+" on the copy", tail(a.text, 2))
+		if a.code != 1 {
+			return fmt.Errorf("%s ended with %d on a forged log, it should be 1", program.name, a.code)
+		}
+	}
+	return nil
+}
+
+// tail gives the last n lines.
+func tail(text string, n int) string {
+	lines := strings.Split(text, "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// farewell says where to look, and how long that is possible.
+func (o *orders) farewell(stays bool) {
+	o.say("")
+	o.tell(bold, "", fmt.Sprintf("All %d steps behaved, in %.0f seconds.", len(o.result.Steps), o.result.Seconds))
+	if !stays {
+		o.say("See it all in a browser: run it in a terminal, or read the log of a server of your own.")
+		return
+	}
+	o.say("\nLook at it all, until you press Ctrl-C:")
+	o.say("    console  %s", o.mark(blue, o.result.Console))
+	for _, h := range o.result.Holds {
+		o.say("    hold     %s", o.mark(blue, h))
+	}
+	o.say("    log      %s", o.mark(blue, o.result.Console+"/log/checkpoint"))
+	o.say("Log in as Bob with this token, which is good for this server alone:\n    %s", o.bob.token)
+}

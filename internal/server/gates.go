@@ -14,7 +14,8 @@ import (
 
 // gateKinds are the protocols that gates speak. A new kind of gate is a line
 // here, and its name among those that package config knows.
-var gateKinds = map[string]func(*Server, config.Gate, *tls.Config) (protocol, error){}
+var gateKinds = map[string]func(*Server, config.Gate, *tls.Config) (protocol, error){
+	"postgres": postgresGate}
 
 // A protocol serves the clients of one gate.
 type protocol interface {

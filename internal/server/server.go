@@ -204,7 +204,7 @@ func (s *Server) openStore(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("database: %w", err)
 		}
-		sc.URL = url
+		sc.URL, sc.Path = url, ""
 	}
 	var err error
 	if s.store, err = store.Open(ctx, sc); err != nil {

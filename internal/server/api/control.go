@@ -65,7 +65,7 @@ func (a *api) control() {
 		OperationID: "end-freeze", Method: http.MethodPost, Path: "/freezes/{id}/end", Tags: []string{"control"},
 		Summary: "End a freeze before its time", DefaultStatus: http.StatusNoContent,
 	}, func(ctx context.Context, in *struct {
-		windowID
+		ID   string `path:"id" maxLength:"64"`
 		Body client.Reason
 	}) (*none, error) {
 		return nil, a.Interlock.EndFreeze(ctx, caller(ctx), in.ID, in.Body.Reason)

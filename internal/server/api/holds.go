@@ -55,7 +55,7 @@ func (a *api) holds() {
 		Summary:     "Wait until a hold is no longer open",
 		Description: "Answers with the hold when it is no longer open, or as it is when the time is over. A session waits for its own holds.",
 	}, func(ctx context.Context, in *struct {
-		holdID
+		ID      string `path:"id" maxLength:"64"`
 		Timeout string `query:"timeout" default:"30s" maxLength:"16" doc:"a duration of at most 30s"`
 	}) (*body[client.Hold], error) {
 		d, err := time.ParseDuration(in.Timeout)
@@ -83,7 +83,7 @@ func (a *api) holds() {
 			OperationID: id, Method: http.MethodPost, Path: "/holds/{id}/" + id[:len(id)-len("-hold")], Tags: []string{"holds"},
 			Summary: summary,
 		}, func(ctx context.Context, in *struct {
-			holdID
+			ID   string `path:"id" maxLength:"64"`
 			Body client.Comment
 		}) (*body[client.Hold], error) {
 			h, err := a.Interlock.Answer(ctx, caller(ctx), in.ID, yes, in.Body.Comment)

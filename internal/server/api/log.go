@@ -113,7 +113,7 @@ func (a *api) log() {
 		Summary: "Delete what opens the hidden fields of an entry, for ever", Description: "The entry, its proofs and the tree stay good.",
 		DefaultStatus: http.StatusNoContent,
 	}, func(ctx context.Context, in *struct {
-		entryRef
+		Ref  string `path:"ref" maxLength:"128" doc:"an entry's id or its index"`
 		Body client.Reason
 	}) (*none, error) {
 		row, err := a.entry(ctx, in.Ref)

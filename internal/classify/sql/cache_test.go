@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	pg "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/signalbox-dev/signalbox"
 )
@@ -155,6 +156,16 @@ func BenchmarkParse(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		Classify(ordinary, nil)
+	}
+}
+
+// What the parser and the decoding of its tree cost by themselves.
+func BenchmarkParserAlone(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := pg.Parse(ordinary); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

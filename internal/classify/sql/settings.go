@@ -279,6 +279,7 @@ func (j *judge) setConfig(args []*pg.Node) {
 	}
 	j.setting(name, values, false)
 	j.s.Kind, j.settled = kind, settled
+	j.s.Name, j.s.Value = name, value
 }
 
 // keepSetting judges a setting that outlives the session: ALTER SYSTEM, ALTER

@@ -8,7 +8,6 @@ type Kind int
 // The kinds of statements.
 const (
 	KindUnknown    Kind = iota // could not be parsed or recognised: refuse, or forward only under a permit
-	KindEmpty                  // no statement at all: blanks and comments
 	KindQuery                  // returns rows and writes nothing
 	KindWrite                  // INSERT, UPDATE, DELETE, MERGE, or a query that writes
 	KindUtility                // any other command
@@ -50,7 +49,8 @@ type Statement struct {
 	// It holds literals: never log it.
 	Text string
 	// Name is the prepared statement, savepoint, cursor, channel, global
-	// transaction or setting that the command names, or empty.
+	// transaction or setting that the command names, or empty. A query that
+	// calls set_config has the setting's name here too, whatever its Kind.
 	Name string
 	// Value is what SET assigns, as PostgreSQL would show it; empty for RESET,
 	// DEFAULT, and everything that is not a SET. May be secret.

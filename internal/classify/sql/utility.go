@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"slices"
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
@@ -24,11 +25,8 @@ func (j *judge) top(m any) {
 			j.unknown("a kind of statement that is not known")
 		}
 	}
-	if j.s.Kind == KindQuery && len(j.effects) > 0 {
+	if j.s.Kind == KindQuery && slices.ContainsFunc(j.effects, func(a signalbox.Action) bool { return a.Verb != signalbox.Read }) {
 		j.s.Kind = KindWrite
-		for _, a := range j.effects {
-			j.settled = j.settled || a.Verb != signalbox.Read
-		}
 	}
 }
 

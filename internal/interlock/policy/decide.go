@@ -25,6 +25,8 @@ type shelf struct {
 	// What the policies of this shelf ask for. An agent's shelf counts those of
 	// its human's too, for both decisions are taken on the same facts.
 	contextFacts, memoryFacts []fact
+	// lasting says that a verdict can be kept, see memo.
+	lasting bool
 }
 
 // A ruleList is a [cedar.PolicyIterator].
@@ -72,6 +74,12 @@ func (s *Set) shelve() {
 			s.index[place{principal, verb}] = sh
 		}
 	}
+	for at, sh := range s.index {
+		sh.lasting = sh.lasts()
+		if at.principal == typeAgent {
+			sh.lasting = sh.lasting && s.index[place{typeHuman, at.verb}].lasts()
+		}
+	}
 }
 
 // maxResources is how many resources of one action are judged. A request that
@@ -97,15 +105,30 @@ func (s *Set) Decide(r Request) signalbox.Verdict {
 	if n := len(r.Action.Resources); n > maxResources {
 		return signalbox.Verdict{Decision: signalbox.Deny, Reason: fmt.Sprintf("names %d resources: at most %d are judged at once", n, maxResources)}
 	}
-	w := newWorld(&r, s.index[place{principalType(r.Actor.Kind), r.Action.Verb}])
+	sh := s.index[place{principalType(r.Actor.Kind), r.Action.Verb}]
+	var buf [512]byte
+	key := sh.key(&r, buf[:0])
+	v, known := s.memo.get(key)
+	if key == nil || !known {
+		v = s.judge(&r, sh)
+		if key != nil {
+			s.memo.put(key, v)
+		}
+	}
+	// Copies, because the set's own slices must not get into other hands.
+	v.Policies, v.Requires = slices.Clone(v.Policies), slices.Clone(v.Requires)
+	return v
+}
+
+func (s *Set) judge(r *Request, sh *shelf) signalbox.Verdict {
+	w := newWorld(r, sh)
 	w.become(r.Actor, false)
 	v := s.decideAs(w)
 	if r.Actor.Kind == signalbox.Agent {
 		w.become(signalbox.Actor{Kind: signalbox.Human, Name: r.Actor.For}, true)
 		v = v.And(s.decideAs(w))
 	}
-	// Copies, because the set's own slices must not get into other hands.
-	v.Policies, v.Requires = slices.Clone(v.Policies), withoutCovered(slices.Clone(v.Requires))
+	v.Requires = withoutCovered(v.Requires)
 	return v
 }
 

@@ -21,6 +21,12 @@ func record(facts []fact, r *Request) cedar.Record {
 	return cedar.NewRecord(m)
 }
 
+// Facts that need care when verdicts are kept.
+const (
+	factTraits cedar.String = "traits"
+	factNow    cedar.String = "now"
+)
+
 // contextFacts are the attributes of the context.
 var contextFacts = []fact{
 	{"session", func(r *Request) cedar.Value { return cedar.String(r.Session) }},
@@ -30,7 +36,7 @@ var contextFacts = []fact{
 	{"environment", func(r *Request) cedar.Value { return cedar.String(r.Environment) }},
 	{"tier", func(r *Request) cedar.Value { return cedar.String(Tier(r.Environment)) }},
 	{"native", func(r *Request) cedar.Value { return cedar.String(r.Action.Native) }},
-	{"traits", traits},
+	{factTraits, traits},
 	{"scope", func(r *Request) cedar.Value { return cedar.String(r.Action.Impact.Reach()) }},
 	{"count", func(r *Request) cedar.Value { return cedar.Long(max(r.Action.Impact.Count, 0)) }},
 	{"countKnown", func(r *Request) cedar.Value { return cedar.Boolean(r.Action.Impact.Count >= 0) }},
@@ -39,7 +45,7 @@ var contextFacts = []fact{
 	{"dependants", func(r *Request) cedar.Value { return cedar.Long(r.Action.Impact.Dependants) }},
 	{"reversible", func(r *Request) cedar.Value { return cedar.Boolean(r.Action.Impact.Reversible) }},
 	{"breakGlass", func(r *Request) cedar.Value { return cedar.Boolean(r.BreakGlass && r.Actor.Kind == signalbox.Human) }},
-	{"now", func(r *Request) cedar.Value { return cedar.NewDatetime(r.Now) }},
+	{factNow, func(r *Request) cedar.Value { return cedar.NewDatetime(r.Now) }},
 	{"memory", func(*Request) cedar.Value { return memoryUID }},
 }
 

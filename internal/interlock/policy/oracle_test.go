@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -98,22 +99,40 @@ func plainlyOne(s *Set, w *world) signalbox.Verdict {
 	return gather(diagnostic, rules)
 }
 
-// The index, the stripped scopes and the picked facts must not change a single
-// verdict.
+// The index, the stripped scopes, the picked facts and the kept verdicts must
+// not change a single verdict.
 func TestDecideAgreesWithPlainCedar(t *testing.T) {
-	extra := File{"extra.cedar", []byte(`
-		@id("payroll") @reason("payroll is not for agents")
-		forbid (principal is Agent, action in [Action::"destroy", Action::"update"], resource) when { resource.name like "*payroll*" };
-		@id("crew") @hold("1 of dba") @expires("10m") @reason("not the crew's")
-		forbid (principal in Group::"crew", action, resource in Target::"t2") unless { resource.whole && context.count > 3 };
-		@id("nobody") @reason("not by hand")
-		forbid (principal == Human::"mallory", action, resource);
-	`)}
 	files, err := Files(os.DirFS("../../../policies"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := Load(append(files, extra))
+	// These look at resources and at the time, so that nothing is kept.
+	each := File{"each.cedar", []byte(`
+		@id("payroll") @reason("payroll is not for agents")
+		forbid (principal is Agent, action in [Action::"destroy", Action::"update"], resource) when { resource.name like "*payroll*" };
+		@id("crew") @hold("1 of dba") @expires("10m") @reason("not the crew's")
+		forbid (principal in Group::"crew", action, resource in Target::"t2") unless { resource.whole && context.count > 3 };
+		@id("late") @reason("not after the end of time")
+		forbid (principal, action, resource) when { context.now > datetime("2100-01-01") };
+	`)}
+	// These look at who asks, and verdicts are kept.
+	once := File{"once.cedar", []byte(`
+		@id("nobody") @reason("not by hand")
+		forbid (principal == Human::"mallory", action, resource);
+		@id("crew") @hold("1 of dba") @reason("not the crew's")
+		forbid (principal in Group::"crew", action == Action::"update", resource) when { context.count > 3 && context.gate == "g" };
+		@id("for-mallory") @reason("not for him")
+		forbid (principal is Agent, action == Action::"create", resource) when { principal.human == Human::"mallory" };
+		@id("by-agents") @hold("1 of cto") @reason("people stand for their agents")
+		forbid (principal is Human, action == Action::"execute", resource) when { principal.byAgent };
+	`)}
+	for name, extra := range map[string]File{"each": each, "once": once} {
+		t.Run(name, func(t *testing.T) { agreesWithPlainCedar(t, append(slices.Clone(files), extra)) })
+	}
+}
+
+func agreesWithPlainCedar(t *testing.T, files []File) {
+	set, err := Load(files)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +146,7 @@ func TestDecideAgreesWithPlainCedar(t *testing.T) {
 		signalbox.TraitCopy, signalbox.TraitDerived, signalbox.TraitTemporary, signalbox.TraitSession, signalbox.TraitTransaction, signalbox.TraitTop, signalbox.TraitMaintenance,
 	}
 	seen := map[signalbox.Decision]int{}
-	for range 6000 {
+	for range 1500 {
 		r := Request{
 			Actor:  []signalbox.Actor{{Kind: signalbox.Agent, Name: "a", For: "alice"}, {Kind: signalbox.Agent, Name: "a", For: "mallory"}, {Kind: signalbox.Human, Name: "alice"}, {Kind: signalbox.Human, Name: "mallory"}, {Kind: signalbox.Automation, Name: "ci"}}[pick(5)],
 			Groups: [][]string{nil, {"crew"}, {"sre", "crew"}}[pick(3)],
@@ -148,6 +167,9 @@ func TestDecideAgreesWithPlainCedar(t *testing.T) {
 			r.Action.Resources = append(r.Action.Resources, signalbox.Resource{Type: "table", Name: []string{"orders", "payroll_2026"}[pick(2)], Whole: pick(2) == 0})
 		}
 		got, want := set.Decide(r), plainly(set, r)
+		if d := cmp.Diff(got, set.Decide(r)); d != "" {
+			t.Fatalf("%+v\nasked again (-first +second)\n%s", r, d)
+		}
 		got.Reason, want.Reason = "", "" // joined in another order
 		if d := cmp.Diff(want, got); d != "" {
 			t.Fatalf("%+v\n(-plain +decide)\n%s", r, d)
@@ -155,7 +177,7 @@ func TestDecideAgreesWithPlainCedar(t *testing.T) {
 		seen[got.Decision]++
 	}
 	for _, d := range []signalbox.Decision{signalbox.Allow, signalbox.Hold, signalbox.Deny} {
-		if seen[d] < 100 {
+		if seen[d] < 20 {
 			t.Errorf("%d of the random requests were decided %q: too few to tell anything", seen[d], d)
 		}
 	}
@@ -174,5 +196,23 @@ func TestDecideGivesCopies(t *testing.T) {
 	first.Policies[0], first.Requires[0] = "changed", "changed"
 	if again := set.Decide(r); !slices.Equal(again.Policies, want) || again.Requires[0] == "changed" {
 		t.Errorf("the set was changed through a verdict: %+v", again)
+	}
+}
+
+func TestMemoIsBounded(t *testing.T) {
+	set := defaultSet(t)
+	r := Request{
+		Actor:       signalbox.Actor{Kind: signalbox.Human, Name: "alice"},
+		Environment: signalbox.Production,
+		Action:      signalbox.Action{Verb: signalbox.Read},
+	}
+	for i := range 3 * maxVerdicts {
+		r.Groups = []string{fmt.Sprintf("group%d", i)}
+		if v := set.Decide(r); v.Decision != signalbox.Allow {
+			t.Fatalf("got %+v", v)
+		}
+	}
+	if n := len(set.memo.verdicts); n == 0 || n > maxVerdicts {
+		t.Errorf("%d verdicts are kept, want 1 to %d", n, maxVerdicts)
 	}
 }

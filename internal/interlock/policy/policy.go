@@ -48,12 +48,13 @@ func (e *Error) Error() string {
 	return s + e.Msg
 }
 
-// A Set is a compiled set of policies. It is immutable and safe for concurrent
-// use.
+// A Set is a compiled set of policies. Its verdicts never change, and it is safe
+// for concurrent use.
 type Set struct {
 	version signalbox.Digest
 	rules   []*rule
 	index   map[place]*shelf
+	memo    memo
 }
 
 // Version is the hash over the names and contents of all files of the set, the

@@ -219,6 +219,9 @@ func (l *Log) Now() time.Time {
 	return time.UnixMilli(max(l.cfg.Now().UnixMilli(), l.high.Load())).UTC()
 }
 
+// Waiting is how many batches wait to be taken up, for metrics.
+func (l *Log) Waiting() int { return len(l.queue) }
+
 // Verifier is the log's public key, to verify checkpoints with.
 func (l *Log) Verifier() string { return l.cfg.Key.Verifier() }
 

@@ -21,6 +21,12 @@ func (l *Log) publishAll() {
 	defer tick.Stop()
 	failing := false
 	for {
+		select {
+		case <-tick.C:
+		case <-l.wake:
+		case <-l.ctx.Done():
+			return
+		}
 		_, err := l.Publish(l.ctx)
 		switch {
 		case l.ctx.Err() != nil:
@@ -31,12 +37,6 @@ func (l *Log) publishAll() {
 			l.cfg.Logger.Info("publishing the log works again")
 		}
 		failing = err != nil
-		select {
-		case <-tick.C:
-		case <-l.wake:
-		case <-l.ctx.Done():
-			return
-		}
 	}
 }
 

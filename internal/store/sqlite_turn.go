@@ -212,10 +212,10 @@ func entryError(id string, idx int64, err error) error {
 	var e *lite.Error
 	if errors.As(err, &e) && e.Code()&0xff == codes.SQLITE_CONSTRAINT {
 		switch {
-		case strings.Contains(e.Error(), "entry.id"):
-			return fmt.Errorf("record %q: %w", id, ledger.ErrDuplicate)
 		case strings.Contains(e.Error(), "entry.idx"):
 			return fmt.Errorf("there is an entry %d beyond the head: %w", idx, ledger.ErrTampered)
+		case strings.Contains(e.Error(), "entry.id"):
+			return fmt.Errorf("record %q: %w", id, ledger.ErrDuplicate)
 		}
 	}
 	return fmt.Errorf("append record %q: %w", id, err)

@@ -506,6 +506,11 @@ func (j *judge) compareConstant(table, col, op string, k any, t target) cond {
 		return cond{rank: rankAll, other: map[string]rank{table: r}}
 	}
 	if op == "=" {
+		if sub, ok := k.(*pg.SubLink); ok {
+			if q, ok := unwrap(sub.GetSubselect()).(*pg.SelectStmt); ok && outerColumn(q, col, t) {
+				return cond{rank: rankRange}
+			}
+		}
 		if isBool(k) {
 			j.constant()
 			return cond{rank: rankRange}
@@ -668,65 +673,62 @@ func (j *judge) column(m any, t target) (table, col string, ok bool) {
 // mentions reports whether an expression depends on the target's row: a column
 // of it, or one that may be.
 func (j *judge) mentions(m any, t target) bool {
-	found := false
-	var visit func(any)
-	depth := 0
-	visit = func(m any) {
-		if found || depth > maxDepth {
-			return
-		}
-		depth++
-		defer func() { depth-- }()
-		switch x := m.(type) {
-		case *pg.ColumnRef:
-			parts := nameParts(x.GetFields())
-			if len(parts) == 1 || len(parts) > 1 && (parts[len(parts)-2] == t.names[0] || parts[len(parts)-2] == t.names[1]) {
-				found = true
-			}
-			return
-		case *pg.SelectStmt:
-			// Inside a subquery only a qualified name is the outer row's for sure.
-			if correlated(x, t) {
-				found = true
-			}
-			return
-		}
-		children(m, visit)
+	return outward(m, t, false, false, 0)
+}
+
+// outward is mentions inside subqueries. hides says that one around has a
+// relation of the target's name, owns that one has a relation of its own: then
+// only a qualified name is the target's for sure.
+func outward(m any, t target, hides, owns bool, depth int) bool {
+	if depth > maxDepth {
+		return true
 	}
-	visit(m)
+	found := false
+	switch x := m.(type) {
+	case nil:
+		return false
+	case *pg.ColumnRef:
+		parts := nameParts(x.GetFields())
+		switch {
+		case len(parts) == 1:
+			return !owns || parts[0] == t.names[0] && !hides
+		case len(parts) > 1:
+			return !hides && (parts[len(parts)-2] == t.names[0] || parts[len(parts)-2] == t.names[1])
+		}
+		return false
+	case *pg.SelectStmt:
+		for _, n := range x.GetFromClause() {
+			h, o := brings(unwrap(n), t)
+			hides, owns = hides || h, owns || o
+		}
+	}
+	children(m, func(c any) {
+		found = found || outward(c, t, hides, owns, depth+1)
+	})
 	return found
 }
 
-// correlated reports whether a subquery names the target, and does not hide it
-// behind a relation of the same name.
-func correlated(s *pg.SelectStmt, t target) bool {
-	found, hiddenBy := false, false
-	var visit func(any)
-	depth := 0
-	visit = func(m any) {
-		if depth > maxDepth {
-			return
+// brings reports whether an item of a FROM bears the target's name, and whether
+// it has columns of its own that an unqualified name could mean. A function has
+// only what its alias says.
+func brings(m any, t target) (hides, owns bool) {
+	switch x := m.(type) {
+	case *pg.RangeVar:
+		name := x.GetRelname()
+		if a := x.GetAlias().GetAliasname(); a != "" {
+			name = a
 		}
-		depth++
-		defer func() { depth-- }()
-		switch x := m.(type) {
-		case *pg.RangeVar:
-			name := x.GetRelname()
-			if a := x.GetAlias().GetAliasname(); a != "" {
-				name = a
-			}
-			if name == t.names[0] {
-				hiddenBy = true
-			}
-		case *pg.ColumnRef:
-			if parts := nameParts(x.GetFields()); len(parts) > 1 && (parts[len(parts)-2] == t.names[0] || parts[len(parts)-2] == t.names[1]) {
-				found = true
-			}
-		}
-		children(m, visit)
+		return name == t.names[0], true
+	case *pg.JoinExpr:
+		h, o := brings(unwrap(x.GetLarg()), t)
+		h2, o2 := brings(unwrap(x.GetRarg()), t)
+		return h || h2, o || o2
+	case *pg.RangeFunction:
+		return x.GetAlias().GetAliasname() == t.names[0], x.GetAlias() != nil || len(x.GetColdeflist()) > 0
+	case *pg.RangeSubselect:
+		return x.GetAlias().GetAliasname() == t.names[0], true
 	}
-	visit(s)
-	return found && !hiddenBy
+	return false, true
 }
 
 // narrows reports whether equality of an expression with a constant selects
@@ -883,6 +885,9 @@ func (j *judge) inQuery(l any, x *pg.SubLink, t target) cond {
 	if !ok || table != "" {
 		return cond{rank: rankRange}
 	}
+	if j.mentions(q, t) {
+		return cond{rank: rankRange}
+	}
 	s := j.rows(q)
 	if s.rank <= rankBounded {
 		if outerColumn(q, col, t) {
@@ -956,10 +961,10 @@ func (j *judge) rowsWithoutLimit(q *pg.SelectStmt) selection {
 		return s
 	}
 	from := q.GetFromClause()
+	if setReturning(q.GetTargetList()) {
+		return selection{rank: rankRange}
+	}
 	if len(from) == 0 {
-		if setReturning(q.GetTargetList()) {
-			return selection{rank: rankRange}
-		}
 		return selection{rank: rankKey, count: 1}
 	}
 	if len(q.GetGroupClause()) == 0 && onlyAggregates(q.GetTargetList()) {
@@ -1039,18 +1044,30 @@ func anyColumn(m any) bool {
 	return found
 }
 
+// setReturning reports whether a target list multiplies rows.
 func setReturning(targets []*pg.Node) bool {
-	for _, n := range targets {
-		if rt, ok := unwrap(n).(*pg.ResTarget); ok {
-			if call, ok := unwrap(rt.GetVal()).(*pg.FuncCall); ok {
-				switch parts := nameParts(call.GetFuncname()); parts[len(parts)-1] {
-				case "generate_series", "unnest", "regexp_split_to_table", "string_to_table", "jsonb_array_elements", "json_array_elements":
-					return true
-				}
+	found := false
+	var visit func(any)
+	visit = func(m any) {
+		if call, ok := m.(*pg.FuncCall); ok {
+			switch parts := nameParts(call.GetFuncname()); parts[len(parts)-1] {
+			case "generate_series", "generate_subscripts", "unnest", "regexp_matches", "regexp_split_to_table", "string_to_table",
+				"json_array_elements", "jsonb_array_elements", "json_array_elements_text", "jsonb_array_elements_text", "json_each", "jsonb_each",
+				"json_each_text", "jsonb_each_text", "json_object_keys", "jsonb_object_keys", "jsonb_path_query", "jsonb_path_query_tz", "_pg_expandarray",
+				"json_to_recordset", "jsonb_to_recordset", "json_populate_recordset", "jsonb_populate_recordset":
+				found = true
 			}
 		}
+		if _, sub := m.(*pg.SelectStmt); !sub && !found {
+			children(m, visit)
+		}
 	}
-	return false
+	for _, n := range targets {
+		if m := unwrap(n); m != nil {
+			visit(m)
+		}
+	}
+	return found
 }
 
 func onlyAggregates(targets []*pg.Node) bool {

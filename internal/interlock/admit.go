@@ -167,7 +167,9 @@ func (i *Interlock) redeemable(ctx context.Context, c *snapshot, a *Admission, v
 		impact, state = i.probe(ctx, a)
 		if d := h.State.Diff(state); d != "" {
 			reason, detail = "state", d
-		} else if d := approval.Within(h.Ceiling, impact); d != "" {
+		} else if d := approval.Within(h.Ceiling, impact); d != "" && !overrun(h) {
+			// What a hold after an overrun approves was measured, and will be
+			// measured again before it is final: an estimate says nothing more.
 			reason, detail = "ceiling", d
 		}
 	}

@@ -154,6 +154,11 @@ func (s *Server) start(ctx context.Context) error {
 		return err
 	}
 	s.background(s.watchPolicies)
+	// So that a log that has just begun can be looked at; the publisher goes on
+	// by itself.
+	if _, err := s.ledger.Publish(ctx); err != nil {
+		s.log.Warn("log is not published yet", "error", err)
+	}
 
 	s.guard = identity.New(identity.Config{Interlock: s.interlock, Failures: c.Limits.Failures, Logger: s.log})
 	people, err := s.store.People(ctx)

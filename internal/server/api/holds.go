@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"time"
 
@@ -67,8 +66,13 @@ func (a *api) holds() {
 		}
 		wait, cancel := context.WithTimeout(ctx, min(d, maxWait))
 		defer cancel()
-		h, err := a.Interlock.AwaitHold(wait, in.ID)
-		if err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+		// Its time being over is no error; what counts is how the hold stands then.
+		_, err = a.Interlock.AwaitHold(wait, in.ID)
+		if err != nil && wait.Err() == nil {
+			return nil, err
+		}
+		h, err := a.Interlock.State.Hold(context.WithoutCancel(ctx), in.ID)
+		if err != nil {
 			return nil, err
 		}
 		return answer(a.hold(ctx, h), nil)

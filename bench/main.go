@@ -6,6 +6,7 @@
 //	go run ./bench                 # everything, about ten minutes
 //	go run ./bench -only log       # the ledger beside a raw file
 //	go run ./bench -only wire -seconds 5
+//	go run ./bench -only wire -loads prepared -through Signalbox -profile cpu.out
 //
 // It needs what `make bench` installs: PostgreSQL with pgbench, and PgBouncer.
 package main
@@ -17,6 +18,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"time"
 )
 
@@ -34,11 +36,26 @@ var benches = []bench{
 func main() {
 	only := flag.String("only", "", "run one section alone: log or wire")
 	seconds := flag.Int("seconds", 10, "how long each measurement takes")
+	flag.StringVar(&onlyLoads, "loads", "", "of wire, the loads with this in their name alone")
+	flag.StringVar(&onlyRoutes, "through", "", "of wire, the routes with this in their name alone")
+	profile := flag.String("profile", "", "file for a CPU profile of the run")
 	flag.Parse()
+	if *profile != "" {
+		f, err := os.Create(*profile)
+		if err == nil {
+			err = pprof.StartCPUProfile(f)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		defer pprof.StopCPUProfile()
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, os.Stdout, *only, time.Duration(*seconds)*time.Second); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
+		pprof.StopCPUProfile()
 		os.Exit(1)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/signalbox-dev/signalbox/test/pgtest"
@@ -28,6 +29,9 @@ var loads = []load{
 	{"TPC-B, prepared", []string{"-M", "prepared"}},
 }
 
+// onlyLoads and onlyRoutes narrow a run down: flags of main.
+var onlyLoads, onlyRoutes string
+
 // clients is how many connections pgbench holds.
 const clients = 8
 
@@ -35,6 +39,7 @@ const clients = 8
 type route struct {
 	name  string
 	env   []string // libpq's
+	pid   int      // of what stands between; 0: nothing
 	close func()
 }
 
@@ -57,25 +62,44 @@ func benchWire(ctx context.Context, out io.Writer, length time.Duration) error {
 		return err
 	}
 	defer bouncer.close()
-	routes := []route{{name: "direct", env: server.Env("bench")}, bouncer}
+	gate, err := startGate(ctx, out, server)
+	if err != nil {
+		return err
+	}
+	defer gate.close()
+	routes := []route{{name: "direct", env: server.Env("bench")}, bouncer, gate}
 
 	fmt.Fprintf(out, "pgbench, scale 10, %d clients, %v each\n\n", clients, length)
-	fmt.Fprintf(out, "%-24s %-12s %10s %12s  %s\n", "load", "through", "per second", "latency", "beside PgBouncer")
+	fmt.Fprintf(out, "%-24s %-12s %10s %12s %12s  %s\n", "load", "through", "per second", "latency", "own CPU each", "beside PgBouncer")
 	for _, l := range loads {
+		if !strings.Contains(l.name, onlyLoads) {
+			continue
+		}
 		rates := map[string]rate{}
 		for _, r := range routes {
+			if !strings.Contains(r.name, onlyRoutes) {
+				continue
+			}
 			args := append([]string{"-n", "-c", strconv.Itoa(clients), "-j", "2", "-T", strconv.Itoa(int(length.Seconds()))}, l.args...)
+			before := cpu(r.pid)
 			text, err := pgbench(ctx, server, r.env, args...)
 			if err != nil {
 				return fmt.Errorf("%s through %s: %w", l.name, r.name, err)
 			}
-			if rates[r.name], err = parseRate(text); err != nil {
+			spent := cpu(r.pid) - before
+			rate, err := parseRate(text)
+			if err != nil {
 				return fmt.Errorf("%s through %s: %w", l.name, r.name, err)
 			}
+			rate.cpu = spent / time.Duration(rate.perSecond*length.Seconds())
+			rates[r.name] = rate
 		}
 		for _, r := range routes {
-			fmt.Fprintf(out, "%-24s %-12s %10.0f %9.3f ms  %.2f\n", l.name, r.name,
-				rates[r.name].perSecond, rates[r.name].latency, rates[r.name].perSecond/rates[bouncer.name].perSecond)
+			if _, ran := rates[r.name]; !ran {
+				continue
+			}
+			fmt.Fprintf(out, "%-24s %-12s %10.0f %9.3f ms %9d µs  %.2f\n", l.name, r.name,
+				rates[r.name].perSecond, rates[r.name].latency, rates[r.name].cpu.Microseconds(), rates[r.name].perSecond/rates[bouncer.name].perSecond)
 		}
 	}
 	fmt.Fprintln(out)
@@ -94,7 +118,29 @@ func pgbench(ctx context.Context, server *pgtest.Server, env []string, args ...s
 
 type rate struct {
 	perSecond float64
-	latency   float64 // mean, in milliseconds
+	latency   float64       // mean, in milliseconds
+	cpu       time.Duration // that the thing between spent on each transaction
+}
+
+// cpu gives the processor time that a process has spent so far. Beside other
+// work it tells more of what a gate costs than throughput does.
+func cpu(pid int) time.Duration {
+	if pid == 0 {
+		return 0
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(text), ") ") // the name before may hold blanks
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseInt(fields[11], 10, 64)
+	system, _ := strconv.ParseInt(fields[12], 10, 64)
+	const tick = time.Second / 100 // USER_HZ, on every Linux
+	return time.Duration(user+system) * tick
 }
 
 var (
@@ -112,7 +158,7 @@ func parseRate(text string) (rate, error) {
 	}
 	perSecond, err1 := strconv.ParseFloat(tps[1], 64)
 	mean, err2 := strconv.ParseFloat(latency[1], 64)
-	return rate{perSecond, mean}, errors.Join(err1, err2)
+	return rate{perSecond: perSecond, latency: mean}, errors.Join(err1, err2)
 }
 
 // lookPath finds a program that distributions put where only root looks.

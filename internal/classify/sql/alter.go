@@ -43,8 +43,10 @@ func alterations(t pg.AlterTableType) (alteration, bool) {
 		return alteration{signalbox.Update, "DROP EXPRESSION", "a generated column becomes a plain one", nil}, true
 	case pg.AlterTableType_AT_SetStatistics, pg.AlterTableType_AT_SetOptions, pg.AlterTableType_AT_ResetOptions, pg.AlterTableType_AT_ReAddStatistics, pg.AlterTableType_AT_ReAddComment:
 		return alteration{signalbox.Update, "SET STATISTICS", "tells the planner more or less", traits(signalbox.TraitMaintenance)}, true
-	case pg.AlterTableType_AT_SetStorage, pg.AlterTableType_AT_SetCompression, pg.AlterTableType_AT_SetAccessMethod, pg.AlterTableType_AT_SetTableSpace,
-		pg.AlterTableType_AT_ClusterOn, pg.AlterTableType_AT_DropCluster, pg.AlterTableType_AT_SetLogged, pg.AlterTableType_AT_DropOids:
+	case pg.AlterTableType_AT_SetAccessMethod, pg.AlterTableType_AT_SetTableSpace, pg.AlterTableType_AT_SetLogged:
+		return alteration{signalbox.Update, "SET STORAGE", "rewrites the table under an exclusive lock", traits(signalbox.TraitBulk)}, true
+	case pg.AlterTableType_AT_SetStorage, pg.AlterTableType_AT_SetCompression,
+		pg.AlterTableType_AT_ClusterOn, pg.AlterTableType_AT_DropCluster, pg.AlterTableType_AT_DropOids:
 		return alteration{signalbox.Update, "SET STORAGE", storage, traits(signalbox.TraitMaintenance)}, true
 	case pg.AlterTableType_AT_SetUnLogged:
 		return alteration{signalbox.Safeguard, "SET UNLOGGED", "a crash would empty the table, and replicas lose it", traits(signalbox.TraitDataLoss)}, true
@@ -177,8 +179,8 @@ func (j *judge) alterType(a *signalbox.Action, cmd *pg.AlterTableCmd) {
 	}
 	switch parts[len(parts)-1] {
 	case "text", "int8", "numeric", "timestamptz":
-		a.Traits = dropTrait(a.Traits, signalbox.TraitDataLoss)
-		a.Reason = "widens a column's type"
+		a.Traits = append(dropTrait(a.Traits, signalbox.TraitDataLoss), signalbox.TraitBulk)
+		a.Reason = "widens a column's type, and may rewrite the table under an exclusive lock"
 		a.Impact.Reversible = true
 	}
 }

@@ -437,6 +437,9 @@ func (j *judge) upkeep(m any) bool {
 		j.settled = true
 		a := j.one(signalbox.Update, "LOCK TABLE", "table", "*", "locks others out until the transaction ends", signalbox.TraitTransaction)
 		a.Resources = nil
+		if x.GetMode() >= 5 { // SHARE and stronger: nobody else writes until the end
+			a.Impact.Scope = signalbox.ScopeAll
+		}
 		for _, n := range x.GetRelations() {
 			if v, ok := unwrap(n).(*pg.RangeVar); ok {
 				res, _, _ := j.table(v)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/client"
 )
@@ -203,27 +205,34 @@ must agree. An approval will count for exactly these bytes, this session, this v
 	if o.drop, err = o.agentIsHeld(ctx, s, dropTable); err != nil {
 		return err
 	}
-	seen := append([]string{}, o.drop.Facts...)
-	seen = append(seen, "needs "+strings.Join(o.drop.Verdict.Requires, " and ")+", missing: "+o.drop.Missing)
-	o.line(s, "what the approvers see", o.drop.URL, strings.Join(seen, "\n"))
+	seen := append([]string{"an agent's text:  " + o.drop.Request}, o.drop.Facts...)
+	seen = append(seen, "needs:  "+strings.Join(o.drop.Verdict.Requires, " and "))
+	o.line(s, "approvers see", o.drop.URL, strings.Join(seen, "\n"))
 	if o.drop.Request != dropTable {
 		return fmt.Errorf("the hold shows %q, not what was sent", o.drop.Request)
 	}
 	return o.direct(ctx, s, "SELECT count(*) FROM orders", fmt.Sprint(numberOfOrders))
 }
 
-// answers has somebody approve a hold.
-func (o *orders) answers(ctx context.Context, s *Step, who string, c *client.Client, hold string) (client.Hold, error) {
-	h, err := c.Answer(ctx, hold, true, "")
-	told := "hold is now " + h.Status
-	if h.Missing != "" {
-		told += ", missing: " + h.Missing
-	}
+// call tells of a call to the API and what came of it.
+func (o *orders) call(s *Step, who, did string, err error, done string) {
 	var p *client.Problem
 	if errors.As(err, &p) {
-		told = fmt.Sprintf("%d %s: %s", p.Status, http.StatusText(p.Status), p.Error())
+		done = fmt.Sprintf("%d %s: %s", p.Status, http.StatusText(p.Status), p.Error())
+	} else if err != nil {
+		done = err.Error()
 	}
-	o.line(s, who, "POST /api/v1/holds/"+hold+"/approve", told)
+	o.line(s, who, did, done)
+}
+
+// approve has somebody approve a hold.
+func (o *orders) approve(ctx context.Context, s *Step, who string, c *client.Client, hold string) (client.Hold, error) {
+	h, err := c.Answer(ctx, hold, true, "")
+	var yes []string
+	for _, a := range h.Answers {
+		yes = append(yes, a.By)
+	}
+	o.call(s, who, "POST /api/v1/holds/"+hold+"/approve", err, fmt.Sprintf("the hold is %s, yes from %s", h.Status, strings.Join(yes, " and ")))
 	return h, err
 }
 
@@ -238,11 +247,11 @@ func refused(who string, err error) error {
 func (o *orders) approvesItself(ctx context.Context, s *Step) error {
 	s.Means = `No credential of an agent's session reaches a method that approves, and nobody approves what he or his agent
 asked for.`
-	_, err := o.answers(ctx, s, "kiro", o.kiro, o.drop.ID)
+	_, err := o.approve(ctx, s, "kiro", o.kiro, o.drop.ID)
 	if err := refused("kiro", err); err != nil {
 		return err
 	}
-	_, err = o.answers(ctx, s, "alice", o.alice.Client, o.drop.ID)
+	_, err = o.approve(ctx, s, "alice", o.alice.Client, o.drop.ID)
 	if err := refused("alice", err); err != nil {
 		return err
 	}
@@ -257,8 +266,9 @@ asked for.`
 }
 
 func (o *orders) approved(ctx context.Context, s *Step) error {
-	s.Means = `Two people, two credentials, both in group sre at this moment. One was not enough.`
-	h, err := o.answers(ctx, s, "bob", o.bob.Client, o.drop.ID)
+	s.Means = `Two people, two credentials, both in group sre at this moment. One was not enough. (On the command line it is
+signalbox hold approve; in a browser it is the page of the hold.)`
+	h, err := o.approve(ctx, s, "bob", o.bob.Client, o.drop.ID)
 	if err != nil {
 		return err
 	}
@@ -272,7 +282,7 @@ func (o *orders) approved(ctx context.Context, s *Step) error {
 	if again.ID != o.drop.ID {
 		return fmt.Errorf("the same statement opened hold %s beside %s", again.ID, o.drop.ID)
 	}
-	h, err = o.answers(ctx, s, "carol", o.carol.Client, o.drop.ID)
+	h, err = o.approve(ctx, s, "carol", o.carol.Client, o.drop.ID)
 	if err != nil {
 		return err
 	}
@@ -336,10 +346,10 @@ a human ends it, never a session's.`
 	f, err := o.bob.StartFreeze(ctx, client.Freeze{
 		Environments: []signalbox.Environment{o.gate.Environment}, Until: time.Now().Add(time.Hour), Reason: "the quarter closes",
 	})
+	o.call(s, "bob", "POST /api/v1/freezes   production, for an hour: the quarter closes", err, "")
 	if err != nil {
 		return fmt.Errorf("start a freeze: %w", err)
 	}
-	o.line(s, "bob", "signalbox freeze start: production, one hour, the quarter closes", "")
 	a, err := o.agent(ctx, s, "UPDATE orders SET status = 'paid' WHERE id = 43")
 	if err != nil {
 		return err
@@ -350,14 +360,17 @@ a human ends it, never a session's.`
 	if err := o.agentWants(ctx, s, "SELECT status FROM orders WHERE id = 43", "shipped"); err != nil {
 		return err
 	}
-	if err := refused("kiro", o.kiro.EndFreeze(ctx, f.ID, "")); err != nil {
+	end := "POST /api/v1/freezes/" + f.ID + "/end"
+	err = o.kiro.EndFreeze(ctx, f.ID, "")
+	o.call(s, "kiro", end, err, "ended")
+	if err := refused("kiro", err); err != nil {
 		return err
 	}
-	o.line(s, "kiro", "POST /api/v1/freezes/"+f.ID+"/end", "403 Forbidden")
-	if err := o.bob.EndFreeze(ctx, f.ID, "closed"); err != nil {
+	err = o.bob.EndFreeze(ctx, f.ID, "closed")
+	o.call(s, "bob", end, err, "")
+	if err != nil {
 		return fmt.Errorf("end the freeze: %w", err)
 	}
-	o.line(s, "bob", "signalbox freeze end", "")
 	return o.agentWants(ctx, s, "UPDATE orders SET status = 'paid' WHERE id = 43", "UPDATE 1")
 }
 
@@ -370,16 +383,15 @@ func (o *orders) halts(ctx context.Context, s *Step) error {
 		return err
 	}
 	defer t.kill()
-	lines := []string{"BEGIN;", "UPDATE orders SET status = 'lost' WHERE id = 44;", `\echo at work`, "SELECT pg_sleep(60);"}
-	if err := t.typed(lines...); err != nil {
+	if err := t.typed("BEGIN;", "UPDATE orders SET status = 'lost' WHERE id = 44;", "SELECT pg_sleep(60);"); err != nil {
 		return err
 	}
-	if err := t.until("at work"); err != nil {
+	if err := o.asleep(ctx); err != nil {
 		return err
 	}
 	began := time.Now()
-	id := string(o.session.Session.ID)
-	if err := o.carol.Halt(ctx, client.Halt{Scope: "session", Name: id, Reason: "enough for today"}); err != nil {
+	err = o.carol.Halt(ctx, client.Halt{Scope: "session", Name: string(o.session.Session.ID), Reason: "enough for today"})
+	if err != nil {
 		return fmt.Errorf("halt: %w", err)
 	}
 	a, err := t.end()
@@ -388,7 +400,8 @@ func (o *orders) halts(ctx context.Context, s *Step) error {
 	}
 	took := time.Since(began)
 	o.line(s, "kiro", "psql: BEGIN; UPDATE orders SET status = 'lost' WHERE id = 44; SELECT pg_sleep(60);", "")
-	o.line(s, "carol", "signalbox halt --session "+id, a.text)
+	o.line(s, "carol", "POST /api/v1/halts   this session: enough for today", "")
+	o.line(s, "kiro", "psql, at once:", a.text)
 	if a.code == 0 || took > haltTime {
 		return fmt.Errorf("psql ended with %d after %v, it should be cut within %v", a.code, took.Round(time.Millisecond), haltTime)
 	}
@@ -406,23 +419,44 @@ nothing any more.`, took.Milliseconds())
 	return nil
 }
 
-// published waits until everything that happened so far is in the published log.
-func (o *orders) published(ctx context.Context) (client.LogHead, error) {
+// asleep waits until the agent's pg_sleep runs in the database.
+func (o *orders) asleep(ctx context.Context) error {
+	conn, err := pgconn.Connect(ctx, o.postgres.URL(database))
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return until(ctx, "the agent's statement to run", func(ctx context.Context) (bool, error) {
+		r, err := conn.Exec(ctx, "SELECT FROM pg_stat_activity WHERE usename = '"+role+"' AND wait_event = 'PgSleep'").ReadAll()
+		return err == nil && len(r[0].Rows) == 1, err
+	})
+}
+
+// until waits for something to be so, for ten seconds.
+func until(ctx context.Context, what string, so func(context.Context) (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		h, err := o.bob.LogHead(ctx)
-		if err != nil || h.Published == h.Size {
-			return h, err
+		if ok, err := so(ctx); ok || err != nil {
+			return err
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return h, fmt.Errorf("%d of %d entries are published: %w", h.Published, h.Size, ctx.Err())
+			return fmt.Errorf("wait for %s: %w", what, ctx.Err())
 		}
 	}
+}
+
+// published waits until everything that happened so far is in the published log.
+func (o *orders) published(ctx context.Context) (h client.LogHead, err error) {
+	err = until(ctx, "the log to be published", func(ctx context.Context) (bool, error) {
+		h, err = o.bob.LogHead(ctx)
+		return h.Published == h.Size, err
+	})
+	return h, err
 }
 
 func (o *orders) verified(ctx context.Context, s *Step) error {
@@ -443,7 +477,7 @@ func (o *orders) verified(ctx context.Context, s *Step) error {
 	for _, e := range last {
 		fmt.Fprintf(&text, "%4d  %s\n", e.Index, e.Text)
 	}
-	o.line(s, "bob", "signalbox log show", text.String())
+	o.line(s, "bob", "GET /api/v1/log/entries?from=-8", text.String())
 	a, err := judge(ctx, o.verify, "log", o.server.URL()+"/log/", "--key", key)
 	if err != nil {
 		return err
@@ -457,9 +491,9 @@ func (o *orders) verified(ctx context.Context, s *Step) error {
 	if a, err = judge(ctx, o.fsck, o.server.URL()+"/log/", key); err != nil {
 		return err
 	}
-	o.line(s, "auditor", "fsck "+o.server.URL()+"/log/ log.vkey   (Tessera's, not ours)", tail(a.text, 3))
+	o.line(s, "auditor", "fsck "+o.server.URL()+"/log/ log.vkey   (Tessera's, not ours)", verdict(a.text, "Successfully", "NOT VERIFIED"))
 	if a.code != 0 {
-		return fmt.Errorf("tessera's fsck ended with %d: %s", a.code, tail(a.text, 3))
+		return fmt.Errorf("fsck ended with %d: %s", a.code, verdict(a.text, "NOT VERIFIED"))
 	}
 	s.Means = fmt.Sprintf(`%d entries under one signature. What the server says about itself need not be believed: the first
 program needs the log and its public key alone, and the second was written by others for logs of any kind.`, head.Size)
@@ -474,7 +508,7 @@ the server before each act, so its owner cannot tell another story afterwards to
 		return err
 	}
 	key := filepath.Join(o.folder, "log.vkey")
-	o.line(s, "somebody", `sed -i s/"kiro"/"anna"/ tile/entries/*`, "")
+	o.line(s, "somebody", `puts "anna" in the place of "kiro" in every entry of a copy`, "")
 	for _, program := range []struct {
 		name string
 		path string
@@ -487,7 +521,7 @@ the server before each act, so its owner cannot tell another story afterwards to
 		if err != nil {
 			return err
 		}
-		o.line(s, "auditor", program.name+" on the copy", tail(a.text, 2))
+		o.line(s, "auditor", program.name+" on the copy", verdict(a.text, "not verified", "NOT VERIFIED"))
 		if a.code != 1 {
 			return fmt.Errorf("%s ended with %d on a forged log, it should be 1", program.name, a.code)
 		}
@@ -495,25 +529,37 @@ the server before each act, so its owner cannot tell another story afterwards to
 	return nil
 }
 
-// tail gives the last n lines.
-func tail(text string, n int) string {
-	lines := strings.Split(text, "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+// verdict gives the line in which a program says what it found: the last that
+// holds one of the words, cut where it gets too long to read.
+func verdict(text string, words ...string) string {
+	found := ""
+	for _, line := range signalbox.VisibleLines(text) {
+		for _, w := range words {
+			if strings.Contains(line, w) {
+				found = line
+			}
+		}
+	}
+	if r := []rune(found); len(r) > 2*width {
+		found = string(r[:2*width]) + " …"
+	}
+	return found
 }
 
 // farewell says where to look, and how long that is possible.
 func (o *orders) farewell(stays bool) {
-	o.say("")
-	o.tell(bold, "", fmt.Sprintf("All %d steps behaved, in %.0f seconds.", len(o.result.Steps), o.result.Seconds))
-	if !stays {
-		o.say("See it all in a browser: run it in a terminal, or read the log of a server of your own.")
-		return
+	o.say("\n%s", o.mark(bold, fmt.Sprintf("All %d steps behaved, in %.0f seconds.", len(o.result.Steps), o.result.Seconds)))
+	if stays {
+		o.say("\nLook at it all, until you press Ctrl-C:")
+	} else {
+		o.say("\nIt was all to be seen here (run it in a terminal, and it stays until Ctrl-C):")
 	}
-	o.say("\nLook at it all, until you press Ctrl-C:")
 	o.say("    console  %s", o.mark(blue, o.result.Console))
 	for _, h := range o.result.Holds {
 		o.say("    hold     %s", o.mark(blue, h))
 	}
 	o.say("    log      %s", o.mark(blue, o.result.Console+"/log/checkpoint"))
-	o.say("Log in as Bob with this token, which is good for this server alone:\n    %s", o.bob.token)
+	if stays {
+		o.say("Log in as Bob with this token, which opens nothing but this server:\n    %s", o.bob.token)
+	}
 }

@@ -1,7 +1,6 @@
 package demo
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -65,7 +64,12 @@ func run(cmd *exec.Cmd) (answer, error) {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Run()
-	a := answer{text: strings.TrimRight(out.String(), " \n")}
+	return outcome(cmd, out.Bytes(), err)
+}
+
+// outcome makes an answer of how a program ended.
+func outcome(cmd *exec.Cmd, text []byte, err error) (answer, error) {
+	a := answer{text: strings.TrimRight(string(text), " \n")}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.Exited() {
 		a.code, err = exit.ExitCode(), nil
@@ -78,10 +82,9 @@ func run(cmd *exec.Cmd) (answer, error) {
 
 // A terminal is a psql that stays, as in front of somebody who types.
 type terminal struct {
-	cmd  *exec.Cmd
-	in   io.WriteCloser
-	out  *bufio.Reader
-	text strings.Builder
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out io.Reader
 }
 
 // open starts a psql that reads what typed writes.
@@ -96,7 +99,7 @@ func (s *stage) open(ctx context.Context, env []string) (*terminal, error) {
 		return nil, err
 	}
 	t.cmd.Stderr = t.cmd.Stdout // one pipe for both, so that they come in order
-	t.out = bufio.NewReader(out)
+	t.out = out
 	if err := t.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start psql: %w", err)
 	}
@@ -115,33 +118,11 @@ func (t *terminal) kill() {
 	_ = t.cmd.Wait() // an error if end has waited: then all is well
 }
 
-// until reads what psql prints up to the line wanted.
-func (t *terminal) until(want string) error {
-	for {
-		line, err := t.out.ReadString('\n')
-		if strings.TrimSpace(line) == want {
-			return nil
-		}
-		t.text.WriteString(line)
-		if err != nil {
-			return fmt.Errorf("psql ended before it printed %q: %s", want, t.text.String())
-		}
-	}
-}
-
 // end reads to the end of psql's output and waits for its exit.
 func (t *terminal) end() (answer, error) {
-	rest, err := io.ReadAll(t.out)
+	text, err := io.ReadAll(t.out)
 	if err != nil {
-		return answer{}, err
+		return answer{}, fmt.Errorf("read from psql: %w", err)
 	}
-	t.text.Write(rest)
-	_ = t.in.Close() // it has gone already
-	err = t.cmd.Wait()
-	a := answer{text: strings.TrimRight(t.text.String(), " \n")}
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.Exited() {
-		a.code, err = exit.ExitCode(), nil
-	}
-	return a, err
+	return outcome(t.cmd, text, t.cmd.Wait())
 }

@@ -87,10 +87,10 @@ func (i *Interlock) tryAdmit(ctx context.Context, r Request, x Executor) (*Admis
 	case signalbox.Allow:
 		if limited(r) && !a.Read() {
 			a.limited = true
-			if len(c.permits) > 0 && c.permits[i.retryKeyOf(r)] {
-				return i.redeemable(ctx, c, a, views)
-			}
 			a.ceiling = r.Gate.Ceiling.request()
+			if len(c.permits) > 0 && c.permits[i.retryKeyOf(r)] {
+				return i.redeemable(ctx, c, a, views) // approved after an overrun
+			}
 		}
 		i.known.keep(a, c)
 		return a, nil
@@ -132,8 +132,19 @@ func (i *Interlock) retryKeyOf(r Request) string {
 	return proof.RetryKey(i.retryKey, r.Session.ID, r.Gate.Name+"\x00"+r.Gate.Target, r.Canonical).String()
 }
 
-// redeemable looks for the permit of a request that needs one. Without it, it
-// opens a hold, or names the one that is open.
+// without goes on without a permit: it opens a hold where the verdict wants one.
+func (i *Interlock) without(ctx context.Context, c *snapshot, a *Admission, views []session.View) (*Admission, error) {
+	switch a.verdict.Decision {
+	case signalbox.Allow:
+		return a, nil
+	case signalbox.Hold:
+		return nil, i.open(ctx, c, a, views, nil)
+	}
+	return nil, i.refuse(ctx, c, a)
+}
+
+// redeemable looks for the permit of a request. Where the verdict wants one and
+// there is none, it opens a hold, or names the one that is open.
 func (i *Interlock) redeemable(ctx context.Context, c *snapshot, a *Admission, views []session.View) (*Admission, error) {
 	r := a.request
 	key := i.retryKeyOf(r)
@@ -141,22 +152,22 @@ func (i *Interlock) redeemable(ctx context.Context, c *snapshot, a *Admission, v
 	now := i.Now()
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return nil, i.open(ctx, c, a, views, nil)
+		return i.without(ctx, c, a, views)
 	case err != nil:
 		return nil, fmt.Errorf("%w: look for a hold: %w", ErrUnavailable, err)
-	case h.Status == approval.Open && now.Before(h.Expires):
-		return nil, &HeldError{Hold: h}
 	case !h.Status.Final() && !now.Before(h.Expires):
 		if err := i.expire(ctx, h); err != nil {
 			return nil, err
 		}
-		return nil, i.open(ctx, c, a, views, nil)
-	case h.Status == approval.Refused && now.Before(h.Expires):
+		return i.without(ctx, c, a, views)
+	case h.Status == approval.Open && a.verdict.Decision == signalbox.Hold:
+		return nil, &HeldError{Hold: h}
+	case h.Status == approval.Refused && now.Before(h.Expires) && a.verdict.Decision == signalbox.Hold:
 		// A no ends it: the same bytes are not put before people again.
 		a.verdict = deny("refused", "refused by people (hold %s): %s", h.ID, h.Why)
 		return nil, i.refuse(ctx, c, a)
 	case h.Status != approval.Approved:
-		return nil, i.open(ctx, c, a, views, nil)
+		return i.without(ctx, c, a, views)
 	}
 
 	// A permit. Is it still for this? First what needs no look at the target.
@@ -177,10 +188,7 @@ func (i *Interlock) redeemable(ctx context.Context, c *snapshot, a *Admission, v
 		if err := i.kill(ctx, h, reason, detail); err != nil {
 			return nil, err
 		}
-		if a.verdict.Decision != signalbox.Hold {
-			return nil, ledger.ErrStale // decide again, without the permit
-		}
-		return nil, i.open(ctx, c, a, views, nil)
+		return i.without(ctx, c, a, views)
 	}
 	counted := a.verdict.Decision == signalbox.Allow // by tryAdmit, already
 	a.hold = &h
@@ -350,6 +358,7 @@ func (i *Interlock) open(ctx context.Context, c *snapshot, a *Admission, views [
 	b.Changes = append(b.Changes, memory...)
 	if _, err := i.Ledger.Commit(ctx, b); err != nil {
 		both.stale()
+		i.storms.unopened(r)
 		if errors.Is(err, ledger.ErrStale) {
 			return err // a hold of the same request, or a halt, came first
 		}

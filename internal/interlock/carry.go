@@ -275,6 +275,9 @@ func (i *Interlock) overran(ctx context.Context, as []*Admission, over *OverrunE
 		if err != nil {
 			return err
 		}
+		if h, err := i.State.HoldByRetryKey(ctx, i.retryKeyOf(a.request)); err == nil && h.Status == approval.Refused && i.Now().Before(h.Expires) {
+			return &DeniedError{Verdict: deny("refused", "rolled back, and refused by people (hold %s): %s", h.ID, h.Why)}
+		}
 		again := *a
 		again.hold, again.epoch = nil, c.Epoch
 		if a.hold == nil {

@@ -90,6 +90,15 @@ func (s *storms) holds(i *Interlock, r Request, now time.Time) error {
 	return fmt.Errorf("too many requests that need approval: wait %s", holdsEvery)
 }
 
+// unopened gives back what holds took for a hold that was not opened after all.
+func (s *storms) unopened(r Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b := s.buckets["hold/"+ownerOf(r.Session.Actor)]; b != nil {
+		b.tokens = min(b.tokens+1, holdsBurst)
+	}
+}
+
 func (s *storms) count(gate string, session signalbox.SessionID, what string, now time.Time) {
 	key := gate + "\x00" + string(session) + "\x00" + what
 	c := s.counts[key]

@@ -48,6 +48,7 @@ is recorded in a log that outsiders can verify.`,
   signalbox hold approve HOLD          say yes to it`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
 		RunE:          group,
 		PersistentPreRun: func(*cobra.Command, []string) {
 			p.started = true

@@ -385,7 +385,8 @@ func (c *conn) syncOnly() error {
 				return err
 			}
 		case !failed && len(c.tx.pending) > 0:
-			if _, err := c.carry(c.tx.pending, &request{c: c}, c.finalRun(w, nil)); err != nil {
+			r := &request{c: c}
+			if _, err := c.carry(c.tx.pending, r, c.finalRun(r, w)); err != nil {
 				return err
 			}
 		default:

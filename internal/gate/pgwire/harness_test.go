@@ -49,6 +49,12 @@ type script struct {
 	outcomes []signalbox.Outcome
 	halts    []chan struct{}
 	failing  error // Reads and Carry fail with it
+	probes   bool  // every request is probed, as if it had a permit
+	probed   struct {
+		impact signalbox.Impact
+		state  signalbox.State
+		err    error
+	}
 }
 
 func (s *script) note(format string, args ...any) {
@@ -137,8 +143,15 @@ func (s *script) Admit(ctx context.Context, r interlock.Request, x Executor) (Ad
 	if s.decide != nil {
 		if err := s.decide(r); err != nil {
 			s.note("refused %s", first(r.Text))
+			held := (*interlock.HeldError)(nil)
+			if errors.As(err, &held) {
+				s.probed.impact, s.probed.state, s.probed.err = x.Probe(ctx)
+			}
 			return nil, err
 		}
+	}
+	if s.probes {
+		s.probed.impact, s.probed.state, s.probed.err = x.Probe(ctx)
 	}
 	a := &scripted{r: r}
 	a.limited = r.Session.Actor.Kind == signalbox.Agent && r.Gate.Environment == signalbox.Production && !a.Read()

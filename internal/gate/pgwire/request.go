@@ -23,6 +23,7 @@ type request struct {
 	interlock.Request
 	c          *conn
 	statements []bound
+	state      signalbox.State // as last probed; nil: never, for nobody had to approve
 	run        func(ctx context.Context, p Permit) (signalbox.Outcome, error)
 }
 

@@ -86,11 +86,11 @@ func (c *conn) perform(r *request, w *work) (done bool, err error) {
 	case a.Read() && c.final(w) && len(c.tx.pending) == 0:
 		// An agent's read that a READ ONLY transaction refuses, such as one
 		// that locks rows.
-		r.run = c.finalRun(w, nil)
+		r.run = c.finalRun(r, w)
 		_, err := r.run(c.ctx, Permit{Spend: func(map[string]int64) error { return nil }})
 		return c.released(err)
 	case c.final(w):
-		return c.carry(append(c.tx.pending, a), r, c.finalRun(w, nil))
+		return c.carry(append(c.tx.pending, a), r, c.finalRun(r, w))
 	}
 	return c.provisional(a, r, w)
 }
@@ -123,7 +123,7 @@ func (c *conn) wait(r *request, w *work) (bool, error) {
 	c.waiting = cancel
 	c.mu.Unlock()
 	flushed := c.flushReadsFirst()
-	run := c.finalRun(w, nil)
+	run := c.finalRun(r, w)
 	r.run = func(_ context.Context, p Permit) (signalbox.Outcome, error) {
 		c.mu.Lock()
 		c.waiting = nil
@@ -332,13 +332,13 @@ func (c *conn) provisional(a Admission, r *request, w *work) (bool, error) {
 // finalRun gives what makes w final in an implicit transaction: as it is, or
 // within a block of our own where the rows it touches must be measured, or
 // where an agent's connection is READ ONLY by default.
-func (c *conn) finalRun(w *work, _ []Admission) func(context.Context, Permit) (signalbox.Outcome, error) {
+func (c *conn) finalRun(r *request, w *work) func(context.Context, Permit) (signalbox.Outcome, error) {
 	return func(_ context.Context, permit Permit) (signalbox.Outcome, error) {
 		switch {
 		case w.lone && c.agent():
 			return c.runLone(w, permit)
-		case permit.Limited || c.agent():
-			return c.runBlock(w, permit)
+		case permit.Limited || c.agent() || r.state != nil && !w.lone:
+			return c.runBlock(r, w, permit)
 		}
 		return c.runPlain(w)
 	}
@@ -396,13 +396,18 @@ func (c *conn) runLone(w *work, permit Permit) (signalbox.Outcome, error) {
 
 // runBlock runs w between BEGIN and COMMIT of our own, and measures what it
 // touched before the COMMIT.
-func (c *conn) runBlock(w *work, permit Permit) (signalbox.Outcome, error) {
+func (c *conn) runBlock(r *request, w *work, permit Permit) (signalbox.Outcome, error) {
 	if !c.tx.opened {
 		if _, err := c.ask("BEGIN READ WRITE"); err != nil {
 			return c.conclude(&pump{}, err, false)
 		}
 		c.tx.opened = true
 		c.tx.changed = 0
+	}
+	if d, err := c.stillSo(r); err != nil {
+		return c.conclude(&pump{}, err, false)
+	} else if d != "" {
+		return c.undo(&pump{}, fmt.Errorf("what was approved has changed: %s", d))
 	}
 	if permit.Limited && c.tx.base == nil {
 		base, err := c.touched()

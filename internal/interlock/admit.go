@@ -297,7 +297,7 @@ func (i *Interlock) open(ctx context.Context, c *snapshot, a *Admission, views [
 		a.verdict = deny("too-long", "the request is too long to be shown whole, so nobody can approve it: split it up")
 		return i.refuse(ctx, c, a)
 	}
-	if err := i.storms.holds(i, r, now); err != nil {
+	if err := i.storms.holds(r, now); err != nil {
 		a.verdict = deny("storm", "%v", err)
 		return i.refuse(ctx, c, a)
 	}
@@ -358,13 +358,13 @@ func (i *Interlock) open(ctx context.Context, c *snapshot, a *Admission, views [
 	b.Changes = append(b.Changes, memory...)
 	if _, err := i.Ledger.Commit(ctx, b); err != nil {
 		both.stale()
-		i.storms.unopened(r)
 		if errors.Is(err, ledger.ErrStale) {
 			return err // a hold of the same request, or a halt, came first
 		}
 		return fmt.Errorf("%w: open a hold: %w", ErrUnavailable, err)
 	}
 	both.saved()
+	i.storms.opened(r)
 	i.Logger.Info("held", "hold", h.ID, "actor", h.Actor.String(), "gate", h.Gate, "verb", string(h.Actions[signalbox.Gravest(h.Actions)].Verb), "requires", h.Verdict.Requires)
 	return &HeldError{Hold: h}
 }

@@ -40,8 +40,9 @@ func (s *storms) init() {
 	s.counts = make(map[string]*proof.Storm)
 }
 
-// take takes a token, or reports that there is none. Callers hold s.mu.
-func (s *storms) take(key string, burst float64, every time.Duration, now time.Time) bool {
+// bucket gives a bucket filled up to now; nil when there is no room for another.
+// Callers hold s.mu.
+func (s *storms) bucket(key string, burst float64, every time.Duration, now time.Time) *bucket {
 	b := s.buckets[key]
 	if b == nil {
 		if len(s.buckets) >= maxBuckets {
@@ -51,7 +52,7 @@ func (s *storms) take(key string, burst float64, every time.Duration, now time.T
 				}
 			}
 			if len(s.buckets) >= maxBuckets {
-				return false
+				return nil
 			}
 		}
 		b = &bucket{tokens: burst, at: now}
@@ -61,41 +62,39 @@ func (s *storms) take(key string, burst float64, every time.Duration, now time.T
 		b.tokens = min(burst, b.tokens+float64(d)/float64(every))
 	}
 	b.at = now
-	if b.tokens < 1 {
-		return false
-	}
-	b.tokens--
-	return true
+	return b
 }
 
 // refusal reports whether a refusal may be recorded; if not, it is counted.
 func (s *storms) refusal(r Request, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.take("refusal/"+string(r.Session.ID), stormBurst, stormEvery, now) {
+	if b := s.bucket("refusal/"+string(r.Session.ID), stormBurst, stormEvery, now); b != nil && b.tokens >= 1 {
+		b.tokens--
 		return true
 	}
 	s.count(r.Gate.Name, r.Session.ID, "refusals", now)
 	return false
 }
 
-// holds reports an error when the session has opened too many holds of late.
-func (s *storms) holds(i *Interlock, r Request, now time.Time) error {
+// holds reports an error when the human's sessions have opened too many holds of
+// late. A hold counts when it was opened: see opened.
+func (s *storms) holds(r Request, now time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.take("hold/"+ownerOf(r.Session.Actor), holdsBurst, holdsEvery, now) {
+	if b := s.bucket("hold/"+ownerOf(r.Session.Actor), holdsBurst, holdsEvery, now); b != nil && b.tokens >= 1 {
 		return nil
 	}
 	s.count(r.Gate.Name, r.Session.ID, "holds", now)
 	return fmt.Errorf("too many requests that need approval: wait %s", holdsEvery)
 }
 
-// unopened gives back what holds took for a hold that was not opened after all.
-func (s *storms) unopened(r Request) {
+// opened counts a hold.
+func (s *storms) opened(r Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if b := s.buckets["hold/"+ownerOf(r.Session.Actor)]; b != nil {
-		b.tokens = min(b.tokens+1, holdsBurst)
+		b.tokens--
 	}
 }
 

@@ -149,6 +149,11 @@ func (j *judge) alterTable(x *pg.AlterTableStmt) {
 		if cmd.GetSubtype() == pg.AlterTableType_AT_ColumnDefault && cmd.GetDef() == nil {
 			a.Native = "ALTER " + objectWords(x.GetObjtype()) + " DROP DEFAULT"
 		}
+		if guardsView(cmd.GetDef()) {
+			a.Verb, a.Impact.Reversible = signalbox.Safeguard, reversible(signalbox.Safeguard)
+			a.Traits = dropTrait(a.Traits, signalbox.TraitMaintenance)
+			a.Reason = "changes with whose rights a view reads, or what it keeps from being seen"
+		}
 		j.cascade(&a, cmd.GetBehavior())
 		if temp {
 			a.Traits = addTrait(a.Traits, signalbox.TraitTemporary)
@@ -168,6 +173,24 @@ func (j *judge) alterTable(x *pg.AlterTableStmt) {
 // alterType tells the changes of type that lose nothing from the others. The
 // old type is not in the request, so only a change to what holds everything,
 // without a computation of the new value, is known to be safe.
+// guardsView reports whether storage options are among those that decide what
+// a view lets through.
+func guardsView(def *pg.Node) bool {
+	list, ok := unwrap(def).(*pg.List)
+	if !ok {
+		return false
+	}
+	for _, n := range list.GetItems() {
+		if d, ok := unwrap(n).(*pg.DefElem); ok {
+			switch d.GetDefname() {
+			case "security_barrier", "security_invoker", "check_option":
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (j *judge) alterType(a *signalbox.Action, cmd *pg.AlterTableCmd) {
 	def, ok := unwrap(cmd.GetDef()).(*pg.ColumnDef)
 	if !ok || def.GetRawDefault() != nil {

@@ -350,6 +350,11 @@ func (j *judge) finish() Statement {
 			j.effects[0].Traits = addTrait(j.effects[0].Traits, t)
 		}
 	}
+	for i := range j.effects {
+		if a := &j.effects[i]; a.Has(signalbox.TraitCopy) {
+			a.Resources = withSources(a.Resources, s.Reads)
+		}
+	}
 	g := signalbox.Gravest(j.effects)
 	s.Action = j.effects[g]
 	for i, a := range j.effects {
@@ -358,6 +363,18 @@ func (j *judge) finish() Statement {
 		}
 	}
 	return s
+}
+
+// withSources names what a copy was made from, after the copy: whoever remembers
+// both can tell when the copy has become the only one.
+func withSources(copied []signalbox.Resource, reads []string) []signalbox.Resource {
+	all := copied[:len(copied):len(copied)]
+	for _, source := range tables(reads) {
+		if len(copied) > 0 && source.Name != copied[0].Name {
+			all = append(all, source)
+		}
+	}
+	return all
 }
 
 func tables(names []string) []signalbox.Resource {

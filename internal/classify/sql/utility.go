@@ -420,7 +420,13 @@ func (j *judge) upkeep(m any) bool {
 			}
 		}
 	case *pg.RefreshMatViewStmt:
-		a := j.one(signalbox.Update, "REFRESH MATERIALIZED VIEW", "materialized view", "", "computes the view again", signalbox.TraitMaintenance, signalbox.TraitDerived)
+		var a *signalbox.Action
+		if x.GetSkipData() {
+			a = j.one(signalbox.Delete, "REFRESH MATERIALIZED VIEW WITH NO DATA", "materialized view", "", "empties the view: nobody can read it until it is computed again", signalbox.TraitDerived)
+			a.Impact.Reversible = false
+		} else {
+			a = j.one(signalbox.Update, "REFRESH MATERIALIZED VIEW", "materialized view", "", "computes the view again", signalbox.TraitMaintenance, signalbox.TraitDerived)
+		}
 		j.resource(a, x.GetRelation())
 		if _, r := j.relation(x.GetRelation()); r != nil {
 			for _, f := range r.Calls {

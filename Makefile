@@ -110,7 +110,7 @@ fuzz: ## every fuzz target for FUZZTIME (30s) each
 
 .PHONY: regress
 regress: packages regress-files ## PostgreSQL's own regression files, direct and through the gate
-	go test -count=1 -timeout 30m -v ./test/regress
+	go test -count=1 -timeout 60m -v ./test/regress -args -all
 
 .PHONY: bench
 bench: packages build ## speed, beside PgBouncer and a raw log on the same machine

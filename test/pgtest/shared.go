@@ -22,7 +22,7 @@ type TB interface {
 }
 
 // New starts a server for one test and closes it when the test ends. When the
-// test failed, the server's log is printed.
+// test failed, the end of the server's log is printed.
 func New(tb TB, config Config) *Server {
 	tb.Helper()
 	s, err := startWithin(time.Minute, config)
@@ -31,7 +31,8 @@ func New(tb TB, config Config) *Server {
 	}
 	tb.Cleanup(func() {
 		if tb.Failed() {
-			tb.Logf("log of PostgreSQL:\n%s", s.Log())
+			log := s.Log()
+			tb.Logf("end of PostgreSQL's log:\n%s", log[max(0, len(log)-4000):])
 		}
 		s.Close()
 	})

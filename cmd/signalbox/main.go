@@ -30,5 +30,5 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	return p.exit(root.ExecuteContext(ctx))
+	return p.exit(root.ExecuteContextC(ctx))
 }

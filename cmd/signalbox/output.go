@@ -27,9 +27,14 @@ func terminal(w any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// bold marks text on terminals that like it.
+// color reports whether standard output is a terminal that likes marks.
+func (p *program) color() bool {
+	return terminal(p.stdout) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
+
+// bold marks text where that is liked.
 func (p *program) bold(text string) string {
-	if !terminal(p.stdout) || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+	if !p.color() {
 		return text
 	}
 	return "\x1b[1m" + text + "\x1b[0m"

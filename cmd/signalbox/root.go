@@ -41,7 +41,8 @@ func (p *program) root() *cobra.Command {
 		Long: `Signalbox stands between agents and production. Agents reach targets through
 gates; policy says what they may do; what destroys waits for people; everything
 is recorded in a log that outsiders can verify.`,
-		Example: `  signalbox serve                      start a server, here and now
+		Example: `  signalbox demo                       see it at work
+  signalbox serve                      start a server, here and now
   signalbox login --name alice         log in, with the code that it printed
   signalbox run -- claude              let an agent work, behind the gates
   signalbox hold list                  see what waits for approval
@@ -50,9 +51,6 @@ is recorded in a log that outsiders can verify.`,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
 		RunE:          group,
-		PersistentPreRun: func(*cobra.Command, []string) {
-			p.started = true
-		},
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 	}
 	root.PersistentFlags().StringVar(&p.server, "server", "", "server's address (default $SIGNALBOX_SERVER, that of the last login, or "+client.DefaultURL+")")
@@ -73,8 +71,23 @@ is recorded in a log that outsiders can verify.`,
 	add("work", p.runCommand(), p.explainCommand(), p.sessionCommand())
 	add("control", p.holdCommand(), p.haltCommand(), p.resumeCommand(), p.freezeCommand(), p.breakGlassCommand())
 	add("log", p.logCommand())
-	add("setup", p.serveCommand(), p.loginCommand(), p.whoamiCommand(), p.userCommand(), p.policyCommand(), p.versionCommand())
+	add("setup", p.demoCommand(), p.serveCommand(), p.loginCommand(), p.whoamiCommand(), p.userCommand(), p.policyCommand(), p.versionCommand())
+	p.mark(root)
 	return root
+}
+
+// mark has every command say that it was understood, before it does anything:
+// arguments, required flags and groups of flags have been checked by then.
+func (p *program) mark(c *cobra.Command) {
+	if body := c.RunE; body != nil {
+		c.RunE = func(c *cobra.Command, args []string) error {
+			p.started = true
+			return body(c, args)
+		}
+	}
+	for _, sub := range c.Commands() {
+		p.mark(sub)
+	}
 }
 
 // group runs a command that only has subcommands.
@@ -82,7 +95,8 @@ func group(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return cmd.Help()
 	}
-	err := usage("%s has no command %q", cmd.CommandPath(), args[0])
+	err := usage("no command %q in `%s`", args[0], cmd.CommandPath())
+	cmd.SuggestionsMinimumDistance = 2
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 		return hinted{err, fmt.Sprintf("did you mean `%s %s`?", cmd.CommandPath(), near[0])}
 	}
@@ -114,7 +128,7 @@ type exitError int
 func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 // exit says what went wrong, and what to do next, and gives the exit code.
-func (p *program) exit(err error) int {
+func (p *program) exit(cmd *cobra.Command, err error) int {
 	var code exitError
 	switch {
 	case err == nil:
@@ -139,7 +153,7 @@ func (p *program) exit(err error) int {
 	case errors.As(err, &usageError{}) || !p.started:
 		result = exitUsage
 		if hint == "" {
-			hint = "see `signalbox help`"
+			hint = fmt.Sprintf("see `%s --help`", cmd.CommandPath())
 		}
 	case errors.As(err, &problem):
 		if problem.Status == http.StatusForbidden {

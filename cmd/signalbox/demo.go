@@ -1,0 +1,45 @@
+package main
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/signalbox-dev/signalbox/internal/demo"
+)
+
+func (p *program) demoCommand() *cobra.Command {
+	var story string
+	var leave bool
+	c := p.printsData(&cobra.Command{
+		Use:   "demo",
+		Short: "Re-enact the December incident, end to end",
+		Long: `Demo starts a scratch PostgreSQL and a server of its own, and plays a story with
+real client programs in which every step is checked. On a terminal it then stays
+until Ctrl-C, so that you can look around; nothing is left behind. Stories: ` + strings.Join(demo.Stories(), ", ") + `.`,
+		Example: `  signalbox demo
+  signalbox demo --story orders-database --leave
+  signalbox demo --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c := demo.Config{Story: story, Out: p.stdout, Color: p.color(), Wait: terminal(p.stdout) && !leave && !p.json}
+			if p.json {
+				c.Out = p.stderr
+			}
+			r, err := demo.Run(cmd.Context(), c)
+			if errors.Is(err, demo.ErrUnknownStory) {
+				return usageError{err}
+			}
+			if p.json {
+				if perr := p.printJSON(r); err == nil {
+					err = perr
+				}
+			}
+			return err
+		},
+	})
+	c.Flags().StringVar(&story, "story", demo.OrdersDatabase, "which story")
+	c.Flags().BoolVar(&leave, "leave", false, "end after the story")
+	return c
+}

@@ -26,6 +26,8 @@ type Config struct {
 	// Interval is how often committed entries are published when nobody
 	// waits for it. Default one second.
 	Interval time.Duration
+	// Uploads is how many published files are written at once. Default 16.
+	Uploads int
 	// Queue is how many batches may wait before Commit blocks. Default 4096.
 	Queue int
 	// Group is how many batches one transaction may carry. Default 512.
@@ -78,6 +80,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		return nil, errors.New("open log: store, shelf, blobs and key are required")
 	}
 	setDefault(&cfg.Interval, time.Second)
+	setDefault(&cfg.Uploads, 16)
 	setDefault(&cfg.Queue, 4096)
 	setDefault(&cfg.Group, 512)
 	setDefault(&cfg.Timeout, 10*time.Second)
@@ -264,19 +267,25 @@ func (l *Log) Disclose(ctx context.Context, idx int64) (key, payload []byte, err
 // Proof gives a c2sp.org/tlog-proof that entry idx stands under the latest
 // published checkpoint. Use [Log.Wait] first for an entry just committed.
 func (l *Log) Proof(ctx context.Context, idx int64) ([]byte, error) {
-	l.mu.Lock()
-	shown, note := l.shown, l.note
-	l.mu.Unlock()
-	if idx < 0 || idx >= shown.N {
-		return nil, fmt.Errorf("proof of entry %d: %d are published: %w", idx, shown.N, ErrNotFound)
+	for {
+		l.mu.Lock()
+		shown, note := l.shown, l.note
+		l.mu.Unlock()
+		if idx < 0 || idx >= shown.N {
+			return nil, fmt.Errorf("proof of entry %d: %d are published: %w", idx, shown.N, ErrNotFound)
+		}
+		hashes, err := l.publishedHashes(ctx, shown.Tree)
+		if err != nil {
+			return nil, err
+		}
+		p, err := tlog.ProveRecord(shown.N, idx, hashes)
+		if err == nil {
+			return torchwood.FormatProof(idx, p, note), nil
+		}
+		if now, _ := l.Published(); now == shown.N {
+			return nil, fmt.Errorf("proof of entry %d: %w", idx, err)
+		}
+		// More was published meanwhile, and the partial tiles of this tree
+		// were removed: prove it in the newer one.
 	}
-	hashes, err := l.publishedHashes(ctx, shown.Tree)
-	if err != nil {
-		return nil, err
-	}
-	p, err := tlog.ProveRecord(shown.N, idx, hashes)
-	if err != nil {
-		return nil, fmt.Errorf("proof of entry %d: %w", idx, err)
-	}
-	return torchwood.FormatProof(idx, p, note), nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"filippo.io/torchwood"
 	"golang.org/x/mod/sumdb/tlog"
+	"golang.org/x/sync/errgroup"
 )
 
 // checkpointName is the file that says what is published, written last.
@@ -217,17 +218,30 @@ func (l *Log) derive(ctx context.Context, from, to tlog.Tree) error {
 	if err != nil {
 		return err
 	}
-	if err := l.putBundles(ctx, t, from.N); err != nil {
-		return err
+	// Several at once: a disk syncs them together, S3 takes them in parallel.
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(l.cfg.Uploads)
+	put := func(tile tlog.Tile, data []byte) {
+		g.Go(func() error { return l.cfg.Blobs.Put(gctx, torchwood.TilePath(tile), data) })
 	}
-	for _, tile := range tlog.NewTiles(torchwood.TileHeight, from.N, to.N) {
+	err = l.bundles(gctx, t, from.N, put)
+	if err == nil {
+		err = tiles(t, from.N, put)
+	}
+	if failed := g.Wait(); failed != nil { // and so err may be that gctx ended
+		return failed
+	}
+	return err
+}
+
+// tiles puts the hash tiles that are new since size from.
+func tiles(t *tree, from int64, put func(tlog.Tile, []byte)) error {
+	for _, tile := range tlog.NewTiles(torchwood.TileHeight, from, t.size) {
 		data, err := tlog.ReadTileData(tile, t)
 		if err != nil {
 			return fmt.Errorf("tile %s: %w", torchwood.TilePath(tile), err)
 		}
-		if err := l.cfg.Blobs.Put(ctx, torchwood.TilePath(tile), data); err != nil {
-			return err
-		}
+		put(tile, data)
 	}
 	return nil
 }
@@ -256,9 +270,9 @@ func (l *Log) rehash(ctx context.Context, t *tree, to tlog.Tree) (*tree, error) 
 	return t, nil
 }
 
-// putBundles writes the entry bundles that hold entries from index from on.
-// The first may begin with entries that an earlier, partial one held already.
-func (l *Log) putBundles(ctx context.Context, t *tree, from int64) error {
+// bundles puts the entry bundles that hold entries from index from on. The
+// first may begin with entries that an earlier, partial one held already.
+func (l *Log) bundles(ctx context.Context, t *tree, from int64, put func(tlog.Tile, []byte)) error {
 	first := from / torchwood.TileWidth
 	var bundle []byte
 	return l.cfg.Store.Rows(ctx, first*torchwood.TileWidth, t.size, func(r Row) error {
@@ -274,14 +288,10 @@ func (l *Log) putBundles(ctx context.Context, t *tree, from int64) error {
 			return fmt.Errorf("entry %d: %w", r.Index, err)
 		}
 		width := r.Index%torchwood.TileWidth + 1
-		if width < torchwood.TileWidth && r.Index+1 < t.size {
-			return nil
+		if width == torchwood.TileWidth || r.Index+1 == t.size {
+			put(tlog.Tile{H: torchwood.TileHeight, L: -1, N: r.Index / torchwood.TileWidth, W: int(width)}, bundle)
+			bundle = nil
 		}
-		tile := tlog.Tile{H: torchwood.TileHeight, L: -1, N: r.Index / torchwood.TileWidth, W: int(width)}
-		if err := l.cfg.Blobs.Put(ctx, torchwood.TilePath(tile), bundle); err != nil {
-			return err
-		}
-		bundle = bundle[:0]
 		return nil
 	})
 }

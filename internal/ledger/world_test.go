@@ -70,7 +70,7 @@ func newWorld(t *testing.T, db store.Config) *world {
 	if w.folder, err = ledger.OpenFolder(filepath.Join(w.dir, "log")); err != nil {
 		t.Fatal(err)
 	}
-	w.config = ledger.Config{Logger: quiet, Interval: time.Hour}
+	w.config = ledger.Config{Logger: quiet, Interval: time.Hour, Uploads: 1}
 	t.Cleanup(w.close)
 	return w
 }

@@ -47,10 +47,10 @@ is recorded in a log that outsiders can verify.`,
   signalbox run -- claude              let an agent work, behind the gates
   signalbox hold list                  see what waits for approval
   signalbox hold approve HOLD          say yes to it`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args:          cobra.ArbitraryArgs,
-		RunE:          group,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		Args:              cobra.ArbitraryArgs,
+		RunE:              group,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 	}
 	root.PersistentFlags().StringVar(&p.server, "server", "", "server's address (default $SIGNALBOX_SERVER, that of the last login, or "+client.DefaultURL+")")

@@ -58,9 +58,15 @@ func (t target) isKeyColumn(col string) bool {
 		return false
 	}
 	switch c := strings.ToLower(col); c {
-	case "id", "uuid", "guid", "uid", "pk", "oid", "ctid", "_id", "key", "slug", "sku", "isbn", "ean", "code", "email", "username", "login", "name":
+	case "id", "uuid", "guid", "uid", "pk", "oid", "ctid", "_id", "key", "slug", "sku", "isbn", "ean", "code", "email", "username", "login", "name",
+		"number", "no", "ref", "reference", "token", "hostname", "phone", "iban", "serial", "barcode", "handle":
 		return true
 	default:
+		for _, suffix := range []string{"_number", "_no", "_ref", "_token", "_uuid", "_guid", "_uid", "_slug", "_sku", "_email", "_serial"} {
+			if strings.HasSuffix(c, suffix) {
+				return true
+			}
+		}
 		// The table's own name with id: order_id of orders.
 		stem, ok := strings.CutSuffix(c, "_id")
 		if !ok {

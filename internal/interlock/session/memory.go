@@ -3,6 +3,7 @@ package session
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/signalbox-dev/signalbox"
@@ -117,7 +118,10 @@ type View struct {
 // above any budget, and far from overflowing when added to.
 const exhausted = 1 << 30
 
-func key(r signalbox.Resource) string { return r.Type + " " + r.Name }
+// key names a resource. Where no catalog said which schema an unqualified name
+// means, it is PostgreSQL's own default; without this, "orders" and
+// "public.orders" would each have a budget.
+func key(r signalbox.Resource) string { return r.Type + " " + strings.TrimPrefix(r.Name, "public.") }
 
 // Note remembers that action a was decided as d at time at. An allowed action
 // is taken as done; an action that a permit let through is noted as allowed

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -226,11 +227,7 @@ the server's own word is taken for it.`,
   signalbox log verify https://signalbox.example.com/log/ --key log.vkey`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			trust, where, err := p.trusted(cmd.Context(), args, key)
-			if err != nil {
-				return err
-			}
-			src, err := source(where)
+			trust, src, err := p.trusted(cmd.Context(), args, key)
 			if err != nil {
 				return err
 			}
@@ -253,9 +250,9 @@ the server's own word is taken for it.`,
 	return c
 }
 
-// trusted gives the key to verify with, and where the log is.
-func (p *program) trusted(ctx context.Context, args []string, key string) (proof.Trust, string, error) {
-	where := ""
+// trusted gives the key to verify with, and the log.
+func (p *program) trusted(ctx context.Context, args []string, key string) (proof.Trust, proof.Source, error) {
+	where, hc := "", (*http.Client)(nil)
 	if len(args) > 0 {
 		where = args[0]
 	}
@@ -263,17 +260,17 @@ func (p *program) trusted(ctx context.Context, args []string, key string) (proof
 		api, err := p.client()
 		if err != nil {
 			if key == "" {
-				return nil, "", hinted{errors.New("no key to verify with"), "give the log's key with --key (signalbox log key prints it)"}
+				return nil, nil, hinted{errors.New("no key to verify with"), "give the log's key with --key (signalbox log key prints it)"}
 			}
-			return nil, "", err
+			return nil, nil, err
 		}
 		if where == "" {
-			where = api.URL() + "/log/"
+			where, hc = api.URL()+"/log/", api.HTTP()
 		}
 		if key == "" {
 			head, err := api.LogHead(ctx)
 			if err != nil {
-				return nil, "", err
+				return nil, nil, err
 			}
 			key = head.Verifier
 			fmt.Fprintf(p.stderr, "Key as the server itself gives it: %s\n", signalbox.Visible(key))
@@ -284,15 +281,16 @@ func (p *program) trusted(ctx context.Context, args []string, key string) (proof
 	}
 	trust, err := proof.ParseKey(key, "")
 	if err != nil {
-		return nil, "", fmt.Errorf("--key: %w", err)
+		return nil, nil, fmt.Errorf("--key: %w", err)
 	}
-	return trust, where, nil
+	src, err := source(where, hc)
+	return trust, src, err
 }
 
 // source opens a log by its address or its folder.
-func source(where string) (proof.Source, error) {
+func source(where string, hc *http.Client) (proof.Source, error) {
 	if strings.HasPrefix(where, "http://") || strings.HasPrefix(where, "https://") {
-		return proof.Site(where, nil)
+		return proof.Site(where, hc)
 	}
 	info, err := os.Stat(where)
 	if err != nil {

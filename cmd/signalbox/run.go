@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -153,22 +154,41 @@ func chosen(ctx context.Context, api *client.Client, names []string) ([]client.G
 }
 
 // apart refuses to run beside a production gate what could read the server's
-// own keys, because it runs as the same user of the same machine.
+// own keys, because it runs as the same user of the same machine, or as root.
 func (p *program) apart(ctx context.Context, api *client.Client, gates []client.Gate, allowed bool) error {
 	s, err := api.Server(ctx)
 	if err != nil {
 		return err
 	}
 	u, err := url.Parse(api.URL())
-	if err != nil || !config.Loopback(u.Host) || s.User < 0 || s.User != os.Getuid() {
+	if err != nil || !here(ctx, u.Hostname()) || s.User < 0 || s.User != os.Getuid() && os.Getuid() != 0 {
 		return err
 	}
 	if slices.ContainsFunc(gates, func(g client.Gate) bool { return config.IsProduction(g.Environment) }) && !allowed {
-		return hinted{errors.New("the server runs as your own user, beside a gate to production: the command could read its keys, and every promise would be void"),
+		return hinted{errors.New("the server runs on this machine as your own user (or you are root), beside a gate to production: the command could read its keys, and every promise would be void"),
 			"run the server as another user or elsewhere; --allow-same-user runs the command all the same"}
 	}
-	fmt.Fprintln(p.stderr, "signalbox: the server runs as your own user: fit for trying it out, not for production")
+	fmt.Fprintln(p.stderr, "signalbox: the command could read the server's keys: fit for trying it out, not for production")
 	return nil
+}
+
+// here reports whether host is this machine, as far as can be told.
+func here(ctx context.Context, host string) bool {
+	if config.Loopback(host) {
+		return true
+	}
+	names, err := net.DefaultResolver.LookupHost(ctx, host)
+	if err != nil {
+		return false
+	}
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(own, func(a net.Addr) bool {
+		n, ok := a.(*net.IPNet)
+		return ok && slices.Contains(names, n.IP.String())
+	})
 }
 
 // ours and postgres are the variables of the caller that the command must not

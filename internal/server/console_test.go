@@ -276,6 +276,16 @@ func TestConsoleHold(t *testing.T) {
 	if got, err := alice.Hold(ctx, h.ID); err != nil || got.Status != "used" || got.Intent == "" {
 		t.Errorf("afterwards: %+v, %v", got.Status, err)
 	}
+	_, metrics := get(t, s.URL()+"/metrics")
+	for _, want := range []string{
+		`signalbox_decisions_total{gate="orders",verdict="hold"} 1`, `signalbox_decisions_total{gate="orders",verdict="allow"} 2`,
+		`signalbox_entries_total{type="intent"} 1`, `signalbox_entries_total{type="approval"} 2`, `signalbox_sessions_live 1`,
+		`signalbox_commits_total{result="done"}`, "signalbox_decision_seconds_count 3", "signalbox_holds_open 0", "signalbox_ready 1",
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("metrics do not have %s", want)
+		}
+	}
 }
 
 // Other sessions do not see a hold, and its own takes it back.

@@ -1,9 +1,12 @@
 package server
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
+	"time"
 
+	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/gate/pgwire"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
@@ -25,7 +28,7 @@ func postgresGate(s *Server, g config.Gate, t *tls.Config) (protocol, error) {
 			Name: g.Name, Target: target(g), Environment: g.Environment, Wait: g.Wait,
 			Ceiling: interlock.Ceiling{Request: g.Ceiling.Request, Total: g.Ceiling.Total},
 		},
-		Interlock:  pgwire.Through(s.interlock),
+		Interlock:  judged{pgwire.Through(s.interlock), s.decisions, g.Name},
 		Upstream:   up,
 		TLS:        t,
 		RequireTLS: !config.Loopback(g.Listen),
@@ -33,4 +36,28 @@ func postgresGate(s *Server, g config.Gate, t *tls.Config) (protocol, error) {
 		HoldURL:    func(id string) string { return s.url + "/holds/" + id },
 		Logger:     s.log,
 	})
+}
+
+// judged counts a gate's decisions and measures how long they take.
+type judged struct {
+	pgwire.Interlock
+	decisions *decisions
+	gate      string
+}
+
+// Admit implements [pgwire.Interlock].
+func (j judged) Admit(ctx context.Context, r interlock.Request, x pgwire.Executor) (pgwire.Admission, error) {
+	began := time.Now()
+	a, err := j.Interlock.Admit(ctx, r, x)
+	j.decisions.seconds.Observe(time.Since(began).Seconds())
+	j.decisions.count(j.gate, err)
+	return a, err
+}
+
+// Do implements [pgwire.Interlock]. How long the target and people took is no
+// measure of the decision.
+func (j judged) Do(ctx context.Context, r interlock.Request, x pgwire.Executor) (signalbox.Outcome, error) {
+	out, err := j.Interlock.Do(ctx, r, x)
+	j.decisions.count(j.gate, err)
+	return out, err
 }

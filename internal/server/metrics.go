@@ -53,9 +53,32 @@ func kindOf(leaf []byte) string {
 	return string(kind)
 }
 
-// metrics registers what is measured and gives the ledger's meter. The names
+// decisions are what gates were told.
+type decisions struct {
+	total   *prometheus.CounterVec
+	seconds prometheus.Histogram
+}
+
+func (d *decisions) count(gate string, err error) {
+	verdict := "allow"
+	var held *interlock.HeldError
+	var denied *interlock.DeniedError
+	var unknown *interlock.UnknownError
+	switch {
+	case err == nil || errors.As(err, &unknown):
+	case errors.As(err, &held):
+		verdict = "hold"
+	case errors.As(err, &denied):
+		verdict = "deny"
+	default:
+		verdict = "unavailable"
+	}
+	d.total.WithLabelValues(gate, verdict).Inc()
+}
+
+// newMetrics registers what is measured and gives the ledger's meter. The names
 // are documented in docs/configuration.md.
-func newMetrics() (*prometheus.Registry, *metered) {
+func newMetrics() (*prometheus.Registry, *metered, *decisions) {
 	r := prometheus.NewRegistry()
 	m := &metered{
 		entries: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -69,8 +92,17 @@ func newMetrics() (*prometheus.Registry, *metered) {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5},
 		}),
 	}
-	r.MustRegister(m.entries, m.commits, m.seconds, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return r, m
+	d := &decisions{
+		total: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "signalbox_decisions_total", Help: "Requests decided, by gate and verdict: allow, hold, deny, or unavailable (refused because it could not be recorded).",
+		}, []string{"gate", "verdict"}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "signalbox_decision_seconds", Help: "How long requests took to be decided, probing the target and recording holds and refusals included.",
+			Buckets: []float64{.00001, .000025, .0001, .00025, .001, .0025, .01, .025, .1, 1},
+		}),
+	}
+	r.MustRegister(d.total, d.seconds, m.entries, m.commits, m.seconds, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r, m, d
 }
 
 // gauges registers what is read when somebody looks.

@@ -50,6 +50,7 @@ type Server struct {
 	ledger    *ledger.Log
 	interlock *interlock.Interlock
 	guard     *identity.Guard
+	decisions *decisions
 
 	url  string
 	addr string
@@ -127,7 +128,8 @@ func (s *Server) start(ctx context.Context) error {
 		s.ledger.Close()
 	})
 
-	registry, meter := newMetrics()
+	registry, meter, decided := newMetrics()
+	s.decisions = decided
 	meter.Ledger = s.ledger
 	s.interlock, err = interlock.New(ctx, interlock.Config{
 		State: s.store, Ledger: meter, Minter: mint, Now: s.ledger.Now, Logger: s.log,

@@ -41,11 +41,17 @@ func as(t *testing.T, s *server.Server, token string) *client.Client {
 // enrol enrols the first administrator, alice.
 func enrol(t *testing.T, s *server.Server) *client.Client {
 	t.Helper()
+	return as(t, s, enrolled(t, s))
+}
+
+// enrolled is [enrol], and gives her token.
+func enrolled(t *testing.T, s *server.Server) string {
+	t.Helper()
 	e, err := as(t, s, "").Login(t.Context(), client.Login{Code: s.Code(), Name: "alice", Groups: []string{"sre"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return as(t, s, e.Token)
+	return e.Token
 }
 
 func get(t *testing.T, url string) (int, string) {

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/client"
+)
+
+// The command sees the gate and nothing of what would lead around it.
+func TestEnvironment(t *testing.T) {
+	var stderr bytes.Buffer
+	p := &program{stderr: &stderr}
+	o := client.OpenedSession{Session: signalbox.Session{ID: "s1"}, Credentials: map[string]string{"orders": "pw1", "billing": "pw2", "api": "own"}}
+	orders := client.Gate{Name: "orders", Kind: "postgres", Host: "127.0.0.1", Port: 7432, Database: "orders", CA: "PEM"}
+	caller := []string{
+		"PATH=/bin", "HOME=/home/alice", "SIGNALBOX_TOKEN=sbu_alice_x", "SIGNALBOX_CONFIG_DIR=/secret", "PGTZ=UTC", "EQ=a=b",
+		"PGSERVICE=prod", "PGPASSFILE=/secret", "PGHOSTADDR=10.0.0.1", "PGSSLMODE=disable", "PGPASSWORD=prod", "PGOPTIONS=-c role=x",
+		"DATABASE_URL=postgres://prod",
+	}
+	env, err := p.environment(caller, "http://127.0.0.1:7420", []client.Gate{orders}, o, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, v := range env {
+		name, value, _ := strings.Cut(v, "=")
+		if _, twice := got[name]; twice {
+			t.Errorf("%s stands there twice", name)
+		}
+		got[name] = value
+	}
+	if pem, err := os.ReadFile(got["PGSSLROOTCERT"]); err != nil || string(pem) != "PEM" {
+		t.Errorf("authority: %q, %v", pem, err)
+	}
+	var gates []gateAccess
+	if err := json.Unmarshal([]byte(got["SIGNALBOX_GATES"]), &gates); err != nil || len(gates) != 1 || gates[0].Password != "pw1" || gates[0].CAFile != got["PGSSLROOTCERT"] {
+		t.Errorf("gates: %+v, %v", gates, err)
+	}
+	delete(got, "PGSSLROOTCERT")
+	delete(got, "SIGNALBOX_GATES")
+	want := map[string]string{
+		"PATH": "/bin", "HOME": "/home/alice", "PGTZ": "UTC", "EQ": "a=b", "PGOPTIONS": "-c role=x", "DATABASE_URL": "postgres://prod",
+		"SIGNALBOX_SERVER": "http://127.0.0.1:7420", "SIGNALBOX_SESSION": "s1", "SIGNALBOX_TOKEN": "own",
+		"PGHOST": "127.0.0.1", "PGPORT": "7432", "PGUSER": "s1", "PGPASSWORD": "pw1", "PGDATABASE": "orders", "PGSSLMODE": "verify-full", "PGGSSENCMODE": "disable",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if !strings.Contains(stderr.String(), "DATABASE_URL is set and leads around the gate") || strings.Contains(stderr.String(), "://prod") {
+		t.Errorf("warning: %q", stderr.String())
+	}
+
+	// With two gates nobody guesses which is meant.
+	stderr.Reset()
+	env, err = p.environment(nil, "http://127.0.0.1:7420", []client.Gate{orders, {Name: "billing", Kind: "postgres"}}, o, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slices.ContainsFunc(env, func(v string) bool { return strings.HasPrefix(v, "PG") }) || !strings.Contains(stderr.String(), "--gate") {
+		t.Errorf("two gates: %q, %q", env, stderr.String())
+	}
+}
+
+func TestAgentName(t *testing.T) {
+	for command, want := range map[string]string{
+		"claude": "claude", "/usr/bin/kiro-cli": "kiro-cli", "./.hidden": "hidden", "a b/c d": "c-d", "größe": "gr--e",
+		"---": "agent", strings.Repeat("x", 100): strings.Repeat("x", 64),
+	} {
+		got := agentName(command)
+		if got != want {
+			t.Errorf("%q: got %q, want %q", command, got, want)
+		}
+		if err := signalbox.ValidName("agent", got); err != nil {
+			t.Errorf("%q: %v", command, err)
+		}
+	}
+}
+
+// In JSON, too, nothing hides on a terminal, and it means the same.
+func TestWriteJSON(t *testing.T) {
+	in := map[string]string{"text": "a\u202eb\x1b[2J\u200b🚂\U000e0041 <&> \u00a0"}
+	var b bytes.Buffer
+	if err := writeJSON(&b, in, ""); err != nil {
+		t.Fatal(err)
+	}
+	line := strings.TrimSuffix(b.String(), "\n")
+	if signalbox.Visible(line) != line || !strings.Contains(line, "🚂") || !strings.Contains(line, "<&>") {
+		t.Errorf("got %q", line)
+	}
+	var out map[string]string
+	if err := json.Unmarshal(b.Bytes(), &out); err != nil || out["text"] != in["text"] {
+		t.Errorf("it means %q (%v), want %q", out["text"], err, in["text"])
+	}
+}

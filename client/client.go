@@ -144,7 +144,9 @@ func (c *Client) URL() string { return c.base.String() }
 
 // HTTP is the way to the server without a token, for what everybody may read:
 // the log at /log/.
-func (c *Client) HTTP() *http.Client { return &http.Client{Transport: c.http.Transport, Timeout: callTime} }
+func (c *Client) HTTP() *http.Client {
+	return &http.Client{Transport: c.http.Transport, Timeout: callTime}
+}
 
 // LogValue implements [slog.LogValuer] without the token.
 func (c *Client) LogValue() slog.Value { return slog.StringValue(c.URL()) }

@@ -49,6 +49,7 @@ type conn struct {
 	awaitsSync bool          // a Sync was eaten by a COPY: the client sends another
 	skips      bool          // the server skips to a Sync after an error
 	params     []param
+	steps      []step // of the last unit, for its memory
 
 	// Shared with those who watch, cut and cancel.
 	state   atomic.Int32 // busy, idle, watched
@@ -199,7 +200,7 @@ func (c *conn) close() {
 	}
 	c.abandon()
 	c.client.Close()
-	if err := c.g.flushReadsOf(context.WithoutCancel(c.ctx), c.attendance); err != nil {
+	if err := c.g.flushReads(c.attendance)(); err != nil {
 		c.log.Error("reads could not be recorded", "error", err)
 	}
 	c.g.leave(c)

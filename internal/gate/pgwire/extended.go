@@ -55,7 +55,7 @@ func (c *conn) extended() error {
 	if c.discard {
 		return c.skip()
 	}
-	var steps []step
+	steps := c.steps[:0]
 	off := 0
 	end := byte('H')
 	view := overlay{c: c}
@@ -81,7 +81,11 @@ func (c *conn) extended() error {
 			return err
 		}
 		steps = append(steps, s)
+		view.add(steps)
 		off += size
+	}
+	if cap(steps) <= lookBack {
+		c.steps = steps // the next unit is as long, most likely
 	}
 	if len(steps) == 0 {
 		c.in.drop(off)
@@ -409,11 +413,81 @@ func (c *conn) syncOnly() error {
 }
 
 // An overlay is what names of statements and portals mean within a unit, before
-// the server has confirmed them.
+// the server has confirmed them. It looks back over the steps while they are
+// few, and keeps maps when they are many.
 type overlay struct {
 	c          *conn
+	steps      []step
 	statements map[string]*statement
 	portals    map[string]*portal
+}
+
+// lookBack is how many steps are searched rather than mapped.
+const lookBack = 16
+
+// add takes the last step in.
+func (o *overlay) add(steps []step) {
+	o.steps = steps
+	switch n := len(steps); {
+	case n == lookBack+1:
+		o.statements, o.portals = make(map[string]*statement), make(map[string]*portal)
+		for i := range steps {
+			o.put(&steps[i])
+		}
+	case n > lookBack:
+		o.put(&steps[n-1])
+	}
+}
+
+func (o *overlay) put(s *step) {
+	switch {
+	case s.typ == 'P':
+		o.statements[s.name] = s.statement
+	case s.typ == 'B':
+		o.portals[s.name] = s.portal
+	case s.typ == 'C' && s.kind == 'S':
+		o.statements[s.name] = nil
+	case s.typ == 'C':
+		o.portals[s.name] = nil
+	}
+}
+
+// statement gives what a name of a statement means here; nil: nothing known.
+func (o *overlay) statement(name []byte) *statement {
+	if o.statements != nil {
+		if st, ok := o.statements[string(name)]; ok {
+			return st
+		}
+	} else {
+		for i := len(o.steps) - 1; i >= 0; i-- {
+			if s := &o.steps[i]; s.name == string(name) && (s.typ == 'P' || s.typ == 'C' && s.kind == 'S') {
+				return s.statement
+			}
+		}
+	}
+	st := o.c.statements[string(name)]
+	if st == nil {
+		if inner, ok := o.c.prepared.Lookup(string(name), o.c.names.catalog); ok {
+			st = &statement{text: inner.Text} // by PREPARE
+		}
+	}
+	return st
+}
+
+// portal gives what a name of a portal means here; nil: nothing known.
+func (o *overlay) portal(name []byte) *portal {
+	if o.portals != nil {
+		if p, ok := o.portals[string(name)]; ok {
+			return p
+		}
+	} else {
+		for i := len(o.steps) - 1; i >= 0; i-- {
+			if s := &o.steps[i]; s.name == string(name) && (s.typ == 'B' || s.typ == 'C' && s.kind == 'P') {
+				return s.portal
+			}
+		}
+	}
+	return o.c.portals[string(name)]
 }
 
 func (o *overlay) decode(s *step, body []byte) error {
@@ -427,10 +501,6 @@ func (o *overlay) decode(s *step, body []byte) error {
 			return reserved(string(name))
 		}
 		s.name, s.statement = string(name), &statement{text: string(text), types: types}
-		if o.statements == nil {
-			o.statements = make(map[string]*statement)
-		}
-		o.statements[s.name] = s.statement
 	case 'B':
 		name, from, tail, err := decodeBind(body)
 		if err != nil {
@@ -439,15 +509,7 @@ func (o *overlay) decode(s *step, body []byte) error {
 		if strings.HasPrefix(string(name), ownPrefix) || strings.HasPrefix(string(from), ownPrefix) {
 			return reserved(string(name))
 		}
-		st, ok := o.statements[string(from)]
-		if !ok {
-			st = o.c.statements[string(from)]
-			if st == nil {
-				if inner, ok := o.c.prepared.Lookup(string(from), o.c.names.catalog); ok {
-					st = &statement{text: inner.Text} // by PREPARE
-				}
-			}
-		}
+		st := o.statement(from)
 		p := &portal{statement: st, tail: tail}
 		if st != nil {
 			if o.c.params, _, err = decodeParams(o.c.params[:0], tail); err != nil {
@@ -456,20 +518,12 @@ func (o *overlay) decode(s *step, body []byte) error {
 			p.params = shownParams(o.c.params)
 		}
 		s.name, s.portal = string(name), p
-		if o.portals == nil {
-			o.portals = make(map[string]*portal)
-		}
-		o.portals[s.name] = p
 	case 'E':
 		name, _, err := cstring(body)
 		if err != nil {
 			return fmt.Errorf("execute: %w", err)
 		}
-		p, ok := o.portals[string(name)]
-		if !ok {
-			p = o.c.portals[string(name)]
-		}
-		s.portal = p
+		s.portal = o.portal(name)
 	case 'D', 'C':
 		kind, name, err := decodeTarget(body)
 		if err != nil {
@@ -479,19 +533,6 @@ func (o *overlay) decode(s *step, body []byte) error {
 			return reserved(string(name))
 		}
 		s.kind, s.name = kind, string(name)
-		if s.typ == 'C' {
-			if kind == 'S' {
-				if o.statements == nil {
-					o.statements = make(map[string]*statement)
-				}
-				o.statements[s.name] = nil
-			} else {
-				if o.portals == nil {
-					o.portals = make(map[string]*portal)
-				}
-				o.portals[s.name] = nil
-			}
-		}
 	}
 	return nil
 }

@@ -38,7 +38,8 @@ type Gate struct {
 	wg     sync.WaitGroup // attend, watchers of sessions
 
 	clients sync.WaitGroup
-	number  atomic.Int64 // of connections, for the log
+	flushes sync.WaitGroup // summaries being recorded
+	number  atomic.Int64   // of connections, for the log
 
 	mu        sync.Mutex
 	listeners map[net.Listener]bool
@@ -183,6 +184,7 @@ func (g *Gate) Shutdown(ctx context.Context) error {
 		g.clients.Wait()
 		g.cancel()
 		g.wg.Wait()
+		g.flushes.Wait()
 		close(done)
 	}()
 	select {
@@ -208,8 +210,9 @@ type attendance struct {
 	release func()         // ends the watch
 	gone    chan struct{}
 
-	flushing   sync.Mutex
-	unrecorded *proof.Reads // what could not be recorded; guarded by flushing
+	mu         sync.Mutex
+	flights    []*flight     // summaries being recorded
+	unrecorded []proof.Reads // what could not be recorded
 }
 
 // join counts a connection of a session in, and starts to watch the session
@@ -303,7 +306,7 @@ func (g *Gate) attend() {
 			c.attend()
 		}
 		clear(idle)
-		g.flushReads()
+		g.flushDue()
 	}
 }
 
@@ -348,8 +351,8 @@ func (g *Gate) parameters(ctx context.Context) (map[string]string, error) {
 	return up.params, nil
 }
 
-// flushReads records the summaries that are due.
-func (g *Gate) flushReads() {
+// flushDue begins to record the summaries that are due.
+func (g *Gate) flushDue() {
 	g.mu.Lock()
 	var due []*attendance
 	for _, a := range g.sessions {
@@ -359,9 +362,12 @@ func (g *Gate) flushReads() {
 	}
 	g.mu.Unlock()
 	for _, a := range due {
-		if err := g.flushReadsOf(g.ctx, a); err != nil && g.ctx.Err() == nil {
-			g.Logger.Error("reads could not be recorded", "session", string(a.session.ID), "gate", g.Config.Gate.Name, "error", err)
-		}
+		wait := g.flushReads(a)
+		g.flushes.Go(func() {
+			if err := wait(); err != nil {
+				g.Logger.Error("reads could not be recorded", "session", string(a.session.ID), "gate", g.Config.Gate.Name, "error", err)
+			}
+		})
 	}
 }
 

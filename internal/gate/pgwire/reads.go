@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"hash"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -127,20 +128,82 @@ func (g *Gate) readsDue(a *attendance, now time.Time) bool {
 	return false
 }
 
-// flushReadsOf records what a session has read. When it returns nil, all that
-// was read before the call is durable.
-func (g *Gate) flushReadsOf(ctx context.Context, a *attendance) error {
-	a.flushing.Lock()
-	defer a.flushing.Unlock()
+// A flight is a summary on its way to the log.
+type flight struct {
+	done chan struct{} // closed when it is durable, or failed
+	err  error         // set before
+}
+
+// flushReads begins to record what a session has read, and gives a function
+// that waits until all that was read before the call is durable. Connections of
+// a session do not wait for each other's turn: their summaries travel together.
+func (g *Gate) flushReads(a *attendance) (wait func() error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	sums := a.unrecorded
+	a.unrecorded = nil
+	if sum, ok := g.takeReads(a); ok {
+		sums = append(sums, sum)
+	}
+	for _, sum := range sums {
+		f := &flight{done: make(chan struct{})}
+		a.flights = append(a.flights, f)
+		g.flushes.Go(func() {
+			sent := sum
+			sent.Hash = proof.Commit(proof.NewSalt(), sum.Hash)
+			f.err = g.Interlock.Reads(context.WithoutCancel(g.ctx), sent)
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.flights = slices.DeleteFunc(a.flights, func(o *flight) bool { return o == f })
+			if f.err != nil {
+				a.keep(sum)
+			}
+			close(f.done)
+		})
+	}
+	waits := slices.Clone(a.flights)
+	if len(waits) == 0 {
+		return func() error { return nil }
+	}
+	return func() error {
+		var err error
+		for _, f := range waits {
+			<-f.done
+			if f.err != nil {
+				err = f.err
+			}
+		}
+		return err
+	}
+}
+
+// maxUnrecorded bounds the summaries kept while the log takes none.
+const maxUnrecorded = 32
+
+// keep keeps what could not be recorded for the next attempt: nothing that was
+// read is left out of the counts. The caller holds a.mu.
+func (a *attendance) keep(sum proof.Reads) {
+	if len(a.unrecorded) < maxUnrecorded {
+		a.unrecorded = append(a.unrecorded, sum)
+		return
+	}
+	last := &a.unrecorded[maxUnrecorded-1]
+	last.To = max(last.To, sum.To)
+	last.Statements += sum.Statements
+	last.Rows += sum.Rows
+	last.Omitted += sum.Omitted + len(sum.Shapes)
+	both := sha256.New()
+	both.Write(last.Hash[:])
+	both.Write(sum.Hash[:])
+	last.Hash = signalbox.Digest(both.Sum(nil))
+}
+
+// takeReads sums up what the connections of a session have read.
+func (g *Gate) takeReads(a *attendance) (proof.Reads, bool) {
 	sum := proof.Reads{
 		Session: a.session.ID, Actor: a.session.Actor,
 		Gate: g.Config.Gate.Name, Target: g.Config.Gate.Target, Environment: g.Config.Gate.Environment,
 	}
-	if a.unrecorded != nil {
-		sum = *a.unrecorded // the last attempt failed: nothing of it is lost
-	}
-	digest := sha256.New()
-	digest.Write(sum.Hash[:])
 	g.mu.Lock()
 	members := make([]*conn, 0, len(a.conns))
 	for c := range a.conns {
@@ -148,22 +211,16 @@ func (g *Gate) flushReadsOf(ctx context.Context, a *attendance) error {
 	}
 	g.mu.Unlock()
 	sort.Slice(members, func(i, j int) bool { return members[i].number < members[j].number })
+	digest := sha256.New()
 	for _, c := range members {
 		c.reads.take(&sum, digest)
 	}
 	if sum.Statements == 0 {
-		return nil
+		return sum, false
 	}
 	sum.Shapes = mergeShapes(sum.Shapes, &sum.Omitted)
 	sum.Hash = signalbox.Digest(digest.Sum(nil))
-	recorded := sum
-	recorded.Hash = proof.Commit(proof.NewSalt(), sum.Hash)
-	if err := g.Interlock.Reads(ctx, recorded); err != nil {
-		a.unrecorded = &sum
-		return err
-	}
-	a.unrecorded = nil
-	return nil
+	return sum, true
 }
 
 // mergeShapes adds up counts of the same shape, the most frequent first.
@@ -185,28 +242,4 @@ func mergeShapes(shapes []proof.ShapeCount, omitted *int) []proof.ShapeCount {
 		merged = merged[:maxShapes]
 	}
 	return merged
-}
-
-// flushReadsFirst begins to record what the session has read, and gives a
-// function that waits until it is durable: for the act that comes after.
-func (c *conn) flushReadsFirst() func() error {
-	a := c.attendance
-	if a.flushing.TryLock() {
-		some := a.unrecorded != nil
-		c.g.mu.Lock()
-		for m := range a.conns {
-			if waiting, _ := m.reads.waiting(); waiting {
-				some = true
-				break
-			}
-		}
-		c.g.mu.Unlock()
-		a.flushing.Unlock()
-		if !some {
-			return func() error { return nil }
-		}
-	}
-	done := make(chan error, 1)
-	go func() { done <- c.g.flushReadsOf(context.WithoutCancel(c.ctx), a) }()
-	return func() error { return <-done }
 }

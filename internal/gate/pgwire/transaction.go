@@ -100,7 +100,7 @@ func (c *conn) final(w *work) bool { return !c.inBlock() && (w.simple || w.sync)
 
 // carry has the admissions carried out by run, which makes them final.
 func (c *conn) carry(as []Admission, r *request, run func(context.Context, Permit) (signalbox.Outcome, error)) (bool, error) {
-	flushed := c.flushReadsFirst()
+	flushed := c.g.flushReads(c.attendance)
 	r.run = func(ctx context.Context, p Permit) (signalbox.Outcome, error) {
 		// What the session has read so far is recorded before what it
 		// writes takes place.
@@ -122,7 +122,7 @@ func (c *conn) wait(r *request, w *work) (bool, error) {
 	c.mu.Lock()
 	c.waiting = cancel
 	c.mu.Unlock()
-	flushed := c.flushReadsFirst()
+	flushed := c.g.flushReads(c.attendance)
 	run := c.finalRun(r, w)
 	r.run = func(_ context.Context, p Permit) (signalbox.Outcome, error) {
 		c.mu.Lock()

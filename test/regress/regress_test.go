@@ -43,9 +43,9 @@ type route struct {
 // about types, operators and plans.
 var short = strings.Fields(`
 	test_setup boolean numeric strings date copy copyselect copydml insert insert_conflict
-	create_table create_view triggers select errors select_into subselect union transactions portals update delete
-	prepared_xacts privileges matview lock rowsecurity identity generated async psql psql_crosstab
-	guc portals_p2 foreign_key advisory_lock json plancache limit plpgsql copy2 temp prepare truncate sequence
+	create_table select errors select_into subselect union transactions portals delete
+	prepared_xacts privileges matview lock identity async psql psql_crosstab
+	guc portals_p2 advisory_lock plancache limit plpgsql copy2 temp prepare truncate sequence
 	returning largeobject with event_trigger`)
 
 var direct = route{

@@ -344,7 +344,7 @@ func TestPublishedFilesAreRebuilt(t *testing.T) {
 			w.mustPublish()
 			w.close()
 			harm(t, filepath.Join(w.dir, "log"))
-			w.reopen()
+			w.open()
 			w.works()
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -110,6 +111,7 @@ func (l *Log) sequenceAll() {
 // gather takes what waits in the queue, up to the limits of one transaction.
 func (l *Log) gather(first *pending) (group []*pending, over *pending) {
 	weight := 0
+	yielded := false
 	for p := first; ; {
 		switch {
 		case len(group) > 0 && weight+p.weight > groupBytes:
@@ -121,6 +123,19 @@ func (l *Log) gather(first *pending) (group []*pending, over *pending) {
 		if len(group) == l.cfg.Group {
 			return group, nil
 		}
+		select {
+		case p = <-l.queue:
+			yielded = false
+			continue
+		default:
+		}
+		if yielded {
+			return group, nil
+		}
+		// The callers just answered are about to come back: letting them run
+		// first makes one group of what would else be two.
+		yielded = true
+		runtime.Gosched()
 		select {
 		case p = <-l.queue:
 		default:

@@ -34,8 +34,9 @@ type postgres struct {
 	stop    context.CancelFunc // ends the listener; stopped waits for it
 	stopped sync.WaitGroup
 
-	mu     sync.Mutex
-	leader *pgx.Conn // holds the publishing lock; nil while another replica does
+	mu        sync.Mutex
+	candidate *pgx.Conn // for the publishing lock
+	leads     bool      // candidate holds it
 }
 
 var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
@@ -141,31 +142,29 @@ func (p *postgres) reads() db.DBTX  { return p.pool }
 func (p *postgres) writes() db.DBTX { return p.pool }
 
 // Lead implements [ledger.Shelf] with an advisory lock on a connection of its
-// own.
+// own, which a replica that does not lead keeps to try again.
 func (p *postgres) Lead(ctx context.Context) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.leader != nil {
-		if err := p.leader.Ping(ctx); err == nil {
-			return true, nil
-		}
-		p.leader.Close(context.WithoutCancel(ctx)) // and the lock with it
-		p.leader = nil
-	}
-	conn, err := pgx.ConnectConfig(ctx, p.pool.Config().ConnConfig)
-	if err != nil {
-		return false, fmt.Errorf("connect: %w", err)
-	}
-	var got bool
-	if err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1, hashtext($2))", lockPublish, p.schema).Scan(&got); err != nil || !got {
-		conn.Close(context.WithoutCancel(ctx))
+	if p.candidate == nil {
+		conn, err := pgx.ConnectConfig(ctx, p.pool.Config().ConnConfig)
 		if err != nil {
-			return false, fmt.Errorf("take the publishing lock: %w", err)
+			return false, fmt.Errorf("connect: %w", err)
 		}
-		return false, nil
+		p.candidate, p.leads = conn, false
 	}
-	p.leader = conn
-	return true, nil
+	var err error
+	if p.leads {
+		err = p.candidate.Ping(ctx)
+	} else {
+		err = p.candidate.QueryRow(ctx, "SELECT pg_try_advisory_lock($1, hashtext($2))", lockPublish, p.schema).Scan(&p.leads)
+	}
+	if err != nil {
+		p.candidate.Close(context.WithoutCancel(ctx)) // and the lock with it
+		p.candidate, p.leads = nil, false
+		return false, fmt.Errorf("publishing lock: %w", err)
+	}
+	return p.leads, nil
 }
 
 // listen tells the watchers of this process what other replicas notify. While
@@ -211,11 +210,11 @@ func (p *postgres) close() {
 	p.stop()
 	p.stopped.Wait()
 	p.mu.Lock()
-	if p.leader != nil {
+	if p.candidate != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		p.leader.Close(ctx)
+		p.candidate.Close(ctx)
 		cancel()
-		p.leader = nil
+		p.candidate, p.leads = nil, false
 	}
 	p.mu.Unlock()
 	p.pool.Close()

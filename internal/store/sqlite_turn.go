@@ -23,6 +23,12 @@ var (
 	addSecret = litepgx.SQL(record(1, func(ctx context.Context, q *db.Queries) { q.AddSecret(ctx, db.AddSecretParams{}) }).SQL)
 )
 
+const (
+	savepoint  = "SAVEPOINT batch"
+	release    = "RELEASE batch"
+	rollbackTo = "ROLLBACK TO batch"
+)
+
 // sqliteTurn is the sequencer's transaction on SQLite: BEGIN IMMEDIATE is the
 // head lock.
 type sqliteTurn struct {
@@ -44,8 +50,9 @@ func (s *sqlite) Begin(ctx context.Context, batches []ledger.Batch) (ledger.Turn
 			s.statements.prepare(ctx, litepgx.SQL(c.SQL))
 		}
 	}
-	s.statements.prepare(ctx, addEntry)
-	s.statements.prepare(ctx, addSecret)
+	for _, q := range []string{addEntry, addSecret, savepoint, release, rollbackTo} {
+		s.statements.prepare(ctx, q)
+	}
 
 	tx, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
@@ -77,19 +84,19 @@ func (s *sqlite) Begin(ctx context.Context, batches []ledger.Batch) (ledger.Turn
 // apply carries out one batch in a savepoint. The first error is the batch's
 // own; the second says that the whole transaction is lost.
 func (t *sqliteTurn) apply(ctx context.Context, first int64, b ledger.Batch) (own, lost error) {
-	if err := t.exec(ctx, "SAVEPOINT batch"); err != nil {
+	if err := t.exec(ctx, savepoint); err != nil {
 		return nil, err
 	}
 	if own = t.carryOut(ctx, first, b); own == nil {
-		return nil, t.exec(ctx, "RELEASE batch")
+		return nil, t.exec(ctx, release)
 	}
 	if !isOwn(own) {
 		return nil, own
 	}
-	if err := t.exec(ctx, "ROLLBACK TO batch"); err != nil {
+	if err := t.exec(ctx, rollbackTo); err != nil {
 		return nil, err
 	}
-	return own, t.exec(ctx, "RELEASE batch")
+	return own, t.exec(ctx, release)
 }
 
 func (t *sqliteTurn) carryOut(ctx context.Context, next int64, b ledger.Batch) error {
@@ -151,7 +158,7 @@ func (t *sqliteTurn) run(ctx context.Context, query string, args []any) (int64, 
 }
 
 func (t *sqliteTurn) exec(ctx context.Context, query string) error {
-	if _, err := t.tx.ExecContext(ctx, query); err != nil {
+	if _, err := t.run(ctx, query, nil); err != nil {
 		return fmt.Errorf("%s: %w", strings.ToLower(query), err)
 	}
 	return nil

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -11,7 +12,7 @@ import (
 
 func (p *program) demoCommand() *cobra.Command {
 	var story string
-	var leave bool
+	var noWait bool
 	c := p.printsData(&cobra.Command{
 		Use:   "demo",
 		Short: "Re-enact the December incident, end to end",
@@ -19,14 +20,19 @@ func (p *program) demoCommand() *cobra.Command {
 real client programs in which every step is checked. On a terminal it then stays
 until Ctrl-C, so that you can look around; nothing is left behind. Stories: ` + strings.Join(demo.Stories(), ", ") + `.`,
 		Example: `  signalbox demo
-  signalbox demo --story orders-database --leave
+  signalbox demo --story orders-database --no-wait
   signalbox demo --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c := demo.Config{Story: story, Out: p.stdout, Color: p.color(), Wait: terminal(p.stdout) && !leave && !p.json}
+			c := demo.Config{Story: story, Out: p.stdout, Color: p.color(), Wait: terminal(p.stdout) && !noWait && !p.json}
 			if p.json {
 				c.Out = p.stderr
 			}
+			// A reader that leaves early, like head, would end the process before it
+			// has cleaned up. As it is, writing fails and ends the story.
+			pipe := make(chan os.Signal, 1)
+			signal.Notify(pipe, syscall.SIGPIPE)
+			defer signal.Stop(pipe)
 			r, err := demo.Run(cmd.Context(), c)
 			if errors.Is(err, demo.ErrUnknownStory) {
 				return usageError{err}
@@ -40,6 +46,6 @@ until Ctrl-C, so that you can look around; nothing is left behind. Stories: ` + 
 		},
 	})
 	c.Flags().StringVar(&story, "story", demo.OrdersDatabase, "which story")
-	c.Flags().BoolVar(&leave, "leave", false, "end after the story")
+	c.Flags().BoolVar(&noWait, "no-wait", false, "end after the story, on a terminal too")
 	return c
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -135,6 +136,10 @@ func (p *program) exit(cmd *cobra.Command, err error) int {
 		return exitDone
 	case errors.As(err, &code):
 		return int(code)
+	}
+	if errors.Is(err, context.Canceled) {
+		p.complain("signalbox: interrupted", "")
+		return exitFailed
 	}
 	result, hint := exitFailed, ""
 	var h hinted

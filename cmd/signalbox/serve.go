@@ -99,8 +99,12 @@ func newLogger(l config.Logging, w io.Writer) *slog.Logger {
 // announce tells whoever started the server what to do next.
 func (p *program) announce(s *server.Server, c config.Config) error {
 	var b strings.Builder
+	data, err := filepath.Abs(c.Data)
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(&b, "Signalbox %s serves at %s\n", server.Version, s.URL())
-	fmt.Fprintf(&b, "  data folder  %s (its keys are the crown jewels: back it up, show it to nobody)\n", c.Data)
+	fmt.Fprintf(&b, "  data folder  %s (its keys are the crown jewels: back it up, show it to nobody)\n", data)
 	fmt.Fprintf(&b, "  log key      %s\n", s.Verifier())
 	for _, g := range s.Gates() {
 		fmt.Fprintf(&b, "  gate         %s (%s, %s) at %s:%d, in front of %s\n", g.Name, g.Kind, g.Environment, g.Host, g.Port, g.Target)
@@ -128,6 +132,6 @@ Nobody is enrolled yet. Become the first administrator (the code works once):
   signalbox login --server %s --name YOU --group sre --code %s
 `, s.URL(), s.Code())
 	}
-	_, err := io.WriteString(p.stdout, b.String())
+	_, err = io.WriteString(p.stdout, b.String())
 	return err
 }

@@ -314,6 +314,14 @@ func TestHoldsAreTheirSessions(t *testing.T) {
 	if got, err := own.WaitHold(ctx, h.ID, 0); err != nil || got.Status != "open" || got.Missing == "" {
 		t.Errorf("its own look: got %+v, %v", got.Status, err)
 	}
+	// What a session has asked for ends with it.
+	again := held(t, through(t, s, other), alice, "DROP TABLE orders")
+	if err := alice.EndSession(ctx, other.Session.ID); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := alice.Hold(ctx, again.ID); err != nil || got.Status != "withdrawn" {
+		t.Errorf("hold of an ended session: got %+v, %v", got.Status, err)
+	}
 	if got, err := own.Withdraw(ctx, h.ID); err != nil || got.Status != "withdrawn" {
 		t.Errorf("its own withdrawal: got %+v, %v", got.Status, err)
 	}

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
+	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/explain"
 	"github.com/signalbox-dev/signalbox/internal/interlock/policy"
 	"github.com/signalbox-dev/signalbox/policies"
@@ -38,6 +40,18 @@ func (s *Server) loadPolicies(ctx context.Context) error {
 }
 
 func (s *Server) bringPolicies(ctx context.Context) error {
+	if s.config.Policies == "" {
+		// A set that a human has brought in since is not undone by a restart; a
+		// folder is what its operator says it is.
+		c, err := s.interlock.Control(ctx)
+		if err != nil {
+			return err
+		}
+		row, err := s.store.PolicySet(ctx, c.Policy)
+		if err == nil && strings.HasPrefix(row.By, string(signalbox.Human)+" ") {
+			return nil
+		}
+	}
 	files, err := policyFiles(s.config.Policies)
 	if err != nil {
 		return err

@@ -108,6 +108,16 @@ func TestRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	verifier := s.Verifier()
+	alice := as(t, s, e.Token)
+	active, err := alice.Policy(t.Context(), "active")
+	if err != nil {
+		t.Fatal(err)
+	}
+	active.Files[0].Text += "// changed\n"
+	changed, err := alice.ProposePolicy(t.Context(), client.NewPolicy{Files: active.Files})
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.Close()
 	s.Close() // twice is fine
 
@@ -120,6 +130,9 @@ func TestRestart(t *testing.T) {
 	}
 	if _, err := as(t, s, e.Token).Whoami(context.Background()); err != nil {
 		t.Errorf("token after a restart: %v", err)
+	}
+	if got, err := as(t, s, e.Token).Policy(t.Context(), "active"); err != nil || got.Version != changed.Version {
+		t.Errorf("policies after a restart: %s, want %s as an administrator brought in (%v)", got.Version, changed.Version, err)
 	}
 }
 

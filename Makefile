@@ -18,8 +18,8 @@ build: ## bin/signalbox, and the auditor's static bin/signalbox-verify
 	CGO_ENABLED=0 go build -trimpath -o bin/signalbox-verify ./cmd/signalbox-verify
 
 .PHONY: demo
-demo: packages foreign-tools ## re-enact the incident against a real PostgreSQL
-	go run ./cmd/signalbox demo --story orders-database
+demo: packages foreign-tools build ## re-enact the incident against a real PostgreSQL
+	bin/signalbox demo --story orders-database
 
 .PHONY: setup
 setup: packages foreign-tools regress-files ## install and cache the real things that tests run against

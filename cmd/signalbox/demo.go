@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"os"
+	"os/signal"
 	"strings"
 	"syscall"
 

@@ -102,19 +102,22 @@ func Run(ctx context.Context, c Config) (Result, error) {
 	began := time.Now()
 	n := &narrator{w: c.Out, color: c.Color}
 	o := &orders{narrator: n, result: &r}
-	defer o.close()
+	defer o.strike()
 	err := o.play(ctx, c)
 	r.Seconds = seconds(began)
 	if err == nil {
 		err = n.err // what nobody could read was not told
 	}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		// What was under way then failed because of it.
+		err = fmt.Errorf("%s: %w", o.where(), ctx.Err())
+		n.stopped(o.where())
+	case err != nil:
+		n.failed(err, o.said.last(12))
+	}
 	if err != nil {
-		if ctx.Err() != nil {
-			// What was under way then failed because of it.
-			err = fmt.Errorf("%s: %w", o.where(), ctx.Err())
-		}
 		r.Error = err.Error()
-		n.failed(err, o.diagnostics())
 		return r, err
 	}
 	r.OK = true

@@ -25,7 +25,7 @@ const (
 )
 
 func (n *narrator) mark(how, text string) string {
-	if !n.color || text == "" {
+	if !n.color || how == "" || text == "" {
 		return text
 	}
 	return "\x1b[" + how + "m" + text + "\x1b[0m"
@@ -74,6 +74,8 @@ func (n *narrator) exchange(e Exchange) {
 }
 
 func (n *narrator) means(text string) { n.tell(green, "    ✓ ", text) }
+
+func (n *narrator) stopped(where string) { n.say("\nStopped (%s). Cleaning up.", where) }
 
 func (n *narrator) failed(err error, diagnostics string) {
 	n.say("\n%s", n.mark(red, "    ✗ "+err.Error()))

@@ -97,8 +97,6 @@ func (o *orders) set(ctx context.Context, c Config) error {
 	return nil
 }
 
-func (o *orders) close() { o.strike() }
-
 // where names the step under way.
 func (o *orders) where() string {
 	if n := len(o.result.Steps); n > 0 {
@@ -106,8 +104,6 @@ func (o *orders) where() string {
 	}
 	return "set the stage"
 }
-
-func (o *orders) diagnostics() string { return o.said.last(12) }
 
 // line tells what somebody did and what came back.
 func (o *orders) line(s *Step, who, did, answer string) {
@@ -205,9 +201,11 @@ must agree. An approval will count for exactly these bytes, this session, this v
 	if o.drop, err = o.agentIsHeld(ctx, s, dropTable); err != nil {
 		return err
 	}
-	seen := append([]string{"an agent's text:  " + o.drop.Request}, o.drop.Facts...)
-	seen = append(seen, "needs:  "+strings.Join(o.drop.Verdict.Requires, " and "))
-	o.line(s, "approvers see", o.drop.URL, strings.Join(seen, "\n"))
+	seen := strings.Join(o.drop.Facts, "\n")
+	o.line(s, "approvers see", o.drop.URL, seen+"\nneeds "+strings.Join(o.drop.Verdict.Requires, " and ")+"\nthe agent's own words: "+o.drop.Request)
+	if !strings.Contains(seen, fmt.Sprint(numberOfOrders)) || o.drop.Ceiling.Count != numberOfOrders {
+		return fmt.Errorf("the hold does not say that %d rows would be gone: %q, ceiling %d", numberOfOrders, seen, o.drop.Ceiling.Count)
+	}
 	if o.drop.Request != dropTable {
 		return fmt.Errorf("the hold shows %q, not what was sent", o.drop.Request)
 	}

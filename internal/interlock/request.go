@@ -78,7 +78,7 @@ type Executor interface {
 type HeldError struct{ Hold approval.Hold }
 
 func (e *HeldError) Error() string {
-	return fmt.Sprintf("held: %s needs %s (hold %s)", e.Hold.Verdict.Reason, requires(e.Hold.Verdict), e.Hold.ID)
+	return fmt.Sprintf("held, needs %s: %s (hold %s)", requires(e.Hold.Verdict), e.Hold.Verdict.Reason, e.Hold.ID)
 }
 
 // DeniedError says that a request was refused.

@@ -157,6 +157,7 @@ func (c *conn) farewell(err error) error {
 		r.code, r.message, r.hint = "57P01", reason.Error(), "Start another session with `signalbox run` when it is allowed again."
 		err = reason
 	case errors.Is(err, errTerminated) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		c.out.flush()
 		return err
 	case errors.Is(err, errFatal):
 		c.out.flush() // the server has told the client itself

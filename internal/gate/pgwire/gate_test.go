@@ -67,7 +67,7 @@ func TestHeldOutsideOfTransaction(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, want := range []string{"ERROR:  SB001: signalbox: held: destroys a table needs 2 of sre", "DETAIL:  Hold 01HOLD, open until", "http://signalbox.test/holds/01HOLD", "HINT:  Wait with `signalbox hold wait 01HOLD`", "still here"} {
+	for _, want := range []string{"ERROR:  SB001: signalbox: held, needs 2 of sre: destroys a table", "DETAIL:  Hold 01HOLD, open until", "http://signalbox.test/holds/01HOLD", "HINT:  Wait with `signalbox hold wait 01HOLD`", "still here"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("psql does not say %q:\n%s", want, out)
 		}

@@ -42,11 +42,10 @@ type route struct {
 // transactions, COPY, cursors, prepared statements, notices, errors. The others are
 // about types, operators and plans.
 var short = strings.Fields(`
-	test_setup boolean numeric strings date copy copyselect copydml insert insert_conflict
-	create_table select errors select_into subselect union transactions portals delete
-	prepared_xacts privileges matview lock identity async psql psql_crosstab
-	guc portals_p2 advisory_lock plancache limit plpgsql copy2 temp prepare truncate sequence
-	returning largeobject with event_trigger`)
+	test_setup boolean strings date copy copyselect copydml insert_conflict
+	select errors select_into subselect union transactions portals delete
+	prepared_xacts lock async psql_crosstab portals_p2 advisory_lock limit copy2 temp prepare
+	truncate sequence returning largeobject with event_trigger`)
 
 var direct = route{
 	name: "direct",

@@ -138,7 +138,7 @@ func (p *program) showHold(h client.Hold) error {
 	}
 	var b strings.Builder
 	b.WriteString("\n" + p.bold("What the gate found out") + "\n")
-	fmt.Fprintf(&b, "  - it would touch %s\n", impact(h.Ceiling))
+	fmt.Fprintf(&b, "  - it would touch %s\n", h.Ceiling.Words(h.Actions))
 	for _, a := range h.Actions {
 		fmt.Fprintf(&b, "  - %s: %s", a.Verb, signalbox.Visible(a.Native))
 		for _, r := range a.Resources {
@@ -168,30 +168,6 @@ func yesNo(yes bool) string {
 		return "yes"
 	}
 	return "no"
-}
-
-// impact says in words what would be touched.
-func impact(i signalbox.Impact) string {
-	s := "an unknown number"
-	if i.Count != signalbox.CountUnknown {
-		s = fmt.Sprint(i.Count)
-	}
-	if i.Total > 0 {
-		s += fmt.Sprintf(" of %d", i.Total)
-	}
-	if i.Dependants > 0 {
-		s += fmt.Sprintf(", with %d dependants", i.Dependants)
-	}
-	if i.Reach() == signalbox.ScopeAll {
-		s += ", everything that is there"
-	}
-	if !i.Measured {
-		s += " (not measured)"
-	}
-	if i.Reversible {
-		return s + ", reversible"
-	}
-	return s + ", cannot be undone"
 }
 
 func (p *program) holdAnswerCommand(yes bool) *cobra.Command {

@@ -21,32 +21,7 @@ var functions = template.FuncMap{
 	"lines":   signalbox.VisibleLines,
 	"time":    func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
 	"join":    strings.Join,
-	"impact":  impact,
 	"expired": func(h approval.Hold, now time.Time) bool { return !now.Before(h.Expires) },
-}
-
-// impact says in words what would be touched.
-func impact(i signalbox.Impact) string {
-	s := "an unknown number"
-	if i.Count != signalbox.CountUnknown {
-		s = fmt.Sprint(i.Count)
-	}
-	if i.Total > 0 {
-		s += fmt.Sprintf(" of %d", i.Total)
-	}
-	if i.Dependants > 0 {
-		s += fmt.Sprintf(", with %d dependants", i.Dependants)
-	}
-	if i.Reach() == signalbox.ScopeAll {
-		s += ", everything that is there"
-	}
-	if !i.Measured {
-		s += " (not measured)"
-	}
-	if i.Reversible {
-		return s + ", reversible"
-	}
-	return s + ", cannot be undone"
 }
 
 // An event is a log entry as the page lists it.

@@ -314,6 +314,17 @@ func TestHoldsAreTheirSessions(t *testing.T) {
 	if got, err := own.WaitHold(ctx, h.ID, 0); err != nil || got.Status != "open" || got.Missing == "" {
 		t.Errorf("its own look: got %+v, %v", got.Status, err)
 	}
+	// A server that stops keeps nobody waiting.
+	waited := make(chan error, 1)
+	started := time.Now()
+	go func() { _, err := own.WaitHold(ctx, h.ID, 30*time.Second); waited <- err }()
+	defer func() {
+		s.Close()
+		if err, took := <-waited, time.Since(started); took > 25*time.Second {
+			t.Errorf("closing took %s (%v)", took, err)
+		}
+	}()
+
 	// What a session has asked for ends with it.
 	again := held(t, through(t, s, other), alice, "DROP TABLE orders")
 	if err := alice.EndSession(ctx, other.Session.ID); err != nil {
@@ -322,7 +333,8 @@ func TestHoldsAreTheirSessions(t *testing.T) {
 	if got, err := alice.Hold(ctx, again.ID); err != nil || got.Status != "withdrawn" {
 		t.Errorf("hold of an ended session: got %+v, %v", got.Status, err)
 	}
-	if got, err := own.Withdraw(ctx, h.ID); err != nil || got.Status != "withdrawn" {
+	third := held(t, through(t, s, mine), alice, "DROP TABLE orders CASCADE")
+	if got, err := own.Withdraw(ctx, third.ID); err != nil || got.Status != "withdrawn" {
 		t.Errorf("its own withdrawal: got %+v, %v", got.Status, err)
 	}
 }

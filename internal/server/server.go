@@ -252,7 +252,7 @@ func (s *Server) serveHTTP(l net.Listener, key *ledger.Key, registry *prometheus
 			Version: Version, URL: s.url, Log: key.Origin(), Verifier: key.Verifier(),
 			User: os.Getuid(), Production: c.Production(),
 		},
-		Gates: s.Gates, Explain: s.explain, MaxBody: c.Limits.Body, Logger: s.log,
+		Gates: s.Gates, Explain: s.explain, Life: s.ctx, MaxBody: c.Limits.Body, Logger: s.log,
 	})
 	console.Register(mux, console.Config{
 		Interlock: s.interlock, Ledger: s.ledger, Guard: s.guard, Gates: s.Gates,
@@ -265,7 +265,6 @@ func (s *Server) serveHTTP(l net.Listener, key *ledger.Key, registry *prometheus
 		WriteTimeout:      writeTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    headerSize,
-		BaseContext:       func(net.Listener) context.Context { return s.ctx },
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	if c.TLS.Set() {

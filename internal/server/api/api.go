@@ -35,6 +35,9 @@ type Config struct {
 	Gates  func() []client.Gate
 	// Explain judges scenarios, line by line.
 	Explain func(ctx context.Context, in io.Reader, out io.Writer) error
+	// Life ends when the server begins to stop. Long polls answer then with what
+	// they have; everything else is finished.
+	Life context.Context
 	// MaxBody bounds a request's body in bytes.
 	MaxBody int64
 	Logger  *slog.Logger

@@ -66,6 +66,7 @@ func (a *api) holds() {
 		}
 		wait, cancel := context.WithTimeout(ctx, min(d, maxWait))
 		defer cancel()
+		defer context.AfterFunc(a.Life, cancel)()
 		// Its time being over is no error; what counts is how the hold stands then.
 		_, err = a.Interlock.AwaitHold(wait, in.ID)
 		if err != nil && wait.Err() == nil {

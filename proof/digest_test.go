@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -71,7 +72,8 @@ func TestCanonicalDigestIsInjective(t *testing.T) {
 func TestCommit(t *testing.T) {
 	d := CanonicalDigest("x")
 	one, two := NewSalt(), NewSalt()
-	if Commit(one, d) == Commit(two, d) || Commit(one, d) != Commit(one, d) || Commit(one, d) == d {
+	again := slices.Clone(one)
+	if Commit(one, d) == Commit(two, d) || Commit(one, d) != Commit(again, d) || Commit(one, d) == d {
 		t.Error("a commitment does not depend on salt and digest as it must")
 	}
 	if RetryKey(one, "s-1", "ab", d) == RetryKey(one, "s-1a", "b", d) || RetryKey(one, "s", "t", d) == RetryKey(two, "s", "t", d) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,6 +50,8 @@ type conn struct {
 	awaitsSync bool          // a Sync was eaten by a COPY: the client sends another
 	skips      bool          // the server skips to a Sync after an error
 	params     []param
+	mutes      bool // notices are kept from the client, in muted
+	muted      []byte
 	steps      []step // of the last unit, for its memory
 
 	// Shared with those who watch, cut and cancel.
@@ -344,7 +347,9 @@ func newJudged(r sql.Result, version uint64) *judged {
 			j.copyIn = true
 		case sql.KindExecute:
 			j.executes, j.names = true, true
-		case sql.KindSet, sql.KindDiscard, sql.KindUtility, sql.KindUnknown, sql.KindCommitTx:
+		case sql.KindSet:
+			j.names = j.names || !setsTransaction(s)
+		case sql.KindDiscard, sql.KindUtility, sql.KindUnknown, sql.KindCommitTx:
 			j.names = true
 		}
 		j.lone = j.lone || s.Lone
@@ -353,9 +358,22 @@ func newJudged(r sql.Result, version uint64) *judged {
 		if a.Verb != signalbox.Read {
 			j.writes = true
 		}
-		if a.Has(signalbox.TraitOpaque) || a.Has(signalbox.TraitIdentity) || a.Has(signalbox.TraitSession) {
+		if a.Has(signalbox.TraitOpaque) || a.Has(signalbox.TraitIdentity) {
 			j.names = true
 		}
 	}
+	for _, s := range r.Statements {
+		if s.Action.Has(signalbox.TraitSession) && s.Kind != sql.KindSet {
+			j.names = true // set_config in a query, for one
+		}
+	}
 	return j
+}
+
+// setsTransaction reports whether a SET concerns nothing but the transaction at
+// hand. The server must not be asked anything before the next one: modes cannot
+// be set behind a query.
+func setsTransaction(s sql.Statement) bool {
+	words := strings.Fields(strings.ToUpper(s.Text))
+	return len(words) > 1 && words[0] == "SET" && (words[1] == "TRANSACTION" || strings.HasPrefix(words[1], "TRANSACTION_"))
 }

@@ -34,7 +34,7 @@ func (n *names) version() uint64 {
 
 // identitySQL asks for role, search path and the settings of the session.
 // Everything is qualified, for the search path is the client's to choose.
-const identitySQL = `SELECT current_user, pg_catalog.array_to_string(pg_catalog.current_schemas(false), E'\x01'),
+const identitySQL = `SELECT current_user, '',
  (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) current_user),
  pg_catalog.current_setting('search_path'), pg_catalog.current_database(),
  pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0::pg_catalog.oid,
@@ -67,10 +67,7 @@ func (c *conn) prepare() error {
 		row := answers[0].rows[0]
 		n.role, n.path, n.settings, n.temp = row[0], row[3], row[6], row[5] == "t"
 		n.super, n.database = row[2] == "t", row[4]
-		n.effective = nil
-		if row[1] != "" {
-			n.effective = strings.Split(row[1], "\x01")
-		}
+		n.effective = pathSchemas(n.path, n.role)
 	}
 	s, err := c.g.catalogs.get(c, n.objects, n.temp || inBlock && n.objects)
 	if err != nil {
@@ -89,6 +86,38 @@ func (c *conn) prepare() error {
 
 // errNames refuses everything while the server does not say what names mean.
 var errNames = &refusal{code: StateUnavailable, message: "the server does not tell what names mean", hint: "Nothing was done. Signalbox's operator finds the cause in its log."}
+
+// pathSchemas gives the schemas of a search_path setting. The server is not
+// asked for the effective ones: that makes it create a temporary schema which
+// the path names. A schema that does not exist holds nothing, and does no harm.
+func pathSchemas(path, role string) []string {
+	var schemas []string
+	for i := 0; i < len(path); {
+		var name strings.Builder
+		quoted := false
+		for ; i < len(path) && (quoted || path[i] != ','); i++ {
+			switch ch := path[i]; {
+			case ch == '"' && quoted && i+1 < len(path) && path[i+1] == '"':
+				name.WriteByte('"')
+				i++
+			case ch == '"':
+				quoted = !quoted
+			case ch == ' ' && !quoted:
+			default:
+				name.WriteByte(ch)
+			}
+		}
+		i++
+		switch s := name.String(); s {
+		case "":
+		case "$user":
+			schemas = append(schemas, role)
+		default:
+			schemas = append(schemas, s)
+		}
+	}
+	return schemas
+}
 
 // askQuietly is ask for something that must not disturb an open transaction: a
 // failure is rolled back to where it was, and given as nil.

@@ -94,6 +94,7 @@ func (p *pump) run(c *conn) error {
 				p.replies = 0
 			}
 		case 'G':
+			p.release(c)
 			c.out.write(raw)
 			in.drop(size)
 			p.copied = true
@@ -110,6 +111,7 @@ func (p *pump) run(c *conn) error {
 			}
 			continue
 		case 'N', 'A', 'S':
+			p.release(c)
 			c.aside(typ, size)
 			in.drop(size)
 			continue

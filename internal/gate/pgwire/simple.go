@@ -130,16 +130,18 @@ func (c *conn) checkSyntax(text string) (refused bool, err error) {
 	if err := c.up.send(); err != nil {
 		return false, &lostError{err}
 	}
+	// Notices of a text that the server accepts will come when it runs.
+	c.mutes = true
 	a, err := c.collect(2)
-	if err != nil {
+	if err == nil {
+		err = c.awaitReady()
+	}
+	notices := c.muted
+	c.mutes, c.muted = false, nil
+	if err != nil || a.failed == nil {
 		return false, err
 	}
-	if err := c.awaitReady(); err != nil {
-		return false, err
-	}
-	if a.failed == nil {
-		return false, nil
-	}
+	c.out.write(notices)
 	b, err := a.failed.Encode(nil)
 	if err != nil {
 		return false, err

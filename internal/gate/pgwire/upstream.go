@@ -219,5 +219,9 @@ func (c *conn) aside(typ byte, size int) {
 			}
 		}
 	}
+	if typ == 'N' && c.mutes {
+		c.muted = append(c.muted, raw...)
+		return
+	}
 	c.out.write(raw)
 }

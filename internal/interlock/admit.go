@@ -436,7 +436,7 @@ func (i *Interlock) expire(ctx context.Context, h approval.Hold) error {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	b := ledger.Batch{
-		Changes: i.State.MoveHold(h.ID, h.Status, approval.Expired, time.Time{}, "", "nobody answered in time"),
+		Changes: i.State.MoveHold(h.ID, h.Status, approval.Expired, time.Time{}, "", "its time, or its session's, is over"),
 		Records: []ledger.Record{record},
 	}
 	if _, err := i.Ledger.Commit(ctx, b); err != nil {

@@ -190,6 +190,29 @@ func TestHoldsAndPermitsExpire(t *testing.T) {
 	}
 }
 
+// What a session asked for ends with it: nobody else could use the permit.
+func TestHoldsEndWithTheirSession(t *testing.T) {
+	h := newHouse(t, store.Config{Path: t.TempDir()})
+	s, x, ctx := h.agent("kiro", "alice"), newTarget(), t.Context()
+	open := held(t, second(h.lock.Do(ctx, dropTable(s, "orders"), x))).Hold
+	approved := held(t, second(h.lock.Do(ctx, dropTable(s, "customers"), x))).Hold
+	h.approve(approved.ID, "bob", "carol")
+	if err := h.lock.EndSession(ctx, h.person("alice"), s.ID); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{open.ID, approved.ID} {
+		for {
+			got, err := h.store.Hold(ctx, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Status == approval.Expired {
+				break
+			}
+		}
+	}
+}
+
 func TestWaitingClientIsLetThroughByAnApproval(t *testing.T) {
 	databases(t, func(t *testing.T, db store.Config) {
 		h := newHouse(t, db)

@@ -111,17 +111,27 @@ func (i *Interlock) settleOrphans(ctx context.Context, everybody bool) error {
 	return nil
 }
 
-// expireHolds ends holds and permits whose time is over, so that the log says
-// so even if nobody asks again.
+// expireHolds ends holds and permits whose time, or whose session's, is over: so
+// that the log says so even if nobody asks again, and they do not count among
+// their human's open holds.
 func (i *Interlock) expireHolds(ctx context.Context) error {
 	now := i.Now()
+	rows, err := i.State.Sessions(ctx, true, now)
+	if err != nil {
+		return fmt.Errorf("look for expired holds: sessions: %w", err)
+	}
+	live := make(map[signalbox.SessionID]bool, len(rows))
+	for _, s := range rows {
+		live[s.ID] = true
+	}
 	for _, status := range []approval.Status{approval.Open, approval.Approved} {
 		holds, err := i.State.Holds(ctx, status, 1000)
 		if err != nil {
 			return fmt.Errorf("look for expired holds: %w", err)
 		}
 		for _, h := range holds {
-			if now.Before(h.Expires) {
+			over := !live[h.Session] && h.Gate != proof.OwnGate // only that session could use it
+			if now.Before(h.Expires) && !over {
 				continue
 			}
 			if err := i.expire(ctx, h); err != nil && !errors.Is(err, ledger.ErrStale) {

@@ -44,6 +44,12 @@ func (g *Gate) connect(ctx context.Context, settings []setting) (*upstream, erro
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s:%d: %w", g.Upstream.Host, g.Upstream.Port, err)
 	}
+	// pgconn reads in the background when a write took long, and would go on to
+	// eat what is ours.
+	if err := pg.SyncConn(ctx); err != nil {
+		pg.Close(ctx)
+		return nil, fmt.Errorf("connect to %s:%d: %w", g.Upstream.Host, g.Upstream.Port, err)
+	}
 	h, err := pg.Hijack()
 	if err != nil {
 		pg.Close(ctx)

@@ -201,14 +201,21 @@ func TestHoldsEndWithTheirSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range []string{open.ID, approved.ID} {
-		for {
-			got, err := h.store.Hold(ctx, id)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got.Status == approval.Expired {
-				break
-			}
+		if got, err := h.store.Hold(ctx, id); err != nil || got.Status != approval.Withdrawn {
+			t.Errorf("hold of an ended session is %s, %v", got.Status, err)
+		}
+	}
+	// One whose time runs out takes its holds along as well.
+	s = h.agent("kiro", "alice")
+	open = held(t, second(h.lock.Do(ctx, dropTable(s, "orders"), x))).Hold
+	h.ahead.Add(int64(interlock.DefaultTTL))
+	for {
+		got, err := h.store.Hold(ctx, open.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Status == approval.Expired {
+			break
 		}
 	}
 }

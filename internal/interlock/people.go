@@ -188,9 +188,9 @@ func (i *Interlock) OpenSession(ctx context.Context, c Caller, n NewSession, gat
 	return row.Session, credentials, nil
 }
 
-// EndSession ends a session: at once for writes, within a second for reads. A
-// session may end itself, a human his own and his agents', an administrator
-// any.
+// EndSession ends a session: at once for writes, within a second for reads. What
+// it has asked for is withdrawn with it. A session may end itself, a human his
+// own and his agents', an administrator any.
 func (i *Interlock) EndSession(ctx context.Context, c Caller, id signalbox.SessionID) error {
 	row, err := i.State.Session(ctx, id)
 	if err != nil {
@@ -217,7 +217,25 @@ func (i *Interlock) EndSession(ctx context.Context, c Caller, id signalbox.Sessi
 		return err
 	}
 	return i.raise(ctx, "end a session", func(*snapshot) (ledger.Batch, error) {
-		return ledger.Batch{Changes: i.State.EndSession(id, now), Records: []ledger.Record{record}}, nil
+		b := ledger.Batch{Changes: i.State.EndSession(id, now), Records: []ledger.Record{record}}
+		for _, status := range []approval.Status{approval.Open, approval.Approved} {
+			holds, err := i.State.Holds(ctx, status, 1000)
+			if err != nil {
+				return b, fmt.Errorf("%w: holds: %w", ErrUnavailable, err)
+			}
+			for _, h := range holds {
+				if h.Session != id || len(b.Records) == ledger.MaxRecords {
+					continue // those beyond expire by themselves: see expireHolds
+				}
+				taken, err := seal(now, newID(now), proof.Withdrawal{Hold: h.ID, By: c.Name()}, nil)
+				if err != nil {
+					return b, err
+				}
+				b.Changes = append(b.Changes, i.State.MoveHold(h.ID, status, approval.Withdrawn, time.Time{}, "", "its session was ended by "+c.Name())...)
+				b.Records = append(b.Records, taken)
+			}
+		}
+		return b, nil
 	})
 }
 

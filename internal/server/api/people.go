@@ -79,7 +79,7 @@ func (a *api) people() {
 			if s.Actor.Person() != p.Name {
 				continue
 			}
-			if err := a.endSession(ctx, s.ID); err != nil {
+			if err := a.Interlock.EndSession(ctx, caller(ctx), s.ID); err != nil {
 				return nil, err
 			}
 		}

@@ -11,7 +11,6 @@ import (
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/client"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
-	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
 )
 
 type sessionID struct {
@@ -127,33 +126,8 @@ func (a *api) sessions() {
 		if err := ownSession(ctx, in.ID); err != nil {
 			return nil, err
 		}
-		return nil, a.endSession(ctx, signalbox.SessionID(in.ID))
+		return nil, a.Interlock.EndSession(ctx, caller(ctx), signalbox.SessionID(in.ID))
 	})
-}
-
-// endSession ends a session and takes back what it has asked for: only the
-// session itself could have used an approval.
-func (a *api) endSession(ctx context.Context, id signalbox.SessionID) error {
-	if err := a.Interlock.EndSession(ctx, caller(ctx), id); err != nil {
-		return err
-	}
-	itself := interlock.Caller{Session: &signalbox.Session{ID: id}}
-	for _, status := range []approval.Status{approval.Open, approval.Approved} {
-		hs, err := a.Interlock.State.Holds(ctx, status, 1000)
-		if err != nil {
-			return err
-		}
-		for _, h := range hs {
-			if h.Session != id {
-				continue
-			}
-			if _, err := a.Interlock.Withdraw(ctx, itself, h.ID); err != nil {
-				// It stays until its time is over, and cannot be used.
-				a.Logger.Warn("hold of an ended session was not withdrawn", "hold", h.ID, "error", err)
-			}
-		}
-	}
-	return nil
 }
 
 // ownSession keeps sessions from each other: to a session, others are not there.

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/proof"
 )
 
 // Resolve gives the configuration with its relative paths beginning at folder.
@@ -158,7 +160,7 @@ func (p *reading) gates(c Config) {
 		at := func(field string) string { return fmt.Sprintf("gates[%d].%s", i, field) }
 		if err := signalbox.ValidName("gate", g.Name); err != nil {
 			p.fail(at("name"), fmt.Sprintf("%s: %v", at("name"), err), "")
-		} else if names[g.Name] || g.Name == "api" {
+		} else if names[g.Name] || g.Name == interlock.APIGate || g.Name == proof.OwnGate {
 			p.fail(at("name"), fmt.Sprintf("%s: the name %q is taken", at("name"), g.Name), "give every gate a name of its own")
 		}
 		names[g.Name] = true

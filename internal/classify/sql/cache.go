@@ -3,7 +3,6 @@ package sql
 import (
 	"container/list"
 	"encoding/binary"
-	"strings"
 	"sync"
 )
 
@@ -116,7 +115,7 @@ func (c *Cache) classify(text string, cat *Catalog, lookup func(string) (Stateme
 // withText turns the result for a template into the result for a text.
 func (r Result) withText(text string, tokens []token) Result {
 	s := r.Statements[0]
-	s.Text = strings.TrimSpace(trimEnd(text, tokens))
+	s.Text, s.Offset = trim(text, 0, len(trimEnd(text, tokens)))
 	r.Statements = []Statement{s}
 	r.Literals = literals(text, tokens, len(r.Literals))
 	return r

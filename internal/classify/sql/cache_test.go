@@ -116,6 +116,52 @@ func TestCacheConcurrent(t *testing.T) {
 	wg.Wait()
 }
 
+// What is sent must be found where it stands, and not where a comment quotes it.
+func TestOffsets(t *testing.T) {
+	c := NewCache(CacheConfig{})
+	for _, text := range []string{
+		"BEGIN; /* SELECT 1; DELETE FROM orders; -- */\n ; SELECT 1; SELECT 2",
+		"  SELECT 1 ;", "SELECT 2;", "\n\tSELECT 3", " \u00a0", "SELECT 'é' ;\n DELETE FROM t WHERE id = 1",
+	} {
+		for _, r := range []Result{Classify(text, nil), c.Classify(text, nil)} {
+			end := 0
+			for _, s := range r.Statements {
+				if s.Offset < end || !strings.HasPrefix(text[s.Offset:], s.Text) {
+					t.Errorf("%q: %q is not at %d", text, s.Text, s.Offset)
+				}
+				end = s.Offset + len(s.Text)
+			}
+		}
+	}
+}
+
+// What PREPARE wraps keeps its constants, whatever was seen before it.
+func TestPreparedText(t *testing.T) {
+	c := NewCache(CacheConfig{})
+	for text, want := range map[string]string{
+		"PREPARE q AS DELETE FROM orders WHERE id = 1":          "DELETE FROM orders WHERE id = 1",
+		"PREPARE q AS DELETE FROM orders WHERE id = 2":          "DELETE FROM orders WHERE id = 2",
+		"PREPARE q (int) AS UPDATE t SET a = $1 WHERE n = 'it'": "UPDATE t SET a = $1 WHERE n = 'it'",
+		`SELECT 1; prepare "as" /* as */ as SELECT 5 AS five ;`: "SELECT 5 AS five",
+	} {
+		all := c.Classify(text, nil).Statements
+		s := all[len(all)-1]
+		if s.Inner == nil || s.Inner.Text != want {
+			t.Errorf("%s: %+v", text, s.Inner)
+		}
+	}
+}
+
+func TestReindexAlone(t *testing.T) {
+	for text, want := range map[string]bool{
+		"REINDEX TABLE t": false, "REINDEX (CONCURRENTLY) TABLE t": true, "REINDEX TABLE CONCURRENTLY t": true, "REINDEX (CONCURRENTLY false) TABLE t": false,
+	} {
+		if got := Classify(text, nil).Statements[0].Lone; got != want {
+			t.Errorf("%s: lone %t", text, got)
+		}
+	}
+}
+
 func TestSessionPrepared(t *testing.T) {
 	var s Session
 	c := NewCache(CacheConfig{})

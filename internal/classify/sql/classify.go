@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
 
@@ -65,7 +66,10 @@ func classify(text string, cat *Catalog, tokens []token, lookup func(name string
 			return unparsed(text, "the parser gave impossible positions"), false, true
 		}
 		s, st := batch.statement(raw.GetStmt())
-		s.Text = strings.TrimSpace(text[from:to])
+		s.Text, s.Offset = trim(text, from, to)
+		if s.Kind == KindPrepare && s.Inner != nil {
+			s.Inner.Text = preparedText(s.Text)
+		}
 		s.Action.Shape, s.Action.Fingerprint = r.Shape, r.Fingerprint
 		for i := range s.More {
 			s.More[i].Shape, s.More[i].Fingerprint = r.Shape, r.Fingerprint
@@ -74,6 +78,25 @@ func classify(text string, cat *Catalog, tokens []token, lookup func(name string
 		steady = steady && st
 	}
 	return r, steady, !batch.asked
+}
+
+// trim gives text[from:to] without the blanks around it, and where that begins.
+func trim(text string, from, to int) (string, int) {
+	part := strings.TrimLeftFunc(text[from:to], unicode.IsSpace)
+	return strings.TrimRightFunc(part, unicode.IsSpace), to - len(part)
+}
+
+// preparedText gives what a PREPARE wraps: all behind its first AS, a word that
+// neither names nor types can be without quotes.
+func preparedText(text string) string {
+	var buf [128]token
+	for _, t := range lex(text, buf[:0]) {
+		if t.kind == tokWord && isWord(text[t.start:t.end], "AS") {
+			inner, _ := trim(text, t.end, len(text))
+			return inner
+		}
+	}
+	return ""
 }
 
 // unparsed is the result for a text that nobody understood. Even its words

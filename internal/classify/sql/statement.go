@@ -46,8 +46,10 @@ type Statement struct {
 
 	Kind Kind
 	// Text is the statement's own piece of the source, without the semicolon.
-	// It holds literals: never log it.
+	// It holds literals: never log it. What PREPARE wraps has its own, too.
 	Text string
+	// Offset is where Text begins in the source, in bytes.
+	Offset int
 	// Name is the prepared statement, savepoint, cursor, channel, global
 	// transaction or setting that the command names, or empty. A query that
 	// calls set_config has the setting's name here too, whatever its Kind.

@@ -154,8 +154,8 @@ func (j *judge) wrapper(m any) bool {
 		j.explain(x)
 	case *pg.PrepareStmt:
 		j.s.Kind, j.s.Name = KindPrepare, x.GetName()
-		inner, steady := j.batch.inner(x.GetQuery())
-		j.looked = j.looked || !steady
+		inner, _ := j.batch.inner(x.GetQuery())
+		j.constant() // the text that is kept has its own constants
 		j.s.Inner = &inner
 		j.remembered(x.GetName(), &inner)
 		j.quiet("PREPARE", "keeps a statement for later: it is judged when it is executed", signalbox.TraitSession)
@@ -415,7 +415,7 @@ func (j *judge) upkeep(m any) bool {
 			j.resource(a, x.GetRelation())
 		}
 		for _, n := range x.GetParams() {
-			if d, ok := unwrap(n).(*pg.DefElem); ok && d.GetDefname() == "concurrently" {
+			if d, ok := unwrap(n).(*pg.DefElem); ok && d.GetDefname() == "concurrently" && j.optionOn(d) {
 				j.s.Lone = true
 			}
 		}

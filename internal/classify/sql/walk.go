@@ -63,11 +63,21 @@ func (j *judge) walk(m any) {
 			j.walk(x.GetBound())
 		}
 		return // the partition is judged with its command
+	case *pg.ColumnRef:
+		if parts := nameParts(x.GetFields()); len(parts) > 1 {
+			j.attribute(parts[len(parts)-1])
+		}
+	case *pg.A_Indirection:
+		for _, n := range x.GetIndirection() {
+			if field, ok := unwrap(n).(*pg.String); ok {
+				j.attribute(field.GetSval())
+			}
+		}
 	case *pg.CurrentOfExpr:
 		// The rows are the cursor's.
 
 	// Containers that mean nothing by themselves.
-	case *pg.A_Const, *pg.A_Star, *pg.A_Indices, *pg.A_Indirection, *pg.A_ArrayExpr, *pg.ColumnRef,
+	case *pg.A_Const, *pg.A_Star, *pg.A_Indices, *pg.A_ArrayExpr,
 		*pg.Integer, *pg.Float, *pg.Boolean, *pg.String, *pg.BitString, *pg.List, *pg.IntList, *pg.OidList,
 		*pg.TypeCast, *pg.CollateClause, *pg.BoolExpr, *pg.NullTest, *pg.BooleanTest, *pg.CaseExpr, *pg.CaseWhen,
 		*pg.CoalesceExpr, *pg.MinMaxExpr, *pg.SQLValueFunction, *pg.RowExpr, *pg.GroupingFunc, *pg.GroupingSet,
@@ -126,6 +136,15 @@ func (j *judge) isCTE(name string) bool {
 		}
 	}
 	return false
+}
+
+// attribute judges row.name: where the row has no such column, PostgreSQL calls
+// the function name(row). The catalog knows functions and not columns, so
+// whatever bears a user function's name is taken for a call of it.
+func (j *judge) attribute(name string) {
+	if j.shadowed("", name) {
+		j.userFunction("", name, "", nil)
+	}
 }
 
 // operator judges the use of an operator: one that a user defined runs code.

@@ -140,8 +140,11 @@ func (s *script) Admit(ctx context.Context, r interlock.Request, x Executor) (Ad
 	if len(r.Actions) == 0 || r.Canonical.IsZero() {
 		s.t.Errorf("request without actions or digest: %q", r.Text)
 	}
-	if s.decide != nil {
-		if err := s.decide(r); err != nil {
+	s.mu.Lock()
+	decide := s.decide
+	s.mu.Unlock()
+	if decide != nil {
+		if err := decide(r); err != nil {
 			s.note("refused %s", first(r.Text))
 			held := (*interlock.HeldError)(nil)
 			if errors.As(err, &held) {

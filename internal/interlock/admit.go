@@ -409,43 +409,29 @@ func (i *Interlock) refuse(ctx context.Context, c *snapshot, a *Admission) error
 
 // kill ends a permit for what is no longer what would happen.
 func (i *Interlock) kill(ctx context.Context, h approval.Hold, reason, detail string) error {
-	now := i.Now()
-	record, err := seal(now, newID(now), proof.Dead{Hold: h.ID, Reason: reason}, proof.Hidden{"detail": detail})
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	err := i.end(ctx, h, approval.Dead, reason+": "+detail, proof.Dead{Hold: h.ID, Reason: reason}, proof.Hidden{"detail": detail})
+	if err == nil {
+		i.Logger.Info("permit died", "hold", h.ID, "reason", reason)
 	}
-	b := ledger.Batch{
-		Changes: i.State.MoveHold(h.ID, approval.Approved, approval.Dead, time.Time{}, "", reason+": "+detail),
-		Records: []ledger.Record{record},
-	}
-	if _, err := i.Ledger.Commit(ctx, b); err != nil {
-		if errors.Is(err, ledger.ErrStale) {
-			return err
-		}
-		return fmt.Errorf("%w: end a permit: %w", ErrUnavailable, err)
-	}
-	i.Logger.Info("permit died", "hold", h.ID, "reason", reason)
-	return nil
+	return err
 }
 
 // expire ends a hold or permit whose time is over.
 func (i *Interlock) expire(ctx context.Context, h approval.Hold) error {
+	return i.end(ctx, h, approval.Expired, "its time, or its session's, is over", proof.Expiry{Hold: h.ID}, nil)
+}
+
+// end moves a hold from the status that it was read with to a final one.
+func (i *Interlock) end(ctx context.Context, h approval.Hold, to approval.Status, why string, body proof.Body, hidden proof.Hidden) error {
 	now := i.Now()
-	record, err := seal(now, newID(now), proof.Expiry{Hold: h.ID}, nil)
+	record, err := seal(now, newID(now), body, hidden)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	b := ledger.Batch{
-		Changes: i.State.MoveHold(h.ID, h.Status, approval.Expired, time.Time{}, "", "its time, or its session's, is over"),
+	return i.commit(ctx, "end a hold", ledger.Batch{
+		Changes: i.State.MoveHold(h.ID, h.Status, to, time.Time{}, "", why),
 		Records: []ledger.Record{record},
-	}
-	if _, err := i.Ledger.Commit(ctx, b); err != nil {
-		if errors.Is(err, ledger.ErrStale) {
-			return err
-		}
-		return fmt.Errorf("%w: expire a hold: %w", ErrUnavailable, err)
-	}
-	return nil
+	})
 }
 
 func (c Ceiling) request() int64 {

@@ -1,0 +1,204 @@
+package interlock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/session"
+	"github.com/signalbox-dev/signalbox/internal/ledger"
+	"github.com/signalbox-dev/signalbox/proof"
+)
+
+// Answer is a human's yes or no to a hold. The yes that satisfies it makes it a
+// permit; a no ends it (the requester's own no withdraws it).
+func (i *Interlock) Answer(ctx context.Context, c Caller, id string, yes bool, comment string) (approval.Hold, error) {
+	if c.Person == nil {
+		return approval.Hold{}, ErrNotHuman
+	}
+	for range maxTries {
+		h, err := i.answer(ctx, c.Person.Name, id, yes, comment)
+		if !errors.Is(err, ledger.ErrStale) {
+			return h, err
+		}
+		if err := i.reread(ctx); err != nil {
+			return h, fmt.Errorf("%w: control state: %w", ErrUnavailable, err)
+		}
+	}
+	return approval.Hold{}, fmt.Errorf("%w: the hold kept changing, try again", ErrUnavailable)
+}
+
+func (i *Interlock) answer(ctx context.Context, name, id string, yes bool, comment string) (approval.Hold, error) {
+	c, err := i.current(ctx)
+	if err != nil {
+		return approval.Hold{}, err
+	}
+	p, ok := c.people[name] // as he is now, not as he logged in
+	if !ok {
+		return approval.Hold{}, session.ErrCredential
+	}
+	h, err := i.State.Hold(ctx, id)
+	if err != nil {
+		return h, fmt.Errorf("hold %q: %w", id, err)
+	}
+	now := i.Now()
+	voter := approval.Voter{Name: p.Name, Groups: p.Groups}
+	if yes {
+		if voter.LiveAgents, err = i.liveAgents(ctx, p.Name, now); err != nil {
+			return h, err
+		}
+	}
+	if err := h.MayAnswer(voter, yes, i.AllowLiveAgents, now); err != nil {
+		return h, err
+	}
+	answer := approval.Answer{By: p.Name, Yes: yes, Comment: comment, At: now}
+	b := ledger.Batch{Changes: i.State.RequireEpoch(c.Epoch)}
+	b.Changes = append(b.Changes, i.State.RequireLive(id, approval.Open, now)...)
+	b.Changes = append(b.Changes, i.State.AddAnswer(id, answer)...)
+	body := proof.Approval{Hold: id, By: p.Name, Answer: proof.No, Digest: h.Digest}
+	h.Answers = append(slices.Clone(h.Answers), answer)
+	switch {
+	case yes:
+		body.Answer = proof.Yes
+		if ok, _ := h.Satisfied(c.groups); ok {
+			h.Status, h.Expires = approval.Approved, now.Add(i.permitTime(h))
+			body.Expires = proof.At(h.Expires)
+			b.Changes = append(b.Changes, i.State.MoveHold(id, approval.Open, approval.Approved, h.Expires, "", "")...)
+		}
+	default:
+		h.Status, h.Why = approval.Refused, "no from "+p.Name
+		if comment != "" {
+			h.Why += ": " + comment
+		}
+		if p.Name == h.Actor.Person() {
+			return h, i.withdraw(ctx, h, p.Name, comment)
+		}
+		b.Changes = append(b.Changes, i.State.MoveHold(id, approval.Open, approval.Refused, time.Time{}, "", h.Why)...)
+	}
+	record, err := seal(now, newID(now), body, proof.Hidden{"comment": comment})
+	if err != nil {
+		return h, err
+	}
+	b.Records = []ledger.Record{record}
+	if err := i.commit(ctx, "record an answer", b); err != nil {
+		return h, err
+	}
+	i.seen(ctx)
+	return h, nil
+}
+
+// seen makes what was just committed part of this process's next decision.
+// Failing is no harm: it will be seen within a second.
+func (i *Interlock) seen(ctx context.Context) {
+	if err := i.reread(ctx); err != nil {
+		i.Logger.Warn("committed, and the new control state could not be read yet", "error", err)
+	}
+}
+
+func (i *Interlock) permitTime(h approval.Hold) time.Duration {
+	if h.Verdict.Expires > 0 {
+		return h.Verdict.Expires
+	}
+	return i.PermitTime
+}
+
+// liveAgents lists the sessions of agents that act for a human now.
+func (i *Interlock) liveAgents(ctx context.Context, name string, now time.Time) ([]signalbox.SessionID, error) {
+	rows, err := i.State.Sessions(ctx, true, now)
+	if err != nil {
+		return nil, fmt.Errorf("%w: sessions: %w", ErrUnavailable, err)
+	}
+	var live []signalbox.SessionID
+	for _, s := range rows {
+		if s.Actor.Kind == signalbox.Agent && s.Actor.For == name {
+			live = append(live, s.ID)
+		}
+	}
+	return live, nil
+}
+
+// Confirm is the requester's own word that he means it, where policy wants one
+// besides approvals. It never counts as an approval.
+func (i *Interlock) Confirm(ctx context.Context, c Caller, id string) (approval.Hold, error) {
+	if c.Person == nil {
+		return approval.Hold{}, ErrNotHuman
+	}
+	h, err := i.State.Hold(ctx, id)
+	if err != nil {
+		return h, fmt.Errorf("hold %q: %w", id, err)
+	}
+	now := i.Now()
+	switch {
+	case h.Actor.Person() != c.Person.Name:
+		return h, fmt.Errorf("confirm hold %s of %s: %w", id, h.Actor, ErrNotYours)
+	case h.Status != approval.Open || !now.Before(h.Expires):
+		return h, fmt.Errorf("hold %s is %s: %w", id, h.Status, approval.ErrNotOpen)
+	case !h.Verdict.Confirm || h.Confirmed:
+		return h, nil
+	}
+	s, err := i.current(ctx)
+	if err != nil {
+		return h, err
+	}
+	h.Confirmed = true
+	b := ledger.Batch{Changes: i.State.RequireEpoch(s.Epoch)}
+	b.Changes = append(b.Changes, i.State.ConfirmHold(id)...)
+	if ok, _ := h.Satisfied(s.groups); ok {
+		h.Status, h.Expires = approval.Approved, now.Add(i.permitTime(h))
+		b.Changes = append(b.Changes, i.State.MoveHold(id, approval.Open, approval.Approved, h.Expires, "", "")...)
+	}
+	body := proof.Confirmation{Hold: id, By: c.Person.Name}
+	if h.Status == approval.Approved {
+		body.Expires = proof.At(h.Expires)
+	}
+	record, err := seal(now, newID(now), body, nil)
+	if err != nil {
+		return h, err
+	}
+	b.Records = []ledger.Record{record}
+	if err := i.commit(ctx, "record a confirmation", b); err != nil {
+		return h, err
+	}
+	i.seen(ctx)
+	return h, nil
+}
+
+// Withdraw takes a request back: by the session that made it, or its human.
+func (i *Interlock) Withdraw(ctx context.Context, c Caller, id string) (approval.Hold, error) {
+	h, err := i.State.Hold(ctx, id)
+	if err != nil {
+		return h, fmt.Errorf("hold %q: %w", id, err)
+	}
+	switch {
+	case c.Session != nil && c.Session.ID == h.Session:
+	case c.Person != nil && h.Actor.Person() == c.Person.Name:
+	default:
+		return h, fmt.Errorf("withdraw hold %s of %s: %w", id, h.Actor, ErrNotYours)
+	}
+	h.Status = approval.Withdrawn
+	return h, i.withdraw(ctx, h, c.Name(), "")
+}
+
+func (i *Interlock) withdraw(ctx context.Context, h approval.Hold, by, reason string) error {
+	now := i.Now()
+	was, err := i.State.Hold(ctx, h.ID)
+	if err != nil {
+		return err
+	}
+	if was.Status.Final() {
+		return fmt.Errorf("hold %s is %s: %w", h.ID, was.Status, approval.ErrNotOpen)
+	}
+	record, err := seal(now, newID(now), proof.Withdrawal{Hold: h.ID, By: by}, proof.Hidden{"reason": reason})
+	if err != nil {
+		return err
+	}
+	return i.commit(ctx, "withdraw a hold", ledger.Batch{
+		Changes: i.State.MoveHold(h.ID, was.Status, approval.Withdrawn, time.Time{}, "", "withdrawn by "+by),
+		Records: []ledger.Record{record},
+	})
+}
+

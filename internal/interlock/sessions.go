@@ -1,0 +1,173 @@
+package interlock
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/session"
+	"github.com/signalbox-dev/signalbox/internal/ledger"
+	"github.com/signalbox-dev/signalbox/proof"
+)
+
+// Authenticate gives the session of this id and the credential that it must
+// prove at the gate. The error says why it may not be used, for the operator's
+// log; the client must not learn more than that log-in failed.
+func (i *Interlock) Authenticate(ctx context.Context, gate string, id signalbox.SessionID) (signalbox.Session, string, error) {
+	row, err := i.State.Session(ctx, id)
+	if err != nil {
+		return signalbox.Session{}, "", err
+	}
+	if err := row.Usable(gate, i.Now()); err != nil {
+		return signalbox.Session{}, "", err
+	}
+	c, err := i.current(ctx)
+	if err != nil {
+		return signalbox.Session{}, "", err
+	}
+	if h := c.Halted(row.Session, gate); h != nil {
+		return signalbox.Session{}, "", fmt.Errorf("%s is halted by %s", haltName(*h), h.By)
+	}
+	if p := row.Actor.Person(); p != "" {
+		if _, ok := c.people[p]; !ok {
+			return signalbox.Session{}, "", fmt.Errorf("%s is no longer enrolled", p)
+		}
+	}
+	credential := i.Minter.Mint(session.Claim{Kind: session.KindSession, Subject: string(id), Gate: gate, Epoch: row.Epoch})
+	return row.Session, credential, nil
+}
+
+// A NewSession is what a session shall be. Without Agent and Automation it is
+// the caller's own.
+type NewSession struct {
+	Agent      string        // name of an agent that acts for the caller
+	Automation string        // name of an automation; administrators only
+	Purpose    string        // shown to approvers
+	Gates      []string      // gates it may use; empty: all
+	TTL        time.Duration // default 8 hours, at most 24
+}
+
+// Limits of a session's life.
+const (
+	DefaultTTL = 8 * time.Hour
+	MaxTTL     = 24 * time.Hour
+	maxPurpose = 1000 // bytes
+)
+
+// OpenSession opens a session and mints its credentials: one for each gate
+// that it names (all of them if it names none), and one for the API under
+// [APIGate]. They are given once and stored nowhere.
+func (i *Interlock) OpenSession(ctx context.Context, c Caller, n NewSession, gates []string) (signalbox.Session, map[string]string, error) {
+	fail := func(err error) (signalbox.Session, map[string]string, error) { return signalbox.Session{}, nil, err }
+	if c.Person == nil {
+		return fail(ErrNotHuman)
+	}
+	actor := signalbox.Actor{Kind: signalbox.Human, Name: c.Person.Name}
+	switch {
+	case n.Agent != "" && n.Automation != "":
+		return fail(fmt.Errorf("%w: a session is an agent's or an automation's, not both", ErrInvalid))
+	case n.Agent != "":
+		actor = signalbox.Actor{Kind: signalbox.Agent, Name: n.Agent, For: c.Person.Name}
+	case n.Automation != "":
+		if !c.Person.Admin {
+			return fail(fmt.Errorf("open a session for an automation: %w", ErrNotAdmin))
+		}
+		actor = signalbox.Actor{Kind: signalbox.Automation, Name: n.Automation}
+	}
+	if err := actor.Validate(); err != nil {
+		return fail(fmt.Errorf("%w: %w", ErrInvalid, err))
+	}
+	if n.TTL == 0 {
+		n.TTL = DefaultTTL
+	}
+	if n.TTL < 0 || n.TTL > MaxTTL {
+		return fail(fmt.Errorf("%w: a session lives at most %s, not %s", ErrInvalid, MaxTTL, n.TTL))
+	}
+	if len(n.Purpose) > maxPurpose {
+		return fail(fmt.Errorf("%w: purpose of %d bytes, at most %d", ErrInvalid, len(n.Purpose), maxPurpose))
+	}
+	for _, g := range n.Gates {
+		if !slices.Contains(gates, g) {
+			return fail(fmt.Errorf("%w: there is no gate %q (there are: %s)", ErrInvalid, g, strings.Join(gates, ", ")))
+		}
+	}
+	now := i.Now()
+	row := SessionRow{Epoch: 1, Session: signalbox.Session{
+		ID: signalbox.SessionID(strings.ToLower(newID(now))), Actor: actor, Purpose: n.Purpose,
+		Gates: n.Gates, Started: now, Expires: now.Add(n.TTL),
+	}}
+	record, err := seal(now, newID(now), proof.SessionStart{
+		Session: row.ID, Actor: actor, Gates: n.Gates, Expires: proof.At(row.Expires), By: c.Person.Name,
+	}, proof.Hidden{"purpose": n.Purpose})
+	if err != nil {
+		return fail(err)
+	}
+	if err := i.commit(ctx, "open a session", ledger.Batch{Changes: i.State.AddSession(row), Records: []ledger.Record{record}}); err != nil {
+		return fail(err)
+	}
+	usable := n.Gates
+	if len(usable) == 0 {
+		usable = gates
+	}
+	credentials := make(map[string]string, len(usable)+1)
+	for _, g := range append(slices.Clone(usable), APIGate) {
+		credentials[g] = i.Minter.Mint(session.Claim{Kind: session.KindSession, Subject: string(row.ID), Gate: g, Epoch: row.Epoch})
+	}
+	return row.Session, credentials, nil
+}
+
+// EndSession ends a session: at once for writes, within a second for reads. What
+// it has asked for is withdrawn with it. A session may end itself, a human his
+// own and his agents', an administrator any.
+func (i *Interlock) EndSession(ctx context.Context, c Caller, id signalbox.SessionID) error {
+	row, err := i.State.Session(ctx, id)
+	if err != nil {
+		return fmt.Errorf("session %q: %w", id, err)
+	}
+	switch {
+	case c.Session != nil && c.Session.ID == id:
+	case c.Person != nil && (c.Person.Admin || row.Actor.Person() == c.Person.Name):
+	case c.Session != nil:
+		return ErrNotHuman
+	default:
+		return fmt.Errorf("end session %s of %s: %w", id, row.Actor, ErrNotYours)
+	}
+	if !row.Ended.IsZero() {
+		return nil // what was asked for is so
+	}
+	now := i.Now()
+	reason := "ended"
+	if c.Person != nil && row.Actor.Person() != c.Person.Name {
+		reason = "revoked"
+	}
+	record, err := seal(now, newID(now), proof.SessionEnd{Session: id, By: c.Name(), Reason: reason}, nil)
+	if err != nil {
+		return err
+	}
+	return i.raise(ctx, "end a session", func(*snapshot) (ledger.Batch, error) {
+		b := ledger.Batch{Changes: i.State.EndSession(id, now), Records: []ledger.Record{record}}
+		for _, status := range []approval.Status{approval.Open, approval.Approved} {
+			holds, err := i.State.Holds(ctx, status, 1000)
+			if err != nil {
+				return b, fmt.Errorf("%w: holds: %w", ErrUnavailable, err)
+			}
+			for _, h := range holds {
+				if h.Session != id || len(b.Records) == ledger.MaxRecords {
+					continue // those beyond expire by themselves: see expireHolds
+				}
+				taken, err := seal(now, newID(now), proof.Withdrawal{Hold: h.ID, By: c.Name()}, nil)
+				if err != nil {
+					return b, err
+				}
+				b.Changes = append(b.Changes, i.State.MoveHold(h.ID, status, approval.Withdrawn, time.Time{}, "", "its session was ended by "+c.Name())...)
+				b.Records = append(b.Records, taken)
+			}
+		}
+		return b, nil
+	})
+}
+

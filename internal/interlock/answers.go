@@ -201,4 +201,3 @@ func (i *Interlock) withdraw(ctx context.Context, h approval.Hold, by, reason st
 		Records: []ledger.Record{record},
 	})
 }
-

@@ -170,4 +170,3 @@ func (i *Interlock) EndSession(ctx context.Context, c Caller, id signalbox.Sessi
 		return b, nil
 	})
 }
-

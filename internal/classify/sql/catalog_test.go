@@ -57,6 +57,8 @@ func TestCatalogResolves(t *testing.T) {
 		{"SELECT set_config('search_path', 'public', false); UPDATE customers SET a = 1 WHERE id = 5", signalbox.Update, signalbox.ScopeOne, signalbox.TraitByKey, "public.customers", "17", "public.customers"},
 		{"UPDATE orders_view SET a = 1 WHERE id = 5", signalbox.Update, signalbox.ScopeOne, signalbox.TraitOpaque, "public.orders", "", "app.orders_view,public.orders"},
 		{"SELECT * FROM spy", signalbox.Execute, signalbox.ScopeUnknown, signalbox.TraitOpaque, "app.refund", "", ""},
+		{"COMMIT; DROP TABLE customers", signalbox.Delete, signalbox.ScopeOne, "", "customers", "", "customers"},
+		{"ROLLBACK TO s; DROP TABLE customers", signalbox.Delete, signalbox.ScopeOne, "", "customers", "", "customers"},
 		{"SELECT o.refund FROM orders o", signalbox.Execute, signalbox.ScopeUnknown, signalbox.TraitOpaque, "refund", "100", ""},
 		{"SELECT (o).refund FROM orders o", signalbox.Execute, signalbox.ScopeUnknown, signalbox.TraitOpaque, "refund", "100", ""},
 		{"SELECT o.total FROM orders o", signalbox.Read, signalbox.ScopeSome, "", "public.orders", "", ""},

@@ -143,6 +143,10 @@ func (j *judge) transaction(x *pg.TransactionStmt) {
 		j.unknown("an unknown transaction command")
 		return
 	}
+	switch j.s.Kind {
+	case KindCommit, KindRollback, KindRollbackTo:
+		j.unsure = true // a SET LOCAL, or a SET that is undone, had a say until here
+	}
 	j.walkAll(x.GetOptions())
 	j.quiet(native, "marks a transaction", signalbox.TraitTransaction)
 }

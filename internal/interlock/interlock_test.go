@@ -433,6 +433,31 @@ func TestCeilingIsCumulativePerHuman(t *testing.T) {
 	held(t, second(h.lock.Do(t.Context(), piece("alice", 13), x)))
 }
 
+// What was spent stays spent when something else is rolled back before the
+// outcome of the spending is durable.
+func TestRollbackGivesNothingBack(t *testing.T) {
+	h := newHouse(t, store.Config{Path: t.TempDir()})
+	s, x := h.agent("kiro", "alice"), newTarget()
+	x.touched = map[string]int64{"public.orders": 90}
+	made := dropTable(s, "scratch")
+	made.Actions[0].Verb, made.Actions[0].Native, made.Actions[0].Impact.Scope = signalbox.Create, "CREATE TABLE", signalbox.ScopeOne
+	for n := range 11 {
+		r := updateRow(s, n)
+		r.Actions[0].Resources[0].Name = fmt.Sprintf("public.t%d", n)
+		if _, err := h.lock.Do(t.Context(), r, x); err != nil {
+			t.Fatalf("piece %d: %v", n, err)
+		}
+		a, err := h.lock.Admit(t.Context(), made, x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.lock.Abandon([]*interlock.Admission{a})
+	}
+	r := updateRow(s, 12)
+	r.Actions[0].Resources[0].Name = "public.t12"
+	held(t, second(h.lock.Do(t.Context(), r, x)))
+}
+
 // Promise P1 seen from the target: when it is asked to execute, the intent is
 // in the log already. Promise P2: afterwards there is one outcome.
 func TestP1IntentIsDurableBeforeExecution(t *testing.T) {

@@ -277,6 +277,13 @@ func (i *Interlock) load(ctx context.Context, s *subject) error {
 			data.Spent[name] = have
 		}
 	}
+	// Rows were touched for good when they came to the account, and the outcome
+	// that tells of them may not be durable yet: nothing is forgotten of it.
+	for name, known := range s.data.Spent {
+		if known.Rows > data.Spent[name].Rows && i.Now().Sub(known.Since) <= spentWindow {
+			data.Spent[name] = known
+		}
+	}
 	s.data, s.version, s.loaded, s.dirty = data, row.Version, i.Now(), false
 	return nil
 }

@@ -81,9 +81,11 @@ func source() string {
 
 // judge runs one of the programs.
 func judge(ctx context.Context, program string, args ...string) (answer, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
+	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.WaitDelay = 2 * time.Second
-	return run(cmd)
+	return run(ctx, cmd)
 }
 
 // forge copies a published log and puts another name in the place of the

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -54,34 +55,49 @@ func (s *stage) command(ctx context.Context, env []string, args ...string) *exec
 	return cmd
 }
 
+// patience is how long a program may take. Nothing in a story takes a tenth of
+// it; a program that does not come back is a step that does not behave.
+const patience = 30 * time.Second
+
+var errPatience = fmt.Errorf("no answer within %v", patience)
+
 // psql runs one statement in a psql of its own.
 func (s *stage) psql(ctx context.Context, env []string, sql string, args ...string) (answer, error) {
-	return run(s.command(ctx, env, append(args, "-c", sql)...))
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
+	defer cancel()
+	return run(ctx, s.command(ctx, env, append(args, "-c", sql)...))
 }
 
-// run runs a program. An exit code that is not zero is no error here.
-func run(cmd *exec.Cmd) (answer, error) {
+// run runs a program made with ctx. An exit code that is not zero is no error
+// here.
+func run(ctx context.Context, cmd *exec.Cmd) (answer, error) {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err := cmd.Run()
-	return outcome(cmd, out.Bytes(), err)
+	return outcome(ctx, cmd, out.Bytes(), err)
 }
 
 // outcome makes an answer of how a program ended.
-func outcome(cmd *exec.Cmd, text []byte, err error) (answer, error) {
+func outcome(ctx context.Context, cmd *exec.Cmd, text []byte, err error) (answer, error) {
 	a := answer{text: strings.TrimRight(string(text), " \n")}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.Exited() {
 		a.code, err = exit.ExitCode(), nil
 	}
 	if err != nil {
-		return a, fmt.Errorf("run %s: %w", cmd.Args[0], err)
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause // it was killed
+		}
+		return a, fmt.Errorf("run %s: %w", filepath.Base(cmd.Path), err)
 	}
 	return a, nil
 }
 
 // A terminal is a psql that stays, as in front of somebody who types.
 type terminal struct {
+	ctx    context.Context // ends with its cancel, or when it took too long
+	cancel context.CancelFunc
+
 	cmd *exec.Cmd
 	in  io.WriteCloser
 	out io.Reader
@@ -89,7 +105,9 @@ type terminal struct {
 
 // open starts a psql that reads what typed writes.
 func (s *stage) open(ctx context.Context, env []string) (*terminal, error) {
-	t := &terminal{cmd: s.command(ctx, env)}
+	t := &terminal{}
+	t.ctx, t.cancel = context.WithTimeoutCause(ctx, patience, errPatience)
+	t.cmd = s.command(t.ctx, env)
 	var err error
 	if t.in, err = t.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -114,7 +132,7 @@ func (t *terminal) typed(lines ...string) error {
 
 // kill ends psql if nothing else did.
 func (t *terminal) kill() {
-	_ = t.cmd.Process.Kill()
+	t.cancel()
 	_ = t.cmd.Wait() // an error if end has waited: then all is well
 }
 
@@ -124,5 +142,5 @@ func (t *terminal) end() (answer, error) {
 	if err != nil {
 		return answer{}, fmt.Errorf("read from psql: %w", err)
 	}
-	return outcome(t.cmd, text, t.cmd.Wait())
+	return outcome(t.ctx, t.cmd, text, t.cmd.Wait())
 }

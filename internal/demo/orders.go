@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/client"
@@ -105,77 +102,6 @@ func (o *orders) where() string {
 	return "set the stage"
 }
 
-// line tells what somebody did and what came back.
-func (o *orders) line(s *Step, who, did, answer string) {
-	e := Exchange{Who: who, Did: did, Answer: answer}
-	s.Lines = append(s.Lines, e)
-	o.exchange(e)
-}
-
-// agent has kiro run one statement in a psql, through the gate.
-func (o *orders) agent(ctx context.Context, s *Step, sql string) (answer, error) {
-	a, err := o.psql(ctx, o.agentEnv(), sql)
-	o.line(s, "kiro", `psql -c "`+sql+`"`, a.text)
-	return a, err
-}
-
-// direct asks the database itself, past the gate, and wants that it answers so.
-func (o *orders) direct(ctx context.Context, s *Step, sql, want string) error {
-	a, err := o.psql(ctx, o.directEnv(), sql, "-A", "-t")
-	if err != nil {
-		return err
-	}
-	o.line(s, "the database itself", `psql -c "`+sql+`"`, a.text)
-	if a.code != 0 || a.text != want {
-		return fmt.Errorf("the database says %q, it should be %q", a.text, want)
-	}
-	return nil
-}
-
-// agentWants has kiro run a statement that must succeed with this in the output.
-func (o *orders) agentWants(ctx context.Context, s *Step, sql, want string) error {
-	a, err := o.agent(ctx, s, sql)
-	if err != nil {
-		return err
-	}
-	if a.code != 0 || !strings.Contains(a.text, want) {
-		return fmt.Errorf("psql printed %q with exit code %d, it should print %q", a.text, a.code, want)
-	}
-	return nil
-}
-
-// agentIsHeld has kiro run a statement that must be held, and gives the hold.
-func (o *orders) agentIsHeld(ctx context.Context, s *Step, sql string) (client.Hold, error) {
-	a, err := o.agent(ctx, s, sql)
-	if err != nil {
-		return client.Hold{}, err
-	}
-	return o.held(ctx, a)
-}
-
-// held wants that psql was told of a hold, as the protocol tells it: SQLSTATE,
-// DETAIL with the hold and its page, HINT. It gives the hold.
-func (o *orders) held(ctx context.Context, a answer) (client.Hold, error) {
-	for _, part := range []string{"ERROR:  SB001", "DETAIL:  Hold ", o.server.URL() + "/holds/", "HINT:  "} {
-		if a.code == 0 || !strings.Contains(a.text, part) {
-			return client.Hold{}, fmt.Errorf("psql ended with %d and says nothing like %q: it should be held", a.code, part)
-		}
-	}
-	_, rest, _ := strings.Cut(a.text, "DETAIL:  Hold ")
-	id, _, _ := strings.Cut(rest, ",")
-	h, err := o.bob.Hold(ctx, id)
-	if err != nil {
-		return h, fmt.Errorf("the hold that psql names: %w", err)
-	}
-	if h.Status != "open" {
-		return h, fmt.Errorf("hold %s is %s, it should be open", h.ID, h.Status)
-	}
-	if page := h.URL; len(o.result.Holds) == 0 || o.result.Holds[len(o.result.Holds)-1] != page {
-		o.result.Holds = append(o.result.Holds, page)
-	}
-	return h, nil
-}
-
 func (o *orders) reads(ctx context.Context, s *Step) error {
 	s.Means = `Reads pass at once. The gate asked the policies about each, PostgreSQL itself was told that this connection may
 only read, and the log gets a summary: shapes and counts, no values.`
@@ -210,36 +136,6 @@ must agree. An approval will count for exactly these bytes, this session, this v
 		return fmt.Errorf("the hold shows %q, not what was sent", o.drop.Request)
 	}
 	return o.direct(ctx, s, "SELECT count(*) FROM orders", fmt.Sprint(numberOfOrders))
-}
-
-// call tells of a call to the API and what came of it.
-func (o *orders) call(s *Step, who, did string, err error, done string) {
-	var p *client.Problem
-	if errors.As(err, &p) {
-		done = fmt.Sprintf("%d %s: %s", p.Status, http.StatusText(p.Status), p.Error())
-	} else if err != nil {
-		done = err.Error()
-	}
-	o.line(s, who, did, done)
-}
-
-// approve has somebody approve a hold.
-func (o *orders) approve(ctx context.Context, s *Step, who string, c *client.Client, hold string) (client.Hold, error) {
-	h, err := c.Answer(ctx, hold, true, "")
-	var yes []string
-	for _, a := range h.Answers {
-		yes = append(yes, a.By)
-	}
-	o.call(s, who, "POST /api/v1/holds/"+hold+"/approve", err, fmt.Sprintf("the hold is %s, yes from %s", h.Status, strings.Join(yes, " and ")))
-	return h, err
-}
-
-// refused wants that the API refused somebody because of who he is.
-func refused(who string, err error) error {
-	if !client.IsStatus(err, http.StatusForbidden) {
-		return fmt.Errorf("%s was not refused (%v)", who, err)
-	}
-	return nil
 }
 
 func (o *orders) approvesItself(ctx context.Context, s *Step) error {
@@ -417,46 +313,6 @@ nothing any more.`, took.Milliseconds())
 	return nil
 }
 
-// asleep waits until the agent's pg_sleep runs in the database.
-func (o *orders) asleep(ctx context.Context) error {
-	conn, err := pgconn.Connect(ctx, o.postgres.URL(database))
-	if err != nil {
-		return err
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	return until(ctx, "the agent's statement to run", func(ctx context.Context) (bool, error) {
-		r, err := conn.Exec(ctx, "SELECT FROM pg_stat_activity WHERE usename = '"+role+"' AND wait_event = 'PgSleep'").ReadAll()
-		return err == nil && len(r[0].Rows) == 1, err
-	})
-}
-
-// until waits for something to be so, for ten seconds.
-func until(ctx context.Context, what string, so func(context.Context) (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if ok, err := so(ctx); ok || err != nil {
-			return err
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("wait for %s: %w", what, ctx.Err())
-		}
-	}
-}
-
-// published waits until everything that happened so far is in the published log.
-func (o *orders) published(ctx context.Context) (h client.LogHead, err error) {
-	err = until(ctx, "the log to be published", func(ctx context.Context) (bool, error) {
-		h, err = o.bob.LogHead(ctx)
-		return h.Published == h.Size, err
-	})
-	return h, err
-}
-
 func (o *orders) verified(ctx context.Context, s *Step) error {
 	head, err := o.published(ctx)
 	if err != nil {
@@ -525,23 +381,6 @@ the server before each act, so its owner cannot tell another story afterwards to
 		}
 	}
 	return nil
-}
-
-// verdict gives the line in which a program says what it found: the last that
-// holds one of the words, cut where it gets too long to read.
-func verdict(text string, words ...string) string {
-	found := ""
-	for _, line := range signalbox.VisibleLines(text) {
-		for _, w := range words {
-			if strings.Contains(line, w) {
-				found = line
-			}
-		}
-	}
-	if r := []rune(found); len(r) > 2*width {
-		found = string(r[:2*width]) + " …"
-	}
-	return found
 }
 
 // farewell says where to look, and how long that is possible.

@@ -12,7 +12,7 @@
 // The files follow a connection's life: startup.go and scram.go let it in,
 // conn.go is the loop, simple.go and extended.go make requests of units,
 // transaction.go settles them, upstream.go and pump.go talk to the server,
-// ceiling.go and probe.go measure what is touched, reads.go accounts for what
+// execute.go makes effects final, ceiling.go and probe.go measure what is touched, reads.go accounts for what
 // was read. See the protocol's chapter in PostgreSQL's manual, "Frontend/Backend
 // Protocol", for the messages.
 package pgwire

@@ -509,6 +509,32 @@ func TestWaitForApproval(t *testing.T) {
 	}
 }
 
+// Nothing runs for a client that gave up while it waited.
+func TestWaitingClientGoesAway(t *testing.T) {
+	b := newBench(t, func(c *Config, s *script) {
+		c.Gate.Wait = time.Minute
+		s.decide, s.waits = holding("DROP TABLE"), make(chan struct{})
+	})
+	b.direct(t, "CREATE TABLE t (a int)")
+	conn := b.connect(t, "agent-kiro")
+	errs := make(chan error, 1)
+	go func() {
+		_, err := conn.Exec(context.Background(), "DROP TABLE t", pgx.QueryExecModeSimpleProtocol)
+		errs <- err
+	}()
+	for len(b.entries()) == 0 { // until it is held
+	}
+	conn.PgConn().Conn().Close()
+	<-errs
+	close(b.waits)
+	for entries := b.entries("reads"); !strings.HasPrefix(entries[len(entries)-1], "outcome"); entries = b.entries("reads") {
+	}
+	if entries := b.entries("reads"); entries[len(entries)-1] != "outcome failed SB002" {
+		t.Errorf("journal %q", entries)
+	}
+	b.direct(t, "SELECT * FROM t")
+}
+
 func TestUnavailableRefuses(t *testing.T) {
 	b := newBench(t, func(_ *Config, s *script) {
 		s.failing = fmt.Errorf("%w: disk full", interlock.ErrUnavailable)

@@ -47,6 +47,8 @@ type conn struct {
 	ending     ending
 	expected   []expectation // replies due for the unit at hand
 	replied    int           // how many of them came
+	looked     bool          // the catalog was read anew for this unit
+	unread     string        // why the server would read texts otherwise than the gate; see heed
 	awaitsSync bool          // a Sync was eaten by a COPY: the client sends another
 	skips      bool          // the server skips to a Sync after an error
 	params     []param
@@ -281,6 +283,9 @@ func (c *conn) dialUpstream() error {
 			c.out.write(appendParameterStatus(nil, name, value))
 		}
 	}
+	for name, value := range up.params {
+		c.heed(name, value)
+	}
 	c.names.stale = true
 	return nil
 }
@@ -308,8 +313,44 @@ func (c *conn) ready() {
 	c.out.write(readyForQuery(c.status))
 }
 
-// judge classifies a text, with what names mean on this connection.
+// judge classifies a text, with what names mean on this connection. A relation
+// that the snapshot does not have may have been made a moment ago on another
+// connection, a view over a function perhaps: then the server is asked again
+// before the text is judged a read.
 func (c *conn) judge(text string) *judged {
+	j := c.judgeBy(text)
+	if !c.agent() || j.writes || c.looked || !c.inBlock() || c.up.status == 'E' || !c.missing(j) {
+		return j // outside of a block its reads run READ ONLY
+	}
+	c.looked = true // once for each unit: what is not there stays missing
+	c.names.stale, c.names.objects = true, true
+	if err := c.prepare(); err != nil {
+		return newJudged(sql.Result{Statements: []sql.Statement{{Action: signalbox.Worst("SELECT", "the server does not tell what it reads")}}, Shape: "?", Fingerprint: "?"}, 0)
+	}
+	return c.judgeBy(text)
+}
+
+// missing reports whether a text reads a relation that the snapshot does not
+// have, and that is not PostgreSQL's own.
+func (c *conn) missing(j *judged) bool {
+	if c.names.catalog == nil {
+		return false
+	}
+	for _, s := range j.Statements {
+		for _, name := range s.Reads {
+			schema, _, _ := strings.Cut(name, ".")
+			if schema == "pg_catalog" || schema == "information_schema" {
+				continue
+			}
+			if _, ok := c.names.catalog.Relations[name]; !ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (c *conn) judgeBy(text string) *judged {
 	if j := c.judged[text]; j != nil && j.version == c.names.version() {
 		return j
 	}
@@ -334,6 +375,7 @@ type judged struct {
 	copyIn   bool // the client will send data
 	writes   bool // has an action that is no read
 	executes bool // has an EXECUTE, which means what was prepared last
+	fetches  bool // has a FETCH or MOVE, which runs what a portal was bound to
 	names    bool // may change what names mean: role, search path, objects
 }
 
@@ -347,6 +389,8 @@ func newJudged(r sql.Result, version uint64) *judged {
 			j.copyIn = true
 		case sql.KindExecute:
 			j.executes, j.names = true, true
+		case sql.KindFetch:
+			j.fetches = true
 		case sql.KindSet:
 			j.names = j.names || !setsTransaction(s)
 		case sql.KindDiscard, sql.KindUtility, sql.KindUnknown, sql.KindCommitTx:

@@ -59,8 +59,9 @@ func (c *conn) conclude(p *pump, err error, final bool) (signalbox.Outcome, erro
 // runLone forwards a statement that PostgreSQL refuses in a transaction block,
 // with the READ ONLY default lifted around it.
 func (c *conn) runLone(w *work, permit Permit) (signalbox.Outcome, error) {
+	// It stands alone, and such statements touch no rows: see errLonely.
 	if err := permit.Spend(nil); err != nil {
-		return signalbox.Outcome{}, err // rows cannot be measured: only an approval of unbounded impact lets it through
+		return signalbox.Outcome{}, err
 	}
 	if _, err := c.ask("SET " + readOnlyGUC + " = off"); err != nil {
 		return c.conclude(&pump{}, err, false)
@@ -128,7 +129,7 @@ func (c *conn) runBlock(r *request, w *work, permit Permit) (signalbox.Outcome, 
 	if err != nil {
 		return c.conclude(p, err, true)
 	}
-	c.tx = transaction{}
+	c.ended()
 	if e := answers[0].failed; e != nil {
 		p.code, p.message, p.held = e.Code, e.Message, nil
 		if b, err := e.Encode(nil); err == nil {

@@ -55,6 +55,7 @@ func (c *conn) extended() error {
 	if c.discard {
 		return c.skip()
 	}
+	c.looked = false
 	steps := c.steps[:0]
 	off := 0
 	end := byte('H')
@@ -126,6 +127,15 @@ func (c *conn) unit(steps []step, size int, sync bool) error {
 			c.judgePortal(p)
 		}
 	}
+	for i := range steps {
+		if p := steps[i].portal; p != nil && steps[i].typ == 'E' && p.judged != nil && p.judged.fetches && c.unadmitted(steps) {
+			c.in.drop(size)
+			if err := c.turnDown(errFetch); err != nil || !sync {
+				return err
+			}
+			return c.syncOnly()
+		}
+	}
 	raw := c.in.raw(0, size)
 	if !c.fast(steps, sync) {
 		raw = append([]byte(nil), raw...)
@@ -154,6 +164,30 @@ func (c *conn) unit(steps []step, size int, sync bool) error {
 	}
 	c.ready()
 	return nil
+}
+
+// errLonely refuses an agent company for a statement that runs outside of
+// transactions: what runs beside it could not be measured, nor undone.
+var errLonely = &refusal{code: "0A000", message: "a statement that cannot run inside a transaction must be sent by itself", hint: "Send it alone."}
+
+// errFetch refuses to run a bound statement by way of FETCH or MOVE, which are
+// judged as the reading of a cursor that was judged when it was declared.
+var errFetch = &refusal{code: "0A000", message: "FETCH and MOVE are refused while a portal waits that was bound and not yet executed", hint: "Execute or close the portal first."}
+
+// unadmitted reports whether there is a portal, of this unit or of earlier ones,
+// whose Execute was not admitted.
+func (c *conn) unadmitted(steps []step) bool {
+	for name, p := range c.portals {
+		if name != "" && !p.admitted {
+			return true
+		}
+	}
+	for i := range steps {
+		if steps[i].typ == 'B' && steps[i].name != "" && !steps[i].portal.admitted {
+			return true
+		}
+	}
+	return false
 }
 
 // judgePortal classifies what a portal would execute, unless names still mean
@@ -213,6 +247,7 @@ func (*conn) group(steps []step) int {
 func (c *conn) runGroup(steps []step, raw []byte, sync bool) error {
 	w := &work{sync: sync, readOnly: true, reads: true}
 	c.expected = c.expected[:0]
+	c.replied = 0
 	var acts []*portal
 	for i := range steps {
 		s := &steps[i]
@@ -291,6 +326,9 @@ func (c *conn) requestOf(acts []*portal) (*request, *refusal) {
 	var texts []string
 	var all []bound
 	for _, p := range acts {
+		if p.judged.lone && c.agent() {
+			return nil, errLonely
+		}
 		if r := c.guarded(p.judged); r != nil {
 			return nil, r
 		}
@@ -500,6 +538,9 @@ func (o *overlay) decode(s *step, body []byte) error {
 		if strings.HasPrefix(string(name), ownPrefix) {
 			return reserved(string(name))
 		}
+		if len(name) > maxName {
+			return tooLong(name)
+		}
 		s.name, s.statement = string(name), &statement{text: string(text), types: types}
 	case 'B':
 		name, from, tail, err := decodeBind(body)
@@ -508,6 +549,9 @@ func (o *overlay) decode(s *step, body []byte) error {
 		}
 		if strings.HasPrefix(string(name), ownPrefix) || strings.HasPrefix(string(from), ownPrefix) {
 			return reserved(string(name))
+		}
+		if len(name) > maxName || len(from) > maxName {
+			return tooLong(name)
 		}
 		st := o.statement(from)
 		p := &portal{statement: st, tail: tail}
@@ -523,7 +567,12 @@ func (o *overlay) decode(s *step, body []byte) error {
 		if err != nil {
 			return fmt.Errorf("execute: %w", err)
 		}
-		s.portal = o.portal(name)
+		if len(name) > maxName {
+			return tooLong(name)
+		}
+		if s.portal = o.portal(name); s.portal == nil {
+			s.portal = &portal{} // made by something else: nobody knows what it is
+		}
 	case 'D', 'C':
 		kind, name, err := decodeTarget(body)
 		if err != nil {
@@ -532,9 +581,20 @@ func (o *overlay) decode(s *step, body []byte) error {
 		if strings.HasPrefix(string(name), ownPrefix) {
 			return reserved(string(name))
 		}
+		if len(name) > maxName {
+			return tooLong(name)
+		}
 		s.kind, s.name = kind, string(name)
 	}
 	return nil
+}
+
+// maxName is how much of a name the server looks at: two longer ones that begin
+// alike are one to it.
+const maxName = 63
+
+func tooLong(name []byte) error {
+	return &refusal{code: "42622", message: fmt.Sprintf("the name %.70q is longer than %d bytes", name, maxName), hint: "Choose a shorter one."}
 }
 
 func reserved(name string) error {

@@ -39,7 +39,7 @@ const identitySQL = `SELECT current_user, '',
  pg_catalog.current_setting('search_path'), pg_catalog.current_database(),
  pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0::pg_catalog.oid,
  COALESCE((SELECT pg_catalog.string_agg(pg_catalog.concat(name, '=', setting), ';' ORDER BY name) FROM pg_catalog.pg_settings
-  WHERE source OPERATOR(pg_catalog.=) 'session' AND name OPERATOR(pg_catalog.<>) ALL (ARRAY['application_name', 'client_encoding', 'client_min_messages',
+  WHERE source OPERATOR(pg_catalog.=) ANY (ARRAY['session', 'client']) AND name OPERATOR(pg_catalog.<>) ALL (ARRAY['application_name', 'client_encoding', 'client_min_messages',
   'extra_float_digits', 'statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout',
   'search_path', 'role', 'session_authorization', 'transaction_isolation', 'transaction_read_only', 'transaction_deferrable',
   'default_transaction_read_only', 'log_statement', 'work_mem', 'maintenance_work_mem', 'jit'])), '')`
@@ -50,6 +50,9 @@ func (c *conn) prepare() error {
 		if err := c.dialUpstream(); err != nil {
 			return err
 		}
+	}
+	if c.unread != "" {
+		return &refusal{code: StateDenied, message: c.unread, hint: "Connect again, and leave the setting alone."}
 	}
 	n := &c.names
 	if !n.stale && !c.g.catalogs.outdated(n.snapshot) || c.up.status == 'E' {
@@ -149,6 +152,7 @@ func (c *conn) askQuietly(sqls ...string) ([]answer, error) {
 func (c *conn) settle(j *judged) {
 	if j.names {
 		c.names.stale, c.names.objects = true, true
+		c.tx.names = c.inBlock() // and its end may change them back
 	}
 	for _, s := range j.Statements {
 		switch s.Kind {
@@ -168,6 +172,28 @@ func (c *conn) settle(j *judged) {
 			c.names.stale, c.names.objects = true, true
 		case sql.KindListen:
 			c.listens.Store(true)
+		}
+	}
+}
+
+// doubt notes that a text failed or was refused, perhaps after a part of it had
+// run: what the server keeps even so is no longer known.
+func (c *conn) doubt(j *judged) {
+	if j.names {
+		c.names.stale, c.names.objects = true, true
+		c.tx.names = c.inBlock()
+	}
+	for _, s := range j.Statements {
+		switch s.Kind {
+		case sql.KindPrepare, sql.KindDeallocate, sql.KindDiscard:
+			// Unknown names are judged as the worst that they could be.
+			if s.Kind == sql.KindDiscard || s.Name == "" || strings.EqualFold(s.Name, "all") {
+				c.prepared.ForgetAll()
+				clear(c.statements)
+				continue
+			}
+			c.prepared.Forget(s.Name)
+			delete(c.statements, s.Name)
 		}
 	}
 }
@@ -205,8 +231,8 @@ func (c *conn) admitSettings() ([]setting, error) {
 			return nil, &refusal{code: StateDenied, message: fmt.Sprintf("%s is set by the gate for an agent's session", s.name), hint: "Connect without it."}
 		}
 		settings = append(settings, s)
-		if s.name == "application_name" || s.name == "client_encoding" {
-			continue // they change nothing for anybody else
+		if s.name == "application_name" {
+			continue // it changes nothing for anybody else
 		}
 		fmt.Fprintf(&text, "SET %s TO '%s';\n", quoteName(s.name), strings.ReplaceAll(s.value, "'", "''"))
 	}

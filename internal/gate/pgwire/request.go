@@ -3,6 +3,7 @@ package pgwire
 import (
 	"context"
 	"encoding/hex"
+	"fmt"
 	"unicode/utf8"
 
 	"github.com/signalbox-dev/signalbox"
@@ -51,6 +52,17 @@ func (c *conn) newRequest(actions []signalbox.Action, texts []string, statements
 	if len(r.Text) > maxShown {
 		r.Partial = true
 	}
+	for i := range statements {
+		if in := statements[i].Inner; in != nil && statements[i].Kind == sql.KindExecute {
+			// EXECUTE names what was prepared: people see, and an approval is
+			// bound to, the statement itself.
+			texts = append(texts[:len(texts):len(texts)], in.Text)
+			r.Text += "\n-- prepared as:\n" + in.Text
+		}
+	}
+	if len(r.Text) > maxShown {
+		r.Partial = true
+	}
 	parts := make([]proof.Part, 0, 6)
 	parts = append(parts, proof.Text("database", c.g.Upstream.Database), proof.Text("role", c.names.role), proof.Text("search_path", c.names.path), proof.Text("settings", c.names.settings))
 	list := make([]proof.Part, 0, 2*len(texts))
@@ -58,7 +70,7 @@ func (c *conn) newRequest(actions []signalbox.Action, texts []string, statements
 		list = append(list, proof.Text("text", t))
 		if i < len(statements) && statements[i].tail != nil {
 			// The bytes of the parameters with their formats, as they came.
-			list = append(list, proof.Bytes("parameters", statements[i].tail))
+			list = append(list, proof.Text("types", fmt.Sprint(statements[i].types)), proof.Bytes("parameters", statements[i].tail))
 			r.Params = append(r.Params, statements[i].params...)
 		}
 	}

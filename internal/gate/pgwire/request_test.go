@@ -22,7 +22,7 @@ func TestCanonicalForm(t *testing.T) {
 	}
 	golden := map[string]string{
 		"simple":     "27a2d77012183512392914909ff40176dfd33d54c2712024baa74d847af7c277",
-		"parameters": "fe8e143b058614017a392b93d03a0c49543c1ba0f7b20fb3144e7edcefc3cbfc",
+		"parameters": "fabba9b914ce4658e214107dda063e29a9e6e1a8d76cbe0e4b9a1148586e1d20",
 	}
 	one := []byte{0, 0, 0, 1, 0, 0, 0, 1, '7', 0, 0}
 	got := map[string]string{

@@ -19,8 +19,12 @@ func (c *conn) simple(size int) error {
 	text := string(body[:len(body)-1])
 	c.expected = c.expected[:0]
 	c.discard = false
+	c.replied, c.looked = 0, false
 	delete(c.statements, "") // as the server does
-	clear(c.portals)
+	delete(c.portals, "")
+	if c.up == nil || c.up.status == 'I' {
+		clear(c.portals) // named ones live as long as their transaction
+	}
 	if err := c.prepare(); err != nil {
 		c.in.drop(size)
 		return c.orRefuse(err)
@@ -33,11 +37,15 @@ func (c *conn) simple(size int) error {
 	} else {
 		defer c.in.drop(size)
 	}
-	_, err := c.query(text, j, raw)
+	done, err := c.query(text, j, raw)
 	if err != nil {
 		return err
 	}
-	c.settle(j)
+	if done {
+		c.settle(j)
+	} else {
+		c.doubt(j)
+	}
 	c.ready()
 	return nil
 }
@@ -73,6 +81,12 @@ func (c *conn) query(text string, j *judged, raw []byte) (bool, error) {
 	}
 	if r := c.guarded(j); r != nil {
 		return false, c.turnDown(r)
+	}
+	if j.lone && len(j.Statements) > 1 && c.agent() {
+		return false, c.turnDown(errLonely)
+	}
+	if j.fetches && c.unadmitted(nil) {
+		return false, c.turnDown(errFetch)
 	}
 	return c.perform(c.newRequest(j.actions, []string{text}, bounds(j)), w)
 }
@@ -176,11 +190,10 @@ func (c *conn) pieces(text string, j *judged, raw []byte) (bool, error) {
 		return c.query(text[from:to], part, appendQuery(nil, piece))
 	}
 	for i, s := range j.Statements {
-		n := strings.Index(text[at:], s.Text)
-		if n < 0 {
+		begin, end := s.Offset, s.Offset+len(s.Text)
+		if begin < at || end > len(text) || text[begin:end] != s.Text {
 			return false, c.turnDown(&refusal{code: "0A000", message: "statements of this text cannot be told apart", hint: "Send them one by one."})
 		}
-		begin, end := at+n, at+n+len(s.Text)
 		at = end
 		if !newJudged(sql.Result{Statements: []sql.Statement{s}}, 0).control {
 			if len(run) == 0 {

@@ -279,10 +279,16 @@ func startupSettings(asked map[string]string) ([]setting, error) {
 		settings = append(settings, setting{strings.ToLower(strings.ReplaceAll(name, "-", "_")), value})
 	}
 	for name, value := range asked {
-		switch {
-		case name == "user" || name == "database" || name == "options" || name == "replication" || strings.HasPrefix(name, "_pq_."):
+		switch lower := strings.ToLower(name); lower {
+		case "user", "database", "options", "replication":
+			if name != lower {
+				// The server takes some of them in any spelling.
+				return nil, fmt.Errorf("start-up parameter %q: write it %q", name, lower)
+			}
 		default:
-			settings = append(settings, setting{strings.ToLower(name), value})
+			if !strings.HasPrefix(lower, "_pq_.") {
+				settings = append(settings, setting{lower, value})
+			}
 		}
 	}
 	for _, s := range settings {

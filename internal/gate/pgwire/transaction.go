@@ -23,6 +23,8 @@ type transaction struct {
 	base       map[string]count // rows touched before the first write; nil: not measured
 	changed    int64            // rows that the server reported as changed
 	committing bool             // a COMMIT is being decided: refused, it becomes a ROLLBACK
+	names      bool             // what names mean was changed in it: its end may change them back
+	outside    bool             // something ran that was carried by itself, or that locks rows: see atOnce
 	unknown    bool             // effects were made final and nobody knows whether
 }
 
@@ -31,22 +33,23 @@ type savepoint struct {
 	pending int // how many admissions came before it
 }
 
-// limited reports whether what is pending runs under a measured ceiling.
-func limited(as []Admission) bool {
-	for _, a := range as {
-		if a.Limited() {
-			return true
-		}
-	}
-	return false
-}
-
 // abandon forgets what was provisional: it was rolled back.
 func (c *conn) abandon() {
 	if len(c.tx.pending) > 0 {
 		c.g.Interlock.Abandon(c.tx.pending)
 	}
-	c.tx = transaction{unknown: c.tx.unknown}
+	unknown := c.tx.unknown
+	c.ended()
+	c.tx.unknown = unknown
+}
+
+// ended begins a new transaction's account. A table that was dropped ON COMMIT,
+// a SET LOCAL, a rolled back CREATE: names may mean again what they meant before.
+func (c *conn) ended() {
+	if c.tx.names {
+		c.names.stale, c.names.objects = true, true
+	}
+	c.tx = transaction{}
 }
 
 // A work is a piece of what a client sent that is forwarded under one decision.
@@ -82,8 +85,12 @@ func (c *conn) perform(r *request, w *work) (done bool, err error) {
 			return false, c.turnDown(err)
 		}
 	}
+	if !c.final(w) && irrevocable(r.Actions) && !a.Read() {
+		return c.atOnce(a, r, w)
+	}
 	switch {
 	case a.Read() && (w.readOnly || !c.agent() || c.inBlock()):
+		c.tx.outside = c.tx.outside || !w.readOnly // a row lock takes a transaction id
 		return c.forward(r, w)
 	case a.Read() && c.final(w) && len(c.tx.pending) == 0:
 		// An agent's read that a READ ONLY transaction refuses, such as one
@@ -95,6 +102,69 @@ func (c *conn) perform(r *request, w *work) (done bool, err error) {
 		return c.carry(append(c.tx.pending, a), r, c.finalRun(r, w))
 	}
 	return c.provisional(a, r, w)
+}
+
+// irrevocable reports whether a ROLLBACK may not undo what the actions do: code of
+// unknown effect, what acts on the server or its host, the value of a sequence.
+func irrevocable(actions []signalbox.Action) bool {
+	for _, a := range actions {
+		if a.Verb == signalbox.Execute || a.Has(signalbox.TraitHostFile) || strings.Contains(strings.ToUpper(a.Native), "SETVAL") {
+			return true
+		}
+	}
+	return false
+}
+
+// atOnce carries a request inside of a transaction by itself, its intent durable
+// before it is forwarded: the transaction's end decides nothing about it.
+func (c *conn) atOnce(a Admission, r *request, w *work) (bool, error) {
+	before := c.tx
+	done, err := c.carry([]Admission{a}, r, func(_ context.Context, permit Permit) (signalbox.Outcome, error) {
+		if permit.Limited {
+			base, err := c.touched()
+			if err != nil {
+				return c.conclude(&pump{}, err, false)
+			}
+			c.tx.base, c.tx.changed = base, 0
+		}
+		p := &pump{replies: -1, hold: true, quiet: true}
+		if err := c.send(w, p); err != nil {
+			return c.conclude(p, err, true)
+		}
+		out, err := c.conclude(p, nil, true)
+		if err != nil || p.failed() || !permit.Limited {
+			return out, err
+		}
+		c.tx.changed = p.changed
+		touched, err := c.measure()
+		if err == nil {
+			err = permit.Spend(touched)
+		}
+		if err != nil {
+			c.ending.held = nil // released tells the refusal, and fails the transaction
+			return signalbox.Outcome{}, overrun(err)
+		}
+		out.Touched = touched
+		return out, nil
+	})
+	if c.up != nil && c.up.status != 'I' {
+		unknown := c.tx.unknown
+		c.tx = before
+		c.tx.outside, c.tx.unknown = true, unknown
+	} else if len(before.pending) > 0 {
+		c.g.Interlock.Abandon(before.pending)
+	}
+	return done, err
+}
+
+// overrun makes any reason not to let measured rows stand one that interlock
+// understands: everything is undone with the transaction, which fails.
+func overrun(err error) error {
+	over := (*interlock.OverrunError)(nil)
+	if errors.As(err, &over) {
+		return err
+	}
+	return &interlock.OverrunError{Reason: err.Error()}
 }
 
 // final reports whether the effects of w are final when it has run.
@@ -360,6 +430,13 @@ func (c *conn) control(s sql.Statement, w *work) (bool, error) {
 		if was == 'T' && len(c.tx.pending) > 0 {
 			return c.commit(s, w)
 		}
+		if was == 'T' && c.agent() && !c.tx.outside {
+			// By our account the transaction has only read. The server knows.
+			if err := c.onlyRead(); err != nil {
+				c.tx.committing = true // what is refused now is rolled back
+				return false, c.turnDown(err)
+			}
+		}
 	}
 	p := &pump{replies: -1, quiet: true}
 	w.control = true
@@ -371,10 +448,10 @@ func (c *conn) control(s sql.Statement, w *work) (bool, error) {
 	}
 	switch s.Kind {
 	case sql.KindCommit, sql.KindRollback, sql.KindPrepareTx:
-		c.abandon()
 		if was == 'E' || s.Kind == sql.KindRollback {
 			c.names.stale = true
 		}
+		c.abandon()
 	case sql.KindSavepoint:
 		c.tx.savepoints = append(c.tx.savepoints, savepoint{s.Name, len(c.tx.pending)})
 	case sql.KindRelease, sql.KindRollbackTo:
@@ -385,6 +462,7 @@ func (c *conn) control(s sql.Statement, w *work) (bool, error) {
 					c.tx.pending = c.tx.pending[:sp.pending]
 					c.tx.savepoints = c.tx.savepoints[:i+1]
 					c.names.stale = true
+					c.names.objects = c.names.objects || c.tx.names
 				} else {
 					c.tx.savepoints = c.tx.savepoints[:i]
 				}
@@ -423,9 +501,24 @@ func (c *conn) commit(s sql.Statement, w *work) (bool, error) {
 			// The server had reasons of its own.
 			out = signalbox.Outcome{Result: signalbox.Failed, Code: "40000", Detail: "the server answered COMMIT with ROLLBACK"}
 		}
-		c.tx = transaction{}
+		c.ended()
 		return out, err
 	})
+}
+
+// onlyRead refuses a transaction of an agent that has written although nothing
+// that writes was admitted in it. That cannot be: whatever hole it came through,
+// it does not get to its COMMIT.
+func (c *conn) onlyRead() error {
+	answers, err := c.ask("SELECT pg_catalog.txid_current_if_assigned() IS NULL")
+	switch {
+	case err != nil:
+		return err
+	case answers[0].failed == nil && len(answers[0].rows) == 1 && answers[0].rows[0][0] == "t":
+		return nil
+	}
+	c.log.Error("an agent's transaction wrote what was never admitted: rolled back", "session", string(c.session.ID))
+	return &refusal{code: StateDenied, message: "the transaction has written, and nothing that writes was admitted in it: it is rolled back", hint: "Report this to Signalbox's operator."}
 }
 
 // tagOf gives the tag within a CommandComplete message.

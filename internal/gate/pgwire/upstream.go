@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -211,6 +212,28 @@ func (c *conn) awaitReady() error {
 	}
 }
 
+// heed notes settings under which the server reads a text differently from the
+// classifier: nothing of an agent's is forwarded from then on.
+func (c *conn) heed(name, value string) {
+	if !c.agent() || c.unread != "" {
+		return
+	}
+	switch {
+	case name == "standard_conforming_strings" && value != "on":
+	case name == "client_encoding" && foreignEncodings[strings.ToUpper(value)]:
+	default:
+		return
+	}
+	c.unread = fmt.Sprintf("%s is %s: the server reads statements differently from the gate", name, value)
+}
+
+// foreignEncodings are the client encodings in which a byte of a longer
+// character can look like a quote or a backslash. The server itself cannot use
+// them for its own storage, for the same reason.
+var foreignEncodings = map[string]bool{
+	"BIG5": true, "GB18030": true, "GBK": true, "JOHAB": true, "SHIFT_JIS_2004": true, "SHIFTJIS2004": true, "SJIS": true, "UHC": true,
+}
+
 // aside passes on what the server may send at any time: notices, notifications
 // and changed parameters.
 func (c *conn) aside(typ byte, size int) {
@@ -222,6 +245,7 @@ func (c *conn) aside(typ byte, size int) {
 					return
 				}
 				c.told[string(name)] = string(value)
+				c.heed(string(name), string(value))
 			}
 		}
 	}

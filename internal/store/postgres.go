@@ -146,6 +146,18 @@ func (p *postgres) writes() db.DBTX { return p.pool }
 func (p *postgres) Lead(ctx context.Context) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	kept := p.candidate != nil
+	leads, err := p.lead(ctx)
+	if err != nil && kept && ctx.Err() == nil {
+		// The connection was from before, and the server may have restarted
+		// since: a new one tells.
+		leads, err = p.lead(ctx)
+	}
+	return leads, err
+}
+
+// lead asks once. The caller holds p.mu.
+func (p *postgres) lead(ctx context.Context) (bool, error) {
 	if p.candidate == nil {
 		conn, err := pgx.ConnectConfig(ctx, p.pool.Config().ConnConfig)
 		if err != nil {

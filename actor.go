@@ -91,6 +91,7 @@ type SessionID string
 type Session struct {
 	ID      SessionID `json:"id"`
 	Actor   Actor     `json:"actor"`
+	By      string    `json:"by,omitempty"` // the human who opened it, and was given its credentials
 	Purpose string    `json:"purpose,omitempty"`
 	Gates   []string  `json:"gates,omitempty"` // gates it may use; empty means all
 	Started time.Time `json:"started"`

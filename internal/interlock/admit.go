@@ -328,7 +328,7 @@ func (i *Interlock) open(ctx context.Context, c *snapshot, a *Admission, views [
 		set = c.set.Version()
 	}
 	h := approval.Hold{
-		ID: newID(now), Session: r.Session.ID, Actor: r.Session.Actor,
+		ID: newID(now), Session: r.Session.ID, Actor: r.Session.Actor, By: r.Session.By,
 		Gate: r.Gate.Name, Target: r.Gate.Target, Environment: r.Gate.Environment,
 		Actions: r.Actions, Request: r.Text, Facts: facts,
 		Salt: proof.NewSalt(), State: state, Ceiling: impact,

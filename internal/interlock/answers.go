@@ -74,7 +74,7 @@ func (i *Interlock) answer(ctx context.Context, name, id string, yes bool, comme
 		if comment != "" {
 			h.Why += ": " + comment
 		}
-		if p.Name == h.Actor.Person() {
+		if p.Name == h.Actor.Person() || p.Name == h.By {
 			return h, i.withdraw(ctx, h, p.Name, comment)
 		}
 		b.Changes = append(b.Changes, i.State.MoveHold(id, approval.Open, approval.Refused, time.Time{}, "", h.Why)...)
@@ -106,7 +106,8 @@ func (i *Interlock) permitTime(h approval.Hold) time.Duration {
 	return i.PermitTime
 }
 
-// liveAgents lists the sessions of agents that act for a human now.
+// liveAgents lists the sessions of agents that act for a human now, and of
+// automations whose credentials he was given.
 func (i *Interlock) liveAgents(ctx context.Context, name string, now time.Time) ([]signalbox.SessionID, error) {
 	rows, err := i.State.Sessions(ctx, true, now)
 	if err != nil {
@@ -114,7 +115,7 @@ func (i *Interlock) liveAgents(ctx context.Context, name string, now time.Time) 
 	}
 	var live []signalbox.SessionID
 	for _, s := range rows {
-		if s.Actor.Kind == signalbox.Agent && s.Actor.For == name {
+		if s.Actor.Kind == signalbox.Agent && s.Actor.For == name || s.Actor.Kind == signalbox.Automation && s.By == name {
 			live = append(live, s.ID)
 		}
 	}

@@ -97,7 +97,7 @@ func (i *Interlock) OpenSession(ctx context.Context, c Caller, n NewSession, gat
 	}
 	now := i.Now()
 	row := SessionRow{Epoch: 1, Session: signalbox.Session{
-		ID: signalbox.SessionID(strings.ToLower(newID(now))), Actor: actor, Purpose: n.Purpose,
+		ID: signalbox.SessionID(strings.ToLower(newID(now))), Actor: actor, By: c.Person.Name, Purpose: n.Purpose,
 		Gates: n.Gates, Started: now, Expires: now.Add(n.TTL),
 	}}
 	record, err := seal(now, newID(now), proof.SessionStart{

@@ -151,7 +151,7 @@ func sessionOf(r db.Session) (interlock.SessionRow, error) {
 		Session: signalbox.Session{
 			ID:      signalbox.SessionID(r.ID),
 			Actor:   signalbox.Actor{Kind: signalbox.ActorKind(r.ActorKind), Name: r.ActorName, For: r.ActorFor},
-			Purpose: r.Purpose,
+			By: r.Author, Purpose: r.Purpose,
 			Started: moment(r.Started), Expires: moment(r.Expires), Ended: moment(r.Ended),
 		},
 		Epoch: r.Epoch,

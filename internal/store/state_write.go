@@ -41,7 +41,7 @@ func (s *Store) AddSession(r interlock.SessionRow) []ledger.Statement {
 	return list(one(func(ctx context.Context, q *db.Queries) {
 		q.AddSession(ctx, db.AddSessionParams{
 			ID: string(r.ID), ActorKind: string(r.Actor.Kind), ActorName: r.Actor.Name, ActorFor: r.Actor.For,
-			Purpose: r.Purpose, Gates: text(r.Gates),
+			Author: r.By, Purpose: r.Purpose, Gates: text(r.Gates),
 			Started: millis(r.Started), Expires: millis(r.Expires), Ended: millis(r.Ended), Epoch: r.Epoch,
 		})
 	}))

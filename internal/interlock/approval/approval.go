@@ -39,6 +39,7 @@ type Hold struct {
 	ID          string                `json:"id"`
 	Session     signalbox.SessionID   `json:"session"`
 	Actor       signalbox.Actor       `json:"actor"`
+	By          string                `json:"by,omitempty"` // the human who opened the session
 	Gate        string                `json:"gate"`
 	Target      string                `json:"target"`
 	Environment signalbox.Environment `json:"environment"`
@@ -123,7 +124,7 @@ func (h Hold) MayAnswer(v Voter, yes bool, allowLiveAgents bool, now time.Time) 
 	if !yes {
 		return nil // a no ends it, and the requester's own no is a withdrawal
 	}
-	if v.Name == h.Actor.Person() || v.Name == h.Actor.Name {
+	if h.own(v.Name) {
 		return fmt.Errorf("%s, hold %s of %s: %w", v.Name, h.ID, h.Actor, ErrOwn)
 	}
 	if h.Verdict.Presence {
@@ -140,6 +141,12 @@ func (h Hold) MayAnswer(v Voter, yes bool, allowLiveAgents bool, now time.Time) 
 		return fmt.Errorf("%s, hold %s wants %v: %w", v.Name, h.ID, h.Verdict.Requires, ErrNoGroup)
 	}
 	return nil
+}
+
+// own reports whether a human stands on the requester's side: he asked, or the
+// agent that acts for him did, or he was given the credentials of the session.
+func (h Hold) own(name string) bool {
+	return name == h.Actor.Person() || name == h.Actor.Name || name == h.By
 }
 
 // asks reports whether any requirement counts a member of these groups.
@@ -165,7 +172,7 @@ func (h Hold) asks(groups []string) (bool, error) {
 func (h Hold) Satisfied(groups func(name string) ([]string, bool)) (bool, string) {
 	var yes []signalbox.Approver
 	for _, a := range h.Answers {
-		if !a.Yes || a.By == h.Actor.Person() || a.By == h.Actor.Name {
+		if !a.Yes || h.own(a.By) {
 			continue
 		}
 		if g, ok := groups(a.By); ok {

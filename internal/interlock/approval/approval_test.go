@@ -29,10 +29,13 @@ func TestP5WhoMayAnswer(t *testing.T) {
 		lax    bool
 		want   error
 	}{
-		"a member":                        {voter: Voter{Name: "bob", Groups: sre}},
-		"the agent's human":               {voter: Voter{Name: "alice", Groups: sre}, want: ErrOwn},
-		"a human of the agent's name":     {voter: Voter{Name: "kiro", Groups: sre}, want: ErrOwn},
-		"the human of his own request":    {change: func(h *Hold) { h.Actor = signalbox.Actor{Kind: signalbox.Human, Name: "bob"} }, voter: Voter{Name: "bob", Groups: sre}, want: ErrOwn},
+		"a member":                     {voter: Voter{Name: "bob", Groups: sre}},
+		"the agent's human":            {voter: Voter{Name: "alice", Groups: sre}, want: ErrOwn},
+		"a human of the agent's name":  {voter: Voter{Name: "kiro", Groups: sre}, want: ErrOwn},
+		"the human of his own request": {change: func(h *Hold) { h.Actor = signalbox.Actor{Kind: signalbox.Human, Name: "bob"} }, voter: Voter{Name: "bob", Groups: sre}, want: ErrOwn},
+		"who opened an automation's session": {change: func(h *Hold) {
+			h.Actor, h.By = signalbox.Actor{Kind: signalbox.Automation, Name: "ci"}, "bob"
+		}, voter: Voter{Name: "bob", Groups: sre}, want: ErrOwn},
 		"nobody's member":                 {voter: Voter{Name: "eve"}, want: ErrNoGroup},
 		"a member of another group":       {voter: Voter{Name: "eve", Groups: []string{"dba"}}, want: ErrNoGroup},
 		"a no from anybody":               {voter: Voter{Name: "eve"}, no: true},

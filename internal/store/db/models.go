@@ -139,6 +139,7 @@ type Session struct {
 	ActorKind string
 	ActorName string
 	ActorFor  string
+	Author    string
 	Purpose   string
 	Gates     string
 	Started   int64

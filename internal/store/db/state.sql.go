@@ -236,8 +236,8 @@ func (q *Queries) AddPolicySet(ctx context.Context, arg AddPolicySetParams) erro
 }
 
 const addSession = `-- name: AddSession :exec
-INSERT INTO session (id, actor_kind, actor_name, actor_for, purpose, gates, started, expires, ended, epoch)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+INSERT INTO session (id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 `
 
 type AddSessionParams struct {
@@ -245,6 +245,7 @@ type AddSessionParams struct {
 	ActorKind string
 	ActorName string
 	ActorFor  string
+	Author    string
 	Purpose   string
 	Gates     string
 	Started   int64
@@ -259,6 +260,7 @@ func (q *Queries) AddSession(ctx context.Context, arg AddSessionParams) error {
 		arg.ActorKind,
 		arg.ActorName,
 		arg.ActorFor,
+		arg.Author,
 		arg.Purpose,
 		arg.Gates,
 		arg.Started,
@@ -770,7 +772,7 @@ func (q *Queries) LiveHoldsOfKey(ctx context.Context, retryKey string) ([]string
 }
 
 const liveSessions = `-- name: LiveSessions :many
-SELECT id, actor_kind, actor_name, actor_for, purpose, gates, started, expires, ended, epoch FROM session WHERE ended = 0 AND expires > $1 ORDER BY started DESC, id DESC
+SELECT id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch FROM session WHERE ended = 0 AND expires > $1 ORDER BY started DESC, id DESC
 `
 
 func (q *Queries) LiveSessions(ctx context.Context, now int64) ([]Session, error) {
@@ -787,6 +789,7 @@ func (q *Queries) LiveSessions(ctx context.Context, now int64) ([]Session, error
 			&i.ActorKind,
 			&i.ActorName,
 			&i.ActorFor,
+			&i.Author,
 			&i.Purpose,
 			&i.Gates,
 			&i.Started,
@@ -1205,7 +1208,7 @@ func (q *Queries) RetirePolicySets(ctx context.Context) error {
 }
 
 const session = `-- name: Session :one
-SELECT id, actor_kind, actor_name, actor_for, purpose, gates, started, expires, ended, epoch FROM session WHERE id = $1
+SELECT id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch FROM session WHERE id = $1
 `
 
 func (q *Queries) Session(ctx context.Context, id string) (Session, error) {
@@ -1216,6 +1219,7 @@ func (q *Queries) Session(ctx context.Context, id string) (Session, error) {
 		&i.ActorKind,
 		&i.ActorName,
 		&i.ActorFor,
+		&i.Author,
 		&i.Purpose,
 		&i.Gates,
 		&i.Started,
@@ -1270,7 +1274,7 @@ func (q *Queries) SessionIntentsSince(ctx context.Context, arg SessionIntentsSin
 }
 
 const sessions = `-- name: Sessions :many
-SELECT id, actor_kind, actor_name, actor_for, purpose, gates, started, expires, ended, epoch FROM session ORDER BY started DESC, id DESC
+SELECT id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch FROM session ORDER BY started DESC, id DESC
 `
 
 func (q *Queries) Sessions(ctx context.Context) ([]Session, error) {
@@ -1287,6 +1291,7 @@ func (q *Queries) Sessions(ctx context.Context) ([]Session, error) {
 			&i.ActorKind,
 			&i.ActorName,
 			&i.ActorFor,
+			&i.Author,
 			&i.Purpose,
 			&i.Gates,
 			&i.Started,

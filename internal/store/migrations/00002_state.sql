@@ -11,6 +11,7 @@ CREATE TABLE session (
     actor_kind TEXT   NOT NULL,
     actor_name TEXT   NOT NULL,
     actor_for  TEXT   NOT NULL,
+    author     TEXT   NOT NULL, -- the human who opened it
     purpose    TEXT   NOT NULL,
     gates      TEXT   NOT NULL, -- JSON
     started    BIGINT NOT NULL,

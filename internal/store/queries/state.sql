@@ -11,8 +11,8 @@ UPDATE control SET epoch = epoch + 1 WHERE id = 1 AND epoch = $1;
 UPDATE control SET policy = $1 WHERE id = 1;
 
 -- name: AddSession :exec
-INSERT INTO session (id, actor_kind, actor_name, actor_for, purpose, gates, started, expires, ended, epoch)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+INSERT INTO session (id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 
 -- name: EndSession :exec
 UPDATE session SET ended = sqlc.arg(ended) WHERE id = sqlc.arg(id) AND ended = 0;

@@ -64,7 +64,7 @@ func haltsFreezesBreakGlass(t *testing.T, s Store) {
 func sessions(t *testing.T, s Store) {
 	ctx := context.Background()
 	one := interlock.SessionRow{Session: signalbox.Session{
-		ID: "s1", Actor: signalbox.Actor{Kind: signalbox.Agent, Name: "kiro", For: "ann"}, Purpose: "mend", Gates: []string{"db", "kube"},
+		ID: "s1", Actor: signalbox.Actor{Kind: signalbox.Agent, Name: "kiro", For: "ann"}, By: "ann", Purpose: "mend", Gates: []string{"db", "kube"},
 		Started: at(0), Expires: at(20),
 	}, Epoch: 3}
 	two := interlock.SessionRow{Session: signalbox.Session{

@@ -219,10 +219,14 @@ func (c *conn) wait(r *request, w *work) (bool, error) {
 	return c.released(err)
 }
 
+// patience is how long a client that waited for people is listened to before its
+// request is forwarded: for the news that it has hung up to arrive.
+const patience = 50 * time.Millisecond
+
 // clientThere looks whether the client has hung up. What it has sent meanwhile
 // stays in the buffer.
 func (c *conn) clientThere() bool {
-	c.client.SetReadDeadline(time.Now().Add(time.Millisecond))
+	c.client.SetReadDeadline(time.Now().Add(patience))
 	err := c.in.fill(c.in.buffered() + 1)
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -70,7 +72,7 @@ func benchWire(ctx context.Context, out io.Writer, length time.Duration) error {
 	routes := []route{{name: "direct", env: server.Env("bench")}, bouncer, gate}
 
 	fmt.Fprintf(out, "pgbench, scale 10, %d clients, %v each\n\n", clients, length)
-	fmt.Fprintf(out, "%-24s %-12s %10s %12s %12s  %s\n", "load", "through", "per second", "latency", "own CPU each", "beside PgBouncer")
+	fmt.Fprintf(out, "%-24s %-12s %10s %10s %10s %18s %9s  %s\n", "load", "through", "per second", "p50", "p99", "added p50, p99", "own CPU", "beside PgBouncer")
 	for _, l := range loads {
 		if !strings.Contains(l.name, onlyLoads) {
 			continue
@@ -81,8 +83,13 @@ func benchWire(ctx context.Context, out io.Writer, length time.Duration) error {
 				continue
 			}
 			args := append([]string{"-n", "-c", strconv.Itoa(clients), "-j", "2", "-T", strconv.Itoa(int(length.Seconds()))}, l.args...)
+			logs, err := os.MkdirTemp("", "signalbox-bench-")
+			if err != nil {
+				return err
+			}
+			defer os.RemoveAll(logs)
 			before := cpu(r.pid)
-			text, err := pgbench(ctx, server, r.env, args...)
+			text, err := pgbench(ctx, server, r.env, append(args, "-l", "--log-prefix="+filepath.Join(logs, "transactions"))...)
 			if err != nil {
 				return fmt.Errorf("%s through %s: %w", l.name, r.name, err)
 			}
@@ -92,14 +99,18 @@ func benchWire(ctx context.Context, out io.Writer, length time.Duration) error {
 				return fmt.Errorf("%s through %s: %w", l.name, r.name, err)
 			}
 			rate.cpu = spent / time.Duration(rate.perSecond*length.Seconds())
+			if rate.p50, rate.p99, err = latencies(logs); err != nil {
+				return fmt.Errorf("%s through %s: %w", l.name, r.name, err)
+			}
 			rates[r.name] = rate
 		}
 		for _, r := range routes {
 			if _, ran := rates[r.name]; !ran {
 				continue
 			}
-			fmt.Fprintf(out, "%-24s %-12s %10.0f %9.3f ms %9d µs  %.2f\n", l.name, r.name,
-				rates[r.name].perSecond, rates[r.name].latency, rates[r.name].cpu.Microseconds(), rates[r.name].perSecond/rates[bouncer.name].perSecond)
+			it, direct := rates[r.name], rates["direct"]
+			fmt.Fprintf(out, "%-24s %-12s %10.0f %10v %10v %18s %9v  %.2f\n", l.name, r.name, it.perSecond, it.p50, it.p99,
+				fmt.Sprint(it.p50-direct.p50, ", ", it.p99-direct.p99), it.cpu.Round(time.Microsecond), it.perSecond/rates[bouncer.name].perSecond)
 		}
 	}
 	fmt.Fprintln(out)
@@ -118,7 +129,7 @@ func pgbench(ctx context.Context, server *pgtest.Server, env []string, args ...s
 
 type rate struct {
 	perSecond float64
-	latency   float64       // mean, in milliseconds
+	p50, p99  time.Duration // of a transaction, as the client saw it
 	cpu       time.Duration // that the thing between spent on each transaction
 }
 
@@ -143,22 +154,52 @@ func cpu(pid int) time.Duration {
 	return time.Duration(user+system) * tick
 }
 
+// latencies reads pgbench's logs of single transactions in a folder: the third
+// word of each line is microseconds.
+func latencies(folder string) (p50, p99 time.Duration, err error) {
+	files, err := filepath.Glob(filepath.Join(folder, "transactions.*"))
+	if err != nil {
+		return 0, 0, err
+	}
+	var all []time.Duration
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			return 0, 0, err
+		}
+		for line := range strings.Lines(string(text)) {
+			words := strings.Fields(line)
+			if len(words) < 3 {
+				continue
+			}
+			micros, err := strconv.ParseInt(words[2], 10, 64)
+			if err != nil {
+				return 0, 0, fmt.Errorf("log line %q: %w", line, err)
+			}
+			all = append(all, time.Duration(micros)*time.Microsecond)
+		}
+	}
+	if len(all) == 0 {
+		return 0, 0, errors.New("pgbench logged no transaction")
+	}
+	slices.Sort(all)
+	return all[len(all)/2], all[len(all)*99/100], nil
+}
+
 var (
-	ratePattern    = regexp.MustCompile(`(?m)^tps = ([0-9.]+)`)
-	latencyPattern = regexp.MustCompile(`(?m)^latency average = ([0-9.]+) ms`)
-	failedPattern  = regexp.MustCompile(`(?m)^number of failed transactions: 0 `)
+	ratePattern   = regexp.MustCompile(`(?m)^tps = ([0-9.]+)`)
+	failedPattern = regexp.MustCompile(`(?m)^number of failed transactions: 0 `)
 )
 
 // parseRate reads pgbench's report, and refuses one of a run in which something
 // failed: refusals are fast.
 func parseRate(text string) (rate, error) {
-	tps, latency := ratePattern.FindStringSubmatch(text), latencyPattern.FindStringSubmatch(text)
-	if tps == nil || latency == nil || !failedPattern.MatchString(text) {
+	tps := ratePattern.FindStringSubmatch(text)
+	if tps == nil || !failedPattern.MatchString(text) {
 		return rate{}, fmt.Errorf("no clean report:\n%s", text)
 	}
-	perSecond, err1 := strconv.ParseFloat(tps[1], 64)
-	mean, err2 := strconv.ParseFloat(latency[1], 64)
-	return rate{perSecond: perSecond, latency: mean}, errors.Join(err1, err2)
+	perSecond, err := strconv.ParseFloat(tps[1], 64)
+	return rate{perSecond: perSecond}, err
 }
 
 // lookPath finds a program that distributions put where only root looks.

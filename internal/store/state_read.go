@@ -149,9 +149,9 @@ func (s *Store) Sessions(ctx context.Context, live bool, now time.Time) ([]inter
 func sessionOf(r db.Session) (interlock.SessionRow, error) {
 	row := interlock.SessionRow{
 		Session: signalbox.Session{
-			ID:      signalbox.SessionID(r.ID),
-			Actor:   signalbox.Actor{Kind: signalbox.ActorKind(r.ActorKind), Name: r.ActorName, For: r.ActorFor},
-			By: r.Author, Purpose: r.Purpose,
+			ID:    signalbox.SessionID(r.ID),
+			Actor: signalbox.Actor{Kind: signalbox.ActorKind(r.ActorKind), Name: r.ActorName, For: r.ActorFor},
+			By:    r.Author, Purpose: r.Purpose,
 			Started: moment(r.Started), Expires: moment(r.Expires), Ended: moment(r.Ended),
 		},
 		Epoch: r.Epoch,

@@ -71,11 +71,6 @@ func appendParameterStatus(buf []byte, name, value string) []byte {
 	return end(append(append(buf, value...), 0), at)
 }
 
-func appendCommandComplete(buf []byte, tag string) []byte {
-	buf, at := begin(buf, 'C')
-	return end(append(append(buf, tag...), 0), at)
-}
-
 // errShort says that a message ends before its fields do.
 var errShort = errors.New("message is cut short")
 

@@ -27,7 +27,6 @@ type upstream struct {
 
 	status byte              // transaction status of the last ReadyForQuery
 	params map[string]string // as reported at its start
-	own    bool              // our own statements are prepared (see prepareOwn)
 }
 
 // maxAnswer bounds messages of the server that must be held whole. DataRow and

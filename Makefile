@@ -76,8 +76,9 @@ vuln: check-tools
 	esac
 
 .PHONY: generate
-generate: generate-tools ## write generated code anew (SQL of internal/store)
+generate: generate-tools ## write generated code anew (SQL of internal/store, tree walk of internal/classify/sql)
 	cd internal/store && ../../$(BIN)/sqlc generate
+	go generate ./internal/classify/sql
 
 .PHONY: generate-tools
 generate-tools:
@@ -87,6 +88,9 @@ generate-tools:
 fresh: generate-tools
 	@echo "check: generated code is what make generate would write"
 	@cd internal/store && ../../$(BIN)/sqlc diff
+	@cp internal/classify/sql/children.go .cache/children.go.was
+	@go generate ./internal/classify/sql
+	@cmp internal/classify/sql/children.go .cache/children.go.was
 
 .PHONY: tidy
 tidy:

@@ -190,7 +190,7 @@ func (i *Interlock) closing(d time.Duration) bool {
 // [*HeldError], a [*DeniedError], or wraps [ErrUnavailable]; or an
 // [*UnknownError], and then nobody knows.
 func (i *Interlock) Do(ctx context.Context, r Request, x Executor) (signalbox.Outcome, error) {
-	for {
+	for try := 0; ; try++ {
 		// What would it touch, what does policy say, is there a permit?
 		a, err := i.admit(ctx, r, x)
 		if held := (*HeldError)(nil); errors.As(err, &held) && r.Gate.Wait > 0 {
@@ -205,10 +205,14 @@ func (i *Interlock) Do(ctx context.Context, r Request, x Executor) (signalbox.Ou
 		}
 		// Record the intent, execute, record the outcome.
 		out, err := i.carry(ctx, []*Admission{a}, x)
-		if errors.Is(err, errAgain) {
-			continue // the world changed between decision and record: decide again
+		if !errors.Is(err, errAgain) {
+			return out, err
 		}
-		return out, err
+		// The world changed between decision and record: decide again, but not
+		// for ever.
+		if try == maxTries {
+			return signalbox.Outcome{}, fmt.Errorf("%w: its state kept changing, try again", ErrUnavailable)
+		}
 	}
 }
 

@@ -84,6 +84,62 @@ func (r Requirement) Groups() []string {
 // the groups of the first. Who may approve at all is the caller's to decide
 // before.
 func (r Requirement) Satisfied(yes []Approver) bool {
+	people := persons(yes)
+	return slices.ContainsFunc(r.ways, func(w way) bool {
+		_, open := w.seated(people)
+		return len(open) == 0
+	})
+}
+
+// Missing says for people what the approvers leave open: the requirement itself
+// while none of them counts, else how many more, as in "1 more of sre (2 of
+// sre)"; "" when they satisfy it. Where somebody could fill a place in one of
+// several groups, it says what is left when he fills one of them.
+func (r Requirement) Missing(yes []Approver) string {
+	if len(r.ways) == 0 {
+		return "what nobody can give"
+	}
+	people := persons(yes)
+	var left []string
+	counted := false
+	for _, w := range r.ways {
+		places, open := w.seated(people)
+		if len(open) == 0 {
+			return ""
+		}
+		counted = counted || len(open) < len(places)
+		left = append(left, remainder(places, open))
+	}
+	if !counted {
+		return r.String()
+	}
+	slices.Sort(left)
+	return fmt.Sprintf("%s (%s)", strings.Join(slices.Compact(left), " or "), r)
+}
+
+// remainder counts open places by group: "1 more of sre and 1 of dba".
+func remainder(places, open []string) string {
+	count := func(list []string, group string) (n int) {
+		for _, g := range list {
+			if g == group {
+				n++
+			}
+		}
+		return n
+	}
+	var parts []string
+	for _, g := range slices.Compact(slices.Sorted(slices.Values(open))) {
+		n, more := count(open, g), ""
+		if n < count(places, g) {
+			more = " more"
+		}
+		parts = append(parts, fmt.Sprintf("%d%s of %s", n, more, g))
+	}
+	return strings.Join(parts, " and ")
+}
+
+// persons leaves out approvers without a name, and all but the first of a name.
+func persons(yes []Approver) []Approver {
 	seen := make(map[string]bool, len(yes))
 	people := make([]Approver, 0, len(yes))
 	for _, a := range yes {
@@ -92,21 +148,17 @@ func (r Requirement) Satisfied(yes []Approver) bool {
 			people = append(people, a)
 		}
 	}
-	return slices.ContainsFunc(r.ways, func(w way) bool { return w.filled(people) })
+	return people
 }
 
-// filled looks for an assignment of people to places: Kuhn's algorithm for a
-// maximum matching, since taking people greedily could waste on one group
-// somebody whom another group needs.
-func (w way) filled(people []Approver) bool {
-	var places []string
+// seated gives the places of w by their groups, and those that stay open when as
+// many people as possible have one: Kuhn's algorithm for a maximum matching, since
+// taking people greedily could waste on one group somebody whom another group needs.
+func (w way) seated(people []Approver) (places, open []string) {
 	for _, q := range w {
 		for range q.n {
 			places = append(places, q.group)
 		}
-	}
-	if len(places) == 0 || len(people) < len(places) {
-		return false
 	}
 	takenBy := make([]int, len(people)) // place, or -1
 	for i := range takenBy {
@@ -114,10 +166,10 @@ func (w way) filled(people []Approver) bool {
 	}
 	for place := range places {
 		if !seat(place, places, people, takenBy, make([]bool, len(people))) {
-			return false
+			open = append(open, places[place])
 		}
 	}
-	return true
+	return places, open
 }
 
 func seat(place int, places []string, people []Approver, takenBy []int, tried []bool) bool {

@@ -57,6 +57,37 @@ func TestRequirementSatisfied(t *testing.T) {
 	}
 }
 
+func TestRequirementMissing(t *testing.T) {
+	ann := signalbox.Approver{Name: "ann", Groups: []string{"sre"}}
+	bob := signalbox.Approver{Name: "bob", Groups: []string{"sre", "dba"}}
+	cat := signalbox.Approver{Name: "cat", Groups: []string{"dba"}}
+	dan := signalbox.Approver{Name: "dan"}
+	for _, tt := range []struct {
+		text string
+		yes  []signalbox.Approver
+		want string
+	}{
+		{"2 of sre", nil, "2 of sre"},
+		{"2 of sre", []signalbox.Approver{dan, cat}, "2 of sre"},
+		{"2 of sre", []signalbox.Approver{ann}, "1 more of sre (2 of sre)"},
+		{"2 of sre", []signalbox.Approver{ann, ann}, "1 more of sre (2 of sre)"},
+		{"2 of sre", []signalbox.Approver{ann, bob}, ""},
+		{"3 of sre", []signalbox.Approver{ann}, "2 more of sre (3 of sre)"},
+		{"1 of sre and 1 of dba", []signalbox.Approver{ann}, "1 of dba (1 of sre and 1 of dba)"},
+		{"2 of sre and 1 of dba", []signalbox.Approver{bob, cat}, "1 more of sre (2 of sre and 1 of dba)"},
+		{"2 of sre or 1 of dba", []signalbox.Approver{ann}, "1 more of sre or 1 of dba (2 of sre or 1 of dba)"},
+		{"(2 of sre or 2 of dba) and 1 of ops", []signalbox.Approver{cat}, "1 more of dba and 1 of ops or 1 of ops and 2 of sre ((2 of sre or 2 of dba) and 1 of ops)"},
+	} {
+		r, err := signalbox.ParseRequirement(tt.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Missing(tt.yes); got != tt.want {
+			t.Errorf("%q with %v: got %q, want %q", tt.text, tt.yes, got, tt.want)
+		}
+	}
+}
+
 func TestParseRequirementRefuses(t *testing.T) {
 	for _, text := range []string{
 		"", " ", "sre", "2", "2 of", "of sre", "0 of sre", "-1 of sre", "02 of sre", "10 of sre", "+1 of sre", "2 sre", "2 of sre and", "2 of sre or",
@@ -131,6 +162,9 @@ func FuzzParseRequirement(f *testing.F) {
 			}
 			yes = append(yes, signalbox.Approver{Name: string(rune('a' + i)), Groups: groups})
 			now := r.Satisfied(yes)
+			if now != (r.Missing(yes) == "") {
+				t.Errorf("%q: satisfied %t, missing %q", text, now, r.Missing(yes))
+			}
 			if before && !now {
 				t.Fatalf("%q: one more approver undid it: %v", r, yes)
 			}

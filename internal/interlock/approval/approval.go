@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/signalbox-dev/signalbox"
@@ -168,7 +169,8 @@ func (h Hold) asks(groups []string) (bool, error) {
 // Satisfied reports whether the answers so far meet every requirement, with
 // the groups that the people are in now (membership is checked again at
 // redemption, promise P5). groups gives a human's groups, and false for one
-// who is no longer enrolled. What is missing is named for people.
+// who is no longer enrolled. What is missing is told for people, as
+// [signalbox.Requirement.Missing] does.
 func (h Hold) Satisfied(groups func(name string) ([]string, bool)) (bool, string) {
 	var yes []signalbox.Approver
 	for _, a := range h.Answers {
@@ -182,17 +184,21 @@ func (h Hold) Satisfied(groups func(name string) ([]string, bool)) (bool, string
 	if len(h.Verdict.Requires) == 0 && !h.Verdict.Confirm {
 		return false, "the hold names no requirement that could be met" // fail closed
 	}
+	var missing []string
 	for _, text := range h.Verdict.Requires {
 		r, err := signalbox.ParseRequirement(text)
 		if err != nil {
 			return false, err.Error()
 		}
 		if !r.Satisfied(yes) {
-			return false, text
+			missing = append(missing, r.Missing(yes))
 		}
 	}
 	if h.Verdict.Confirm && !h.Confirmed {
-		return false, "the requester's own confirmation"
+		missing = append(missing, "the requester's own confirmation")
+	}
+	if len(missing) > 0 {
+		return false, strings.Join(missing, " and ")
 	}
 	if h.Verdict.Presence {
 		return false, ErrPresence.Error()

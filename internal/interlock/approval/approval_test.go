@@ -106,6 +106,17 @@ func TestP5SatisfiedByDistinctMembersAsTheyAreNow(t *testing.T) {
 	}
 }
 
+func TestWhatIsStillMissing(t *testing.T) {
+	groups := func(string) ([]string, bool) { return []string{"sre"}, true }
+	h := hold()
+	h.Verdict.Requires, h.Verdict.Confirm = []string{"2 of sre", "1 of dba"}, true
+	h.Answers = []Answer{{By: "alice", Yes: true}, {By: "bob", Yes: true}} // alice asked, and does not count
+	_, missing := h.Satisfied(groups)
+	if want := "1 more of sre (2 of sre) and 1 of dba and the requester's own confirmation"; missing != want {
+		t.Errorf("missing %q, want %q", missing, want)
+	}
+}
+
 func TestP4ImpactIsACeiling(t *testing.T) {
 	approved := signalbox.Impact{Count: 10, Dependants: 2, Reversible: true, Measured: true}
 	cases := map[string]struct {

@@ -76,9 +76,9 @@ vuln: check-tools
 	esac
 
 .PHONY: generate
-generate: generate-tools ## write generated code anew (SQL of internal/store, tree walk of internal/classify/sql)
+generate: generate-tools ## write generated code anew (SQL of internal/store, tree walk of internal/classify/sql, AWS's operations)
 	cd internal/store && ../../$(BIN)/sqlc generate
-	go generate ./internal/classify/sql
+	go generate ./internal/classify/sql ./internal/classify/aws/awswire
 
 .PHONY: generate-tools
 generate-tools:
@@ -91,6 +91,9 @@ fresh: generate-tools
 	@cp internal/classify/sql/children.go .cache/children.go.was
 	@go generate ./internal/classify/sql
 	@cmp internal/classify/sql/children.go .cache/children.go.was
+	@cp internal/classify/aws/awswire/table.bin .cache/table.bin.was
+	@go generate ./internal/classify/aws/awswire
+	@cmp internal/classify/aws/awswire/table.bin .cache/table.bin.was
 
 .PHONY: tidy
 tidy:

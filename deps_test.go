@@ -28,6 +28,7 @@ const lattice = `
 
 	# What is it? Pure: no I/O, no policy.
 	. < internal/classify/*
+	internal/classify/aws/awswire < internal/classify/aws
 
 	# What happens to it: rules that are pure values, then the one function.
 	. < internal/interlock/policy, internal/interlock/approval, internal/interlock/session

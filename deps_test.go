@@ -38,6 +38,7 @@ const lattice = `
 
 	# Where it enters, and what would happen if it did.
 	internal/interlock < internal/gate/*
+	internal/gate/aws/sigv4 < internal/gate/aws
 	internal/interlock < internal/explain
 
 	# Where state is kept: it implements what its consumers declare.
@@ -71,6 +72,7 @@ var others = map[string][]string{
 	"github.com/jackc/pgx/v5":             {"internal/store", "internal/store/*", "internal/gate/pgwire", "internal/demo", "test/*", "bench"},
 	"modernc.org/sqlite":                  {"internal/store", "internal/store/*", "bench"},
 	"github.com/pressly/goose/v3":         {"internal/store", "internal/store/*"},
+	"github.com/aws/aws-sdk-go-v2":        {"internal/gate/aws", "internal/gate/aws/*"},
 	"github.com/xdg-go/scram":             {"internal/gate/pgwire"},
 	"github.com/danielgtaylor/huma/v2":    {"internal/server/api"},
 	"github.com/goccy/go-yaml":            {"internal/interlock/policy", "internal/server", "internal/server/*"},

@@ -49,6 +49,7 @@ const lattice = `
 	internal/interlock, internal/explain, client < internal/server/*
 	internal/server/identity < internal/server/api, internal/server/console
 	internal/server/*, internal/store, internal/gate/*, policies < internal/server
+	internal/demo/standin < internal/demo
 	internal/server, client, test/pgtest < internal/demo
 	internal/demo < cmd/signalbox
 
@@ -57,7 +58,7 @@ const lattice = `
 	internal/server, test/pgtest < bench
 	internal/server < test/regress, test/e2e
 	. < test/crash
-	. < test/pgtest
+	. < test/pgtest, test/awstest, internal/demo/standin
 `
 
 // others says who may import which module of others. Prefixes match whole path
@@ -72,7 +73,7 @@ var others = map[string][]string{
 	"github.com/jackc/pgx/v5":             {"internal/store", "internal/store/*", "internal/gate/pgwire", "internal/demo", "test/*", "bench"},
 	"modernc.org/sqlite":                  {"internal/store", "internal/store/*", "bench"},
 	"github.com/pressly/goose/v3":         {"internal/store", "internal/store/*"},
-	"github.com/aws/aws-sdk-go-v2":        {"internal/gate/aws", "internal/gate/aws/*"},
+	"github.com/aws/aws-sdk-go-v2":        {"internal/gate/aws", "internal/gate/aws/*", "internal/demo", "internal/demo/*", "test/*", "bench"},
 	"github.com/xdg-go/scram":             {"internal/gate/pgwire"},
 	"github.com/danielgtaylor/huma/v2":    {"internal/server/api"},
 	"github.com/goccy/go-yaml":            {"internal/interlock/policy", "internal/server", "internal/server/*"},
@@ -97,6 +98,8 @@ var inTests = []string{
 	modulePath + "/internal/store",
 	modulePath + "/internal/interlock/policy",
 	modulePath + "/policies",
+	"github.com/aws/aws-sdk-go-v2",
+	"github.com/aws/smithy-go",
 	"github.com/jackc/pgx/v5",
 	"modernc.org/sqlite",
 	"golang.org/x/mod",

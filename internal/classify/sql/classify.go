@@ -49,7 +49,7 @@ func classify(text string, cat *Catalog, tokens []token, lookup func(name string
 	if why := tooMuch(text, tokens); why != "" {
 		return unparsed(text, why), false, true
 	}
-	tree, err := pg.Parse(text)
+	statements, err := parse(text)
 	if err != nil {
 		return unparsed(text, err.Error()), false, true
 	}
@@ -57,7 +57,7 @@ func classify(text string, cat *Catalog, tokens []token, lookup func(name string
 	r = Result{Shape: f.shape, Fingerprint: f.fingerprint, Literals: f.literals}
 	steady = true
 	batch := newBatch(cat, lookup)
-	for _, raw := range tree.GetStmts() {
+	for _, raw := range statements {
 		from, to := int(raw.GetStmtLocation()), len(text)
 		if n := int(raw.GetStmtLen()); n > 0 {
 			to = from + n

@@ -146,7 +146,7 @@ func copiedWork(text string, tokens []token) bool {
 		times   int // how often what stands at the current place of it is
 	}
 	const most = 1 << 20 // saturates, since products grow fast
-	extra, limit := 0, 4*len(text)+1<<19
+	extra, limit := 0, 4*len(text)+1<<20
 	stack := []level{{outer: 1, times: 1}}
 	word := func(i int, keyword string) bool {
 		return i >= 0 && tokens[i].kind == tokWord && isWord(text[tokens[i].start:tokens[i].end], keyword)

@@ -7,15 +7,19 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 )
 
 // Blobs keep the published form of the log, by slash-separated names. They can
 // be lost as a whole: the rows have everything.
 type Blobs interface {
 	fs.FS
-	// Put makes data durable under the name, replacing what was there. A
-	// reader sees the old or the new content, never a part.
+	// Put keeps data under the name, replacing what was there. A reader sees
+	// the old or the new content, never a part. After a power cut before Sync
+	// it may be either.
 	Put(ctx context.Context, name string, data []byte) error
+	// Sync makes durable whatever was put before.
+	Sync(ctx context.Context) error
 	// Remove deletes what is there under the name, if anything.
 	Remove(ctx context.Context, name string) error
 }
@@ -24,6 +28,9 @@ type Blobs interface {
 type Folder struct {
 	fs.FS
 	path string
+
+	mu    sync.Mutex
+	dirty map[string]bool // directories with names that may not be durable
 }
 
 var _ Blobs = (*Folder)(nil)
@@ -33,11 +40,11 @@ func OpenFolder(path string) (*Folder, error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, fmt.Errorf("open log folder: %w", err)
 	}
-	return &Folder{FS: os.DirFS(path), path: path}, nil
+	return &Folder{FS: os.DirFS(path), path: path, dirty: make(map[string]bool)}, nil
 }
 
-// Put implements [Blobs]: a temporary file beside it, synced, renamed, and the
-// directory synced. A crash leaves at most a temporary file.
+// Put implements [Blobs]: a temporary file beside it, synced and renamed. A
+// crash leaves at most a temporary file.
 func (f *Folder) Put(_ context.Context, name string, data []byte) (err error) {
 	if !fs.ValidPath(name) {
 		return fmt.Errorf("write %q: not a valid name", name)
@@ -72,8 +79,24 @@ func (f *Folder) Put(_ context.Context, name string, data []byte) (err error) {
 	if err != nil {
 		return fmt.Errorf("write %q: %w", name, err)
 	}
-	if err := syncDir(dir); err != nil {
-		return fmt.Errorf("write %q: %w", name, err)
+	f.mu.Lock()
+	f.dirty[dir] = true
+	f.mu.Unlock()
+	return nil
+}
+
+// Sync implements [Blobs]: the contents were synced one by one, so what is left
+// is each directory, once for all that was put into it.
+func (f *Folder) Sync(context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for dir := range f.dirty {
+		// Without the directory there is nothing in it to be kept: it became
+		// empty and was removed.
+		if err := syncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("sync %q: %w", dir, err)
+		}
+		delete(f.dirty, dir)
 	}
 	return nil
 }

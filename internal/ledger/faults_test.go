@@ -94,6 +94,10 @@ func (b faultyBlobs) Put(ctx context.Context, name string, data []byte) error {
 	return b.f.step("put "+name, func() error { return b.Blobs.Put(ctx, name, data) })
 }
 
+func (b faultyBlobs) Sync(ctx context.Context) error {
+	return b.f.step("sync", func() error { return b.Blobs.Sync(ctx) })
+}
+
 func (b faultyBlobs) Remove(ctx context.Context, name string) error {
 	return b.f.step("remove "+name, func() error { return b.Blobs.Remove(ctx, name) })
 }

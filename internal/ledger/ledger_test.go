@@ -316,6 +316,28 @@ func TestPartialTilesGoWhenFull(t *testing.T) {
 	}
 }
 
+// TestPublishMoreThanIsHeldInMemory publishes more bytes at once than the
+// publisher keeps between hashing entries and writing them.
+func TestPublishMoreThanIsHeldInMemory(t *testing.T) {
+	w := newWorld(t, store.Config{Path: t.TempDir(), Logger: quiet})
+	w.open()
+	w.mustCommit(3)
+	w.mustPublish()
+	for range 7 {
+		var b ledger.Batch
+		for range 100 { // 45 MB in all
+			i := w.serial.Add(1)
+			b.Records = append(b.Records, ledger.Record{ID: fmt.Sprintf("%s-%d", w.name, i), Leaf: fmt.Appendf(nil, "%065000d", i)})
+		}
+		if _, err := w.commit(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.mustPublish()
+	w.check()
+	w.works()
+}
+
 func TestPublishedFilesAreRebuilt(t *testing.T) {
 	damage := map[string]func(t *testing.T, dir string){
 		"folder lost": func(t *testing.T, dir string) {

@@ -148,6 +148,9 @@ func (l *Log) step(ctx context.Context) (int64, error) {
 		if err := l.cfg.Blobs.Put(ctx, checkpointName, next.Checkpoint); err != nil {
 			return shown.N, err
 		}
+		if err := l.cfg.Blobs.Sync(ctx); err != nil {
+			return shown.N, err
+		}
 		l.show(c, next.Checkpoint)
 		l.prune(ctx, shown.N, c.N)
 	} else {
@@ -197,8 +200,8 @@ func (l *Log) publishedHashes(ctx context.Context, t tlog.Tree) (tlog.HashReader
 }
 
 // derive writes the bundles and tiles that are in tree to and not in tree
-// from. All are computed from the entries' bytes, and only after these were
-// found to hash to the signed root.
+// from, durably. All are computed from the entries' bytes, and only after
+// these were found to hash to the signed root.
 func (l *Log) derive(ctx context.Context, from, to tlog.Tree) error {
 	if from.N == to.N {
 		return nil
@@ -207,13 +210,14 @@ func (l *Log) derive(ctx context.Context, from, to tlog.Tree) error {
 	if err != nil {
 		return err
 	}
-	t, err := l.rehash(ctx, grow(from.N, hashes), to)
+	t := grow(from.N, hashes)
+	kept, err := l.rehash(ctx, t, to)
 	if err != nil && from.N > 0 && !errors.Is(err, ErrTampered) && ctx.Err() == nil {
 		// The published files are damaged or gone. Rows have all that is
 		// needed to write them anew.
 		l.cfg.Logger.Warn("published tiles cannot be read, writing all of them again", "error", err)
-		from = tlog.Tree{}
-		t, err = l.rehash(ctx, grow(0, nil), to)
+		from, t = tlog.Tree{}, grow(0, nil)
+		kept, err = l.rehash(ctx, t, to)
 	}
 	if err != nil {
 		return err
@@ -224,14 +228,17 @@ func (l *Log) derive(ctx context.Context, from, to tlog.Tree) error {
 	put := func(tile tlog.Tile, data []byte) {
 		g.Go(func() error { return l.cfg.Blobs.Put(gctx, torchwood.TilePath(tile), data) })
 	}
-	err = l.bundles(gctx, t, from.N, put)
+	err = l.bundles(gctx, t, from.N, kept, put)
 	if err == nil {
 		err = tiles(t, from.N, put)
 	}
 	if failed := g.Wait(); failed != nil { // and so err may be that gctx ended
 		return failed
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return l.cfg.Blobs.Sync(ctx)
 }
 
 // tiles puts the hash tiles that are new since size from.
@@ -246,17 +253,47 @@ func tiles(t *tree, from int64, put func(tlog.Tile, []byte)) error {
 	return nil
 }
 
+// keep bounds the bytes of entries that rehash holds for bundles to write.
+const keep = 32 << 20
+
+// bundleStart is the first entry of the bundle that entry idx stands in.
+func bundleStart(idx int64) int64 { return idx / torchwood.TileWidth * torchwood.TileWidth }
+
 // rehash grows t by the rows up to the tree that was signed, and alarms if
-// they are not the rows that were signed.
-func (l *Log) rehash(ctx context.Context, t *tree, to tlog.Tree) (*tree, error) {
+// they are not the rows that were signed. It gives the leaves that it read,
+// from the start of the bundle in which the growth begins: all of them, or as
+// many as may be kept in memory.
+func (l *Log) rehash(ctx context.Context, t *tree, to tlog.Tree) (kept [][]byte, err error) {
 	if _, err := t.edge(); err != nil { // the old tiles, before any row
 		return nil, err
 	}
-	err := l.cfg.Store.Rows(ctx, t.size, to.N, func(r Row) error {
-		if r.Index != t.size {
-			return fmt.Errorf("entry %d is missing: %w", t.size, ErrTampered)
+	next, weight := bundleStart(t.size), 0
+	var indexes []int64
+	for i := next; i < t.size; i++ {
+		indexes = append(indexes, tlog.StoredHashIndex(0, i))
+	}
+	old, err := t.ReadHashes(indexes) // of the first bundle's older entries
+	if err != nil {
+		return nil, err
+	}
+	err = l.cfg.Store.Rows(ctx, next, to.N, func(r Row) error {
+		if r.Index != next {
+			return fmt.Errorf("entry %d is missing: %w", next, ErrTampered)
 		}
-		return t.add(tlog.RecordHash(r.Leaf))
+		next++
+		hash := tlog.RecordHash(r.Leaf)
+		if len(old) > 0 {
+			if hash != old[0] {
+				return fmt.Errorf("entry %d is not what was signed: %w", r.Index, ErrTampered)
+			}
+			old = old[1:]
+		} else if err := t.add(hash); err != nil {
+			return err
+		}
+		if weight += len(r.Leaf); weight <= keep {
+			kept = append(kept, r.Leaf)
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -267,15 +304,36 @@ func (l *Log) rehash(ctx context.Context, t *tree, to tlog.Tree) (*tree, error) 
 	if root, err := t.root(); err != nil || root != to.Hash {
 		return nil, fmt.Errorf("entries hash to root %v at size %d, signed is %v: %w", root, to.N, to.Hash, ErrTampered)
 	}
-	return t, nil
+	return kept, nil
 }
 
 // bundles puts the entry bundles that hold entries from index from on. The
-// first may begin with entries that an earlier, partial one held already.
-func (l *Log) bundles(ctx context.Context, t *tree, from int64, put func(tlog.Tile, []byte)) error {
-	first := from / torchwood.TileWidth
+// first may begin with entries that an earlier, partial one held already. kept
+// are the leaves that rehash read; what it did not keep is read again.
+func (l *Log) bundles(ctx context.Context, t *tree, from int64, kept [][]byte, put func(tlog.Tile, []byte)) error {
+	next := bundleStart(from)
 	var bundle []byte
-	return l.cfg.Store.Rows(ctx, first*torchwood.TileWidth, t.size, func(r Row) error {
+	add := func(leaf []byte) (err error) {
+		if bundle, err = torchwood.AppendTileEntry(bundle, leaf); err != nil {
+			return fmt.Errorf("entry %d: %w", next, err)
+		}
+		width := next%torchwood.TileWidth + 1
+		if width == torchwood.TileWidth || next+1 == t.size {
+			put(tlog.Tile{H: torchwood.TileHeight, L: -1, N: next / torchwood.TileWidth, W: int(width)}, bundle)
+			bundle = make([]byte, 0, len(bundle))
+		}
+		next++
+		return nil
+	}
+	for _, leaf := range kept {
+		if err := add(leaf); err != nil {
+			return err
+		}
+	}
+	if next == t.size {
+		return nil
+	}
+	return l.cfg.Store.Rows(ctx, next, t.size, func(r Row) error {
 		// Compared again, for these bytes are the ones that go out.
 		want, err := t.ReadHashes([]int64{tlog.StoredHashIndex(0, r.Index)})
 		if err != nil {
@@ -284,15 +342,7 @@ func (l *Log) bundles(ctx context.Context, t *tree, from int64, put func(tlog.Ti
 		if tlog.RecordHash(r.Leaf) != want[0] {
 			return fmt.Errorf("entry %d is not what was signed: %w", r.Index, ErrTampered)
 		}
-		if bundle, err = torchwood.AppendTileEntry(bundle, r.Leaf); err != nil {
-			return fmt.Errorf("entry %d: %w", r.Index, err)
-		}
-		width := r.Index%torchwood.TileWidth + 1
-		if width == torchwood.TileWidth || r.Index+1 == t.size {
-			put(tlog.Tile{H: torchwood.TileHeight, L: -1, N: r.Index / torchwood.TileWidth, W: int(width)}, bundle)
-			bundle = nil
-		}
-		return nil
+		return add(r.Leaf)
 	})
 }
 

@@ -16,12 +16,13 @@ import (
 
 // Entries and secrets of many batches go in with one statement each. Their
 // indexes follow the head row, which is locked but not yet known when this is
-// sent.
+// sent. The arrays, of one length, are unnested in the select list, where
+// nothing is copied into a tuplestore as it is in FROM.
 const (
 	addEntries = `INSERT INTO entry (idx, id, leaf)
-SELECT h.size + u.place, u.id, u.leaf FROM head h, unnest($1::bigint[], $2::text[], $3::bytea[]) AS u (place, id, leaf) WHERE h.id = 1`
+SELECT h.size + unnest($1::bigint[]), unnest($2::text[]), unnest($3::bytea[]) FROM head h WHERE h.id = 1`
 	addSecrets = `INSERT INTO secret (idx, key, payload)
-SELECT h.size + u.place, u.key, u.payload FROM head h, unnest($1::bigint[], $2::bytea[], $3::bytea[]) AS u (place, key, payload) WHERE h.id = 1`
+SELECT h.size + unnest($1::bigint[]), unnest($2::bytea[]), unnest($3::bytea[]) FROM head h WHERE h.id = 1`
 )
 
 var lockHead = record(1, func(ctx context.Context, q *db.Queries) { q.LockHead(ctx) }).SQL

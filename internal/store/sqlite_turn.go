@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
-	"sync/atomic"
 
 	lite "modernc.org/sqlite"
 	codes "modernc.org/sqlite/lib"
@@ -21,6 +19,9 @@ import (
 var (
 	addEntry  = litepgx.SQL(record(1, func(ctx context.Context, q *db.Queries) { q.AddEntry(ctx, db.AddEntryParams{}) }).SQL)
 	addSecret = litepgx.SQL(record(1, func(ctx context.Context, q *db.Queries) { q.AddSecret(ctx, db.AddSecretParams{}) }).SQL)
+
+	manyEntries = multiply(addEntry)
+	manySecrets = multiply(addSecret)
 )
 
 const (
@@ -28,6 +29,23 @@ const (
 	release    = "RELEASE batch"
 	rollbackTo = "ROLLBACK TO batch"
 )
+
+// many is how many rows go in with one statement, if there are as many.
+const many = 32
+
+// multiply makes an INSERT of many rows out of one of a row with three columns.
+func multiply(query string) string {
+	const one = "(?1, ?2, ?3)"
+	if !strings.HasSuffix(query, one) {
+		panic("store: not an insert of three columns: " + query)
+	}
+	var b strings.Builder
+	b.WriteString(query)
+	for i := 1; i < many; i++ {
+		fmt.Fprintf(&b, ", (?%d, ?%d, ?%d)", 3*i+1, 3*i+2, 3*i+3)
+	}
+	return b.String()
+}
 
 // sqliteTurn is the sequencer's transaction on SQLite: BEGIN IMMEDIATE is the
 // head lock.
@@ -39,7 +57,9 @@ type sqliteTurn struct {
 	news bool
 }
 
-// Begin implements [ledger.Store].
+// Begin implements [ledger.Store]. Most groups go through as a whole, and are
+// tried so. One in which a batch fails is rolled back and done again with a
+// savepoint for each batch.
 func (s *sqlite) Begin(ctx context.Context, batches []ledger.Batch) (ledger.Turn, error) {
 	// A context that can end would cost a goroutine for each statement, and
 	// none of them waits for anything but the disk.
@@ -50,15 +70,36 @@ func (s *sqlite) Begin(ctx context.Context, batches []ledger.Batch) (ledger.Turn
 			s.statements.prepare(ctx, litepgx.SQL(c.SQL))
 		}
 	}
-	for _, q := range []string{addEntry, addSecret, savepoint, release, rollbackTo} {
+	for _, q := range []string{addEntry, addSecret, manyEntries, manySecrets, savepoint, release, rollbackTo} {
 		s.statements.prepare(ctx, q)
 	}
 
+	t, err := s.begin(ctx, len(batches))
+	if err != nil {
+		return nil, err
+	}
+	if err = t.applyAll(ctx, batches); err != nil && isOwn(err) {
+		t.Rollback()
+		if t, err = s.begin(ctx, len(batches)); err != nil {
+			return nil, err
+		}
+		err = t.applyEach(ctx, batches)
+	}
+	if err != nil {
+		t.Rollback()
+		return nil, err
+	}
+	t.news = news(batches, t.errs)
+	return t, nil
+}
+
+// begin takes the head lock and reads the head.
+func (s *sqlite) begin(ctx context.Context, batches int) (*sqliteTurn, error) {
 	tx, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, fmt.Errorf("begin: %w", err)
 	}
-	t := &sqliteTurn{s: s, tx: tx, errs: make([]error, len(batches))}
+	t := &sqliteTurn{s: s, tx: tx, errs: make([]error, batches)}
 	h, err := db.New(litepgx.Wrap(tx)).Head(ctx)
 	if err == nil {
 		t.head, err = headOf(h.Size, h.Edge, h.Checkpoint, h.Time)
@@ -67,18 +108,67 @@ func (s *sqlite) Begin(ctx context.Context, batches []ledger.Batch) (ledger.Turn
 		t.Rollback()
 		return nil, fmt.Errorf("read head: %w", err)
 	}
+	return t, nil
+}
+
+// applyAll carries out all batches: their changes in order, then all their
+// records. At the first error it stops, and all has to be undone.
+func (t *sqliteTurn) applyAll(ctx context.Context, batches []ledger.Batch) error {
+	records := 0
+	for _, b := range batches {
+		if err := t.change(ctx, b.Changes); err != nil {
+			return err
+		}
+		records += len(b.Records)
+	}
+	entries, secrets := make([]any, 0, 3*records), []any(nil)
+	next := t.head.Size
+	for _, b := range batches {
+		for _, r := range b.Records {
+			entries = append(entries, next, r.ID, r.Leaf)
+			if r.Key != nil || r.Payload != nil {
+				secrets = append(secrets, next, orEmpty(r.Key), orEmpty(r.Payload))
+			}
+			next++
+		}
+	}
+	if err := t.insert(ctx, manyEntries, addEntry, entries); err != nil {
+		return fmt.Errorf("append records: %w", err)
+	}
+	if err := t.insert(ctx, manySecrets, addSecret, secrets); err != nil {
+		return fmt.Errorf("keep what entries hide: %w", err)
+	}
+	return nil
+}
+
+// insert inserts rows of three columns.
+func (t *sqliteTurn) insert(ctx context.Context, several, one string, args []any) error {
+	for len(args) > 0 {
+		query, n := one, 3
+		if len(args) >= 3*many {
+			query, n = several, 3*many
+		}
+		if _, err := t.run(ctx, query, args[:n]); err != nil {
+			return err
+		}
+		args = args[n:]
+	}
+	return nil
+}
+
+// applyEach carries out the batches one by one. An error is that the whole
+// transaction is lost.
+func (t *sqliteTurn) applyEach(ctx context.Context, batches []ledger.Batch) (lost error) {
 	next := t.head.Size
 	for i, b := range batches {
-		if t.errs[i], err = t.apply(ctx, next, b); err != nil {
-			t.Rollback()
-			return nil, err
+		if t.errs[i], lost = t.apply(ctx, next, b); lost != nil {
+			return lost
 		}
 		if t.errs[i] == nil {
 			next += int64(len(b.Records))
 		}
 	}
-	t.news = news(batches, t.errs)
-	return t, nil
+	return nil
 }
 
 // apply carries out one batch in a savepoint. The first error is the batch's
@@ -100,14 +190,8 @@ func (t *sqliteTurn) apply(ctx context.Context, first int64, b ledger.Batch) (ow
 }
 
 func (t *sqliteTurn) carryOut(ctx context.Context, next int64, b ledger.Batch) error {
-	for _, c := range b.Changes {
-		rows, err := t.run(ctx, litepgx.SQL(c.SQL), c.Args)
-		if err != nil {
-			return fmt.Errorf("%s: %w", firstLine(c.SQL), err)
-		}
-		if c.Rows != ledger.AnyRows && rows != c.Rows {
-			return stale(c, rows)
-		}
+	if err := t.change(ctx, b.Changes); err != nil {
+		return err
 	}
 	for _, r := range b.Records {
 		if _, err := t.run(ctx, addEntry, []any{next, r.ID, r.Leaf}); err != nil {
@@ -119,6 +203,19 @@ func (t *sqliteTurn) carryOut(ctx context.Context, next int64, b ledger.Batch) e
 			}
 		}
 		next++
+	}
+	return nil
+}
+
+func (t *sqliteTurn) change(ctx context.Context, changes []ledger.Statement) error {
+	for _, c := range changes {
+		rows, err := t.run(ctx, litepgx.SQL(c.SQL), c.Args)
+		if err != nil {
+			return fmt.Errorf("%s: %w", firstLine(c.SQL), err)
+		}
+		if c.Rows != ledger.AnyRows && rows != c.Rows {
+			return stale(c, rows)
+		}
 	}
 	return nil
 }
@@ -260,45 +357,4 @@ func orEmpty(b []byte) []byte {
 		return []byte{}
 	}
 	return b
-}
-
-// statements are prepared once for the one writing connection.
-type statements struct {
-	db       *sql.DB
-	prepared sync.Map // query → *sql.Stmt
-	count    atomic.Int64
-}
-
-// most bounds how many statements stay prepared. Generated code has fewer.
-const most = 256
-
-// prepare prepares a statement, if it can. One that cannot be prepared fails
-// when it is executed, in its own batch.
-func (s *statements) prepare(ctx context.Context, query string) {
-	if s.get(query) != nil || s.count.Load() >= most {
-		return
-	}
-	stmt, err := s.db.PrepareContext(ctx, query)
-	if err != nil {
-		return
-	}
-	if _, other := s.prepared.LoadOrStore(query, stmt); other {
-		stmt.Close()
-		return
-	}
-	s.count.Add(1)
-}
-
-func (s *statements) get(query string) *sql.Stmt {
-	if stmt, ok := s.prepared.Load(query); ok {
-		return stmt.(*sql.Stmt)
-	}
-	return nil
-}
-
-func (s *statements) close() {
-	s.prepared.Range(func(_, stmt any) bool {
-		stmt.(*sql.Stmt).Close()
-		return true
-	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,6 +36,7 @@ func Exercise(t *testing.T, open func(t *testing.T) Store) {
 		{"IDsAreUnique", idsAreUnique},
 		{"TurnExcludesOthers", turnExcludesOthers},
 		{"RowsInPages", rowsInPages},
+		{"ManyRecordsKeepTheirSecrets", manyRecords},
 		{"SecretsAreErased", secretsAreErased},
 		{"PublishComparesAndSwaps", publishComparesAndSwaps},
 		{"ChangesAreTold", changesAreTold},
@@ -382,6 +384,51 @@ func rowsInPages(t *testing.T, s Store) {
 	stop := errors.New("enough")
 	if err := s.Rows(ctx, 0, n, func(ledger.Row) error { return stop }); err != stop {
 		t.Errorf("error of yield: got %v", err)
+	}
+}
+
+// manyRecords has more records in a turn than one statement inserts, and a
+// batch in between that fails, so that both ways of inserting are gone.
+func manyRecords(t *testing.T, s Store) {
+	ctx := context.Background()
+	for _, fails := range []bool{false, true} {
+		var batches []ledger.Batch
+		for b := range 3 {
+			var batch ledger.Batch
+			for i := range 70 + b {
+				r := record(fmt.Sprintf("%v-%d-%d", fails, b, i))
+				if i%3 != 0 {
+					r.Key, r.Payload = []byte("key of "+r.ID), []byte("payload of "+r.ID)
+				}
+				batch.Records = append(batch.Records, r)
+			}
+			batches = append(batches, batch)
+		}
+		if fails {
+			batches[1].Changes = []ledger.Statement{ledger.Erase(1 << 40)}
+		}
+		for i, err := range commitAll(t, s, batches...) {
+			if want := fails && i == 1; errors.Is(err, ledger.ErrStale) != want || !want && err != nil {
+				t.Errorf("batch %d, failing %v: got %v", i, fails, err)
+			}
+		}
+	}
+	ids := rowIDs(t, s)
+	if want := 70 + 71 + 72 + 70 + 72; len(ids) != want {
+		t.Errorf("%d records, want %d", len(ids), want)
+	}
+	for idx, id := range ids {
+		key, payload, err := s.Secret(ctx, int64(idx))
+		if errors.Is(err, ledger.ErrErased) {
+			var n int
+			if fmt.Sscanf(id[strings.LastIndex(id, "-")+1:], "%d", &n); n%3 != 0 {
+				t.Errorf("secret of %q at %d is not there", id, idx)
+			}
+			continue
+		}
+		if string(key) != "key of "+id || string(payload) != "payload of "+id || err != nil {
+			t.Errorf("secret of %q at %d = %q, %q, %v", id, idx, key, payload, err)
+		}
 	}
 }
 

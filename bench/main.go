@@ -6,6 +6,7 @@
 //	go run ./bench                 # everything, about ten minutes
 //	go run ./bench -only log       # the ledger beside a raw file
 //	go run ./bench -only wire -seconds 5
+//	go run ./bench -only log -loads 256 -through sqlite -profile cpu.out
 //	go run ./bench -only wire -loads prepared -through Signalbox -profile cpu.out
 //
 // It needs what `make bench` installs: PostgreSQL with pgbench, and PgBouncer.
@@ -36,8 +37,8 @@ var benches = []bench{
 func main() {
 	only := flag.String("only", "", "run one section alone: log or wire")
 	seconds := flag.Int("seconds", 10, "how long each measurement takes")
-	flag.StringVar(&onlyLoads, "loads", "", "of wire, the loads with this in their name alone")
-	flag.StringVar(&onlyRoutes, "through", "", "of wire, the routes with this in their name alone")
+	flag.StringVar(&onlyLoads, "loads", "", "the loads with this in their name alone")
+	flag.StringVar(&onlyRoutes, "through", "", "the routes with this in their name alone")
 	profile := flag.String("profile", "", "file for a CPU profile of the run")
 	flag.Parse()
 	if *profile != "" {

@@ -11,6 +11,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"compress/flate"
 	"encoding/binary"
 	"encoding/json"
@@ -23,6 +24,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 const (
@@ -43,6 +45,36 @@ var (
 	// where its model is of another protocol. By folder of the model.
 	targets = map[string]string{
 		"monitoring": "GraniteServiceVersion20100801",
+	}
+	// Names in forms, for services whose model speaks JSON and whose older clients
+	// speak query: of members, of elements of lists, of keys and values of maps.
+	// Source: SQS API reference, "Query protocol".
+	forms = map[string]map[string]string{
+		"sqs": {
+			"CreateQueueRequest.Attributes":                        "Attribute",
+			"CreateQueueRequest.tags":                              "Tag",
+			"SetQueueAttributesRequest.Attributes":                 "Attribute",
+			"SendMessageRequest.MessageAttributes":                 "MessageAttribute",
+			"SendMessageRequest.MessageSystemAttributes":           "MessageSystemAttribute",
+			"SendMessageBatchRequestEntry.MessageAttributes":       "MessageAttribute",
+			"SendMessageBatchRequestEntry.MessageSystemAttributes": "MessageSystemAttribute",
+			"TagQueueRequest.Tags":                                 "Tag",
+			"AWSAccountIdList":                                     "AWSAccountId",
+			"ActionNameList":                                       "ActionName",
+			"AttributeNameList":                                    "AttributeName",
+			"MessageAttributeNameList":                             "MessageAttributeName",
+			"MessageSystemAttributeList":                           "MessageSystemAttributeName",
+			"ChangeMessageVisibilityBatchRequestEntryList":         "ChangeMessageVisibilityBatchRequestEntry",
+			"DeleteMessageBatchRequestEntryList":                   "DeleteMessageBatchRequestEntry",
+			"SendMessageBatchRequestEntryList":                     "SendMessageBatchRequestEntry",
+			"StringList":                                           "StringListValue",
+			"BinaryList":                                           "BinaryListValue",
+			"TagKeyList":                                           "TagKey",
+			"MessageBodyAttributeMap":                              "Name Value",
+			"MessageBodySystemAttributeMap":                        "Name Value",
+			"QueueAttributeMap":                                    "Name Value",
+			"TagMap":                                               "Key Value",
+		},
 	}
 )
 
@@ -128,12 +160,16 @@ func main() {
 	}
 	chunks := [][]byte{nil}
 	var directory buffer
-	files := newest(filepath.Join(*dir, "apis"))
-	directory.uint(len(files))
-	for _, file := range files {
+	models := map[string]*model{}
+	for _, file := range newest(filepath.Join(*dir, "apis")) {
 		var m model
-		read(file, &m)
-		chunks = append(chunks, service(&directory, filepath.Base(filepath.Dir(filepath.Dir(file))), &m)...)
+		if read(file, &m); len(m.Operations) > 0 { // some were emptied when they were shut down
+			models[filepath.Base(filepath.Dir(filepath.Dir(file)))] = &m
+		}
+	}
+	directory.uint(len(models))
+	for _, folder := range slices.Sorted(maps.Keys(models)) {
+		chunks = append(chunks, service(&directory, folder, models[folder])...)
 	}
 	chunks[0] = directory.Bytes()
 	chunks = append(chunks, endpoints(filepath.Join(*dir, "endpoints", "endpoints.json")))
@@ -194,7 +230,7 @@ func service(dir *buffer, folder string, m *model) [][]byte {
 		md.TargetPrefix = t
 	}
 	var ops buffer
-	s := &shapes{model: m, index: map[string]int{}, names: map[string]int{}}
+	s := &shapes{model: m, forms: forms[folder], index: map[string]int{}, names: map[string]int{}}
 	names := slices.Sorted(maps.Keys(m.Operations))
 	ops.uint(len(names))
 	free := false
@@ -290,6 +326,7 @@ func members(s shape) []field {
 // are one shape.
 type shapes struct {
 	model *model
+	forms map[string]string
 	index map[string]int // by name or, for scalars, by looks; the index plus one
 	list  []string
 	names map[string]int
@@ -372,20 +409,21 @@ func (s *shapes) bytes() []byte {
 				body.bits(slices.Contains(sh.Required, f.name), f.ref.IdempotencyToken, f.ref.HostLabel, f.ref.JSONValue,
 					f.ref.Flattened, f.ref.XMLAttribute, f.ref.Streaming, f.ref.EventPayload)
 				body.uint(s.text(f.ref.LocationName))
-				body.uint(s.text(f.ref.QueryName))
+				body.uint(s.text(cmp.Or(s.forms[name+"."+f.name], f.ref.QueryName)))
 				body.uint(s.text(f.ref.XMLNamespace.Prefix))
 				body.uint(s.text(f.ref.XMLNamespace.URI))
 			}
 		case "list":
 			body.bits(sh.Flattened)
 			body.uint(s.index[sh.Member.Shape])
-			body.uint(s.text(sh.Member.LocationName))
+			body.uint(s.text(cmp.Or(s.forms[name], sh.Member.LocationName)))
 		case "map":
 			body.bits(sh.Flattened)
+			key, value, _ := strings.Cut(s.forms[name], " ")
 			body.uint(s.index[sh.Key.Shape])
-			body.uint(s.text(sh.Key.LocationName))
+			body.uint(s.text(cmp.Or(key, sh.Key.LocationName)))
 			body.uint(s.index[sh.Value.Shape])
-			body.uint(s.text(sh.Value.LocationName))
+			body.uint(s.text(cmp.Or(value, sh.Value.LocationName)))
 		case "timestamp":
 			body.text(sh.TimestampFormat)
 		case "blob":

@@ -12,6 +12,10 @@ import (
 // the table fits, or more than one that the request does not tell apart, the
 // error is ErrUnknownOperation; a request that cannot be read is ErrMalformed.
 //
+// Several services may be signed for under one name. Where they share methods and
+// paths too, a host name that is the service's endpoint prefix before one of the
+// gate's names tells them apart.
+//
 // The service's own protocol is expected, or rpc-v2-cbor, or, for services whose
 // older clients speak it, query.
 func Identify(r Request) (*Operation, error) {
@@ -79,9 +83,28 @@ func identifyCBOR(r *Request, protocol string) (*Operation, Protocol, error) {
 	return o, CBOR, err
 }
 
+// narrow leaves the services that the host name means, if it means one: of S3, a
+// prefix is a bucket.
+func (r *Request) narrow(services []*Service) []*Service {
+	prefix, _ := r.prefix()
+	if prefix == "" || len(services) < 2 {
+		return services
+	}
+	var named []*Service
+	for _, s := range services {
+		if s.Name == prefix && s.SigningName != "s3" {
+			named = append(named, s)
+		}
+	}
+	if len(named) > 0 {
+		return named
+	}
+	return services
+}
+
 // named gives an operation by its service's name in the protocols that name it.
 func named(r *Request, target, operation string) (*Operation, error) {
-	for _, s := range table().byTarget[target] {
+	for _, s := range r.narrow(table().byTarget[target]) {
 		if r.SigningName != "" && !slices.Contains(table().bySigning[r.SigningName], s) {
 			continue
 		}
@@ -183,6 +206,7 @@ func identifyRoute(q request, services []*Service) (*Operation, error) {
 		services = table().free
 	}
 	prefix, ours := q.prefix()
+	services = q.narrow(services)
 	var found, lacking []candidate
 	for _, s := range services {
 		if s.Protocol != RestJSON && s.Protocol != RestXML {
@@ -266,15 +290,10 @@ func choose(q request, all []candidate) *Operation {
 	return narrow(q, all)
 }
 
-// narrow tells apart operations that have method, path and all else in common.
+// narrow tells apart operations that have method, path and all else in common: by
+// their parameters, and then by their age.
 func narrow(q request, all []candidate) *Operation {
-	if kept := slices.DeleteFunc(slices.Clone(all), func(c candidate) bool { return c.op.Deprecated }); len(kept) > 0 {
-		all = kept
-	}
-	if len(all) == 1 {
-		return all[0].op
-	}
-	var fitting []*Operation
+	var fitting, current []*Operation
 	for _, c := range all {
 		params, err := decode(c.op, q.Request, c.op.Service.Protocol)
 		if err != nil || params[""] != nil {
@@ -288,8 +307,24 @@ func narrow(q request, all []candidate) *Operation {
 			fitting = append(fitting, c.op)
 		}
 	}
-	if len(fitting) == 1 || len(fitting) > 1 && q.Method == http.MethodGet {
-		return fitting[0]
+	if len(fitting) == 0 {
+		for _, c := range all {
+			fitting = append(fitting, c.op)
+		}
+	}
+	for _, o := range fitting {
+		if !o.Deprecated {
+			current = append(current, o)
+		}
+	}
+	if len(current) == 0 {
+		current = fitting
+	}
+	// Services repeat each other's operations, such as TagResource. What is judged
+	// is what the gate then asks for, of the service that is named here.
+	first := current[0]
+	if first.Method == http.MethodGet || !slices.ContainsFunc(current, func(o *Operation) bool { return o.Name != first.Name }) {
+		return first
 	}
 	return nil
 }

@@ -203,8 +203,9 @@ func (r *route) needs() []string {
 	for _, n := range r.op.needsQuery {
 		names = append(names, "?"+n)
 	}
-	for _, n := range r.op.needsHeader {
-		names = append(names, n)
+	if r.op.Service.Name == "s3" {
+		// Copies differ from uploads by a header.
+		names = append(names, r.op.needsHeader...)
 	}
 	return names
 }

@@ -3,6 +3,7 @@ package awswire
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // A kind is the type of a shape, numbered as gen.go does.
@@ -44,6 +45,8 @@ type shape struct {
 	payload *member // the member that is the whole body
 	members []member
 	byName  map[string]*member
+	byWire  map[string]*member // those in the body
+	byForm  map[string]*member // the same, of services that speak in forms
 
 	// Of lists and maps.
 	flattened bool
@@ -60,7 +63,7 @@ type shape struct {
 type member struct {
 	name  string // in the API
 	wire  string // on the wire; empty: the name
-	query string // in the protocol ec2, when it differs
+	query string // in forms, when it differs
 
 	shape *shape
 	where location
@@ -129,11 +132,49 @@ func (s *Service) loadShapes() {
 				r.bits(&sh.streaming)
 			}
 		}
+		for i := range s.shapes {
+			s.shapes[i].name(s)
+		}
 		if r.err != nil {
 			panic(fmt.Sprintf("awswire: shapes of %q in the embedded table: %v", s.ID, r.err))
 		}
 	})
 }
+
+// name fills the maps by names on the wire.
+func (sh *shape) name(s *Service) {
+	forms := s.Protocol == Query || s.Protocol == EC2 || s.queryToo
+	sh.byWire = make(map[string]*member, len(sh.members))
+	if forms {
+		sh.byForm = make(map[string]*member, len(sh.members))
+	}
+	for i := range sh.members {
+		m := &sh.members[i]
+		if m.where != inBody {
+			continue
+		}
+		sh.byWire[m.wireName()] = m
+		if forms {
+			sh.byForm[m.formName(s.Protocol == EC2)] = m
+		}
+	}
+}
+
+// formName gives the member's name in forms.
+func (m *member) formName(ec2 bool) string {
+	switch {
+	case ec2 && m.query == "" && m.wire != "":
+		return strings.ToUpper(m.wire[:1]) + m.wire[1:]
+	case !ec2 && m.flat() && m.shape.kind == list && m.shape.valueName != "":
+		return m.shape.valueName
+	case m.query != "":
+		return m.query
+	}
+	return m.wireName()
+}
+
+// flat reports whether the member's elements stand without a wrapper.
+func (m *member) flat() bool { return m.flattened || m.shape.flattened }
 
 // noMembers is the shape of inputs and outputs that a model leaves out.
 var noMembers = &shape{kind: structure}

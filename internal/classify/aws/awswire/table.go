@@ -172,7 +172,7 @@ func load(b []byte) (*directory, error) {
 		}
 	}
 	for alias, name := range signingAliases {
-		d.bySigning[alias] = d.bySigning[name]
+		d.bySigning[alias] = append(d.bySigning[alias], d.bySigning[name]...)
 	}
 	return d, nil
 }

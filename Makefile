@@ -4,13 +4,13 @@
 BIN := .cache/bin
 # Modules of their own, so that what tests and tools need is not asked of those
 # who build Signalbox.
-NESTED := test/foreign tools/check tools/sqlc
+NESTED := test/foreign test/setup/tofu test/setup/versitygw tools/check tools/sqlc
 TESTFLAGS ?=
 FUZZTIME ?= 30s
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: build
 build: ## bin/signalbox, and the auditor's static bin/signalbox-verify
@@ -22,7 +22,7 @@ demo: packages foreign-tools build ## re-enact the incident against a real Postg
 	bin/signalbox demo --story orders-database
 
 .PHONY: setup
-setup: packages foreign-tools regress-files ## install and cache the real things that tests run against
+setup: packages foreign-tools regress-files aws ## install and cache the real things that tests run against
 
 .PHONY: packages
 packages:
@@ -35,6 +35,11 @@ foreign-tools:
 .PHONY: regress-files
 regress-files:
 	@test/setup/regress.sh
+
+.PHONY: aws
+aws:
+	@test/setup/packages.sh awscli npm
+	@test/setup/aws.sh
 
 .PHONY: test
 test: setup fmt vet ## every test, with the race detector (installs what is missing first)

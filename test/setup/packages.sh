@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs the distribution's packages that tests and the demo run for real.
-# Does nothing when the programs are there. Arguments: further packages wanted,
-# each named like its program (pgbouncer for the benchmarks).
+# Does nothing when the programs are there. Arguments: further packages wanted:
+# awscli in version 2 (beside an older one if need be), or any that is named like
+# its program (npm; pgbouncer for the benchmarks).
 set -eu
 
 has() { command -v "$1" >/dev/null 2>&1; }
@@ -14,6 +15,13 @@ has_server() {
 	has initdb
 }
 
+has_aws() {
+	for aws in /usr/bin/aws /usr/local/bin/aws aws; do
+		case $("$aws" --version 2>/dev/null) in aws-cli/2.*) return ;; esac
+	done
+	return 1
+}
+
 want=
 has_server || want="$want postgresql"
 has psql || want="$want postgresql-client"
@@ -21,6 +29,10 @@ has openssl || want="$want openssl"
 has ps || want="$want procps"
 has bzip2 || want="$want bzip2"
 for extra; do
+	if [ "$extra" = awscli ]; then
+		has_aws || want="$want awscli"
+		continue
+	fi
 	has "$extra" || [ -x "/usr/sbin/$extra" ] || want="$want $extra"
 done
 if [ -z "$want" ]; then

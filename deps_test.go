@@ -58,7 +58,8 @@ const lattice = `
 	internal/server, test/pgtest < bench
 	internal/server < test/regress, test/e2e
 	. < test/crash
-	. < test/pgtest, test/awstest, internal/demo/standin
+	. < test/scratch, internal/demo/standin
+	test/scratch < test/pgtest, test/awstest
 `
 
 // others says who may import which module of others. Prefixes match whole path
@@ -68,6 +69,7 @@ var others = map[string][]string{
 	"github.com/cedar-policy/cedar-go":    {"internal/interlock/policy"},
 	"github.com/pganalyze/pg_query_go/v6": {"internal/classify/sql"},
 	"google.golang.org/protobuf":          {"internal/classify/sql"},
+	"github.com/aws/smithy-go":            {"internal/demo"},
 	"golang.org/x/mod":                    {"proof", "proof/prooftest", "internal/ledger", "internal/store", "internal/store/*", "cmd/signalbox-verify"},
 	"filippo.io/torchwood":                {"proof", "proof/prooftest", "internal/ledger", "cmd/signalbox-verify"},
 	"github.com/jackc/pgx/v5":             {"internal/store", "internal/store/*", "internal/gate/pgwire", "internal/demo", "test/*", "bench"},
@@ -92,6 +94,7 @@ var others = map[string][]string{
 var inTests = []string{
 	"github.com/google/go-cmp",
 	"github.com/rogpeppe/go-internal/testscript",
+	modulePath + "/test/awstest",
 	modulePath + "/test/pgtest",
 	modulePath + "/proof/prooftest",
 	modulePath + "/internal/gate/gatetest",

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/signalbox-dev/signalbox/test/scratch"
 )
 
 // The auditor's programs. Neither is part of the running server: one is ours
@@ -53,7 +55,7 @@ func find(configured, name string) (string, error) {
 	if self, err := os.Executable(); err == nil {
 		places = append(places, filepath.Dir(self))
 	}
-	if root := source(); root != "" {
+	if root := scratch.Source(); root != "" {
 		places = append(places, filepath.Join(root, ".cache", "bin"))
 	}
 	for _, dir := range places {
@@ -63,20 +65,6 @@ func find(configured, name string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%s is not in %s", name, strings.Join(places, " or "))
-}
-
-// source is the folder of the source that we were started in, or empty.
-func source() string {
-	dir, err := os.Getwd()
-	for ; err == nil; dir = filepath.Dir(dir) {
-		if text, rerr := os.ReadFile(filepath.Join(dir, "go.mod")); rerr == nil && bytes.HasPrefix(text, []byte("module github.com/signalbox-dev/signalbox\n")) {
-			return dir
-		}
-		if dir == filepath.Dir(dir) {
-			break
-		}
-	}
-	return ""
 }
 
 // judge runs one of the programs.

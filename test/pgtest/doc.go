@@ -4,7 +4,7 @@
 // [Start] makes one in about a second: initdb into a folder of its own, SCRAM
 // passwords, a free port on the loopback interface. The one thing to know is
 // that a server never outlives the process that started it, even when that
-// process is killed: see spawn_linux.go. Its folder is removed by Close, and
+// process is killed: see test/scratch. Its folder is removed by Close, and
 // what a killed process left behind is removed by the next Start.
 //
 // A test that may share a server with the others of its binary calls [Shared],

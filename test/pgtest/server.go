@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"math/big"
 	"net"
 	"net/url"
 	"os"
@@ -22,6 +21,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/signalbox-dev/signalbox/test/scratch"
 )
 
 // User is the superuser of every scratch server.
@@ -82,7 +83,7 @@ func Start(ctx context.Context, config Config) (*Server, error) {
 	}
 	// Between choosing a port and binding it somebody else may take it.
 	for range 5 {
-		if s.Port, err = freePort(); err != nil {
+		if s.Port, err = scratch.FreePort(); err != nil {
 			break
 		}
 		if err = s.start(ctx); err == nil || !strings.Contains(err.Error(), "could not bind") {
@@ -162,7 +163,7 @@ func (s *Server) start(ctx context.Context) error {
 	cmd := s.command(context.WithoutCancel(ctx), "postgres", args...)
 	ready := s.log.expect("database system is ready to accept connections")
 	cmd.Stdout, cmd.Stderr = s.log, s.log
-	done, err := spawn(cmd)
+	done, err := scratch.Spawn(cmd, syscall.SIGQUIT) // PostgreSQL's immediate shutdown
 	if err != nil {
 		return fmt.Errorf("start postgres: %w", err)
 	}
@@ -316,26 +317,6 @@ func (s *Server) command(ctx context.Context, program string, args ...string) *e
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "HOME="+s.path("run"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: s.folder.cred}
 	return cmd
-}
-
-// freePort picks a free port below those that the kernel gives to clients, so
-// that no outgoing connection takes it while the server is down between Kill and
-// Restart.
-func freePort() (int, error) {
-	const low, high = 15000, 32000
-	for range 100 {
-		n, err := rand.Int(rand.Reader, big.NewInt(high-low))
-		if err != nil {
-			return 0, fmt.Errorf("choose a port: %w", err)
-		}
-		port := low + int(n.Int64())
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil {
-			continue
-		}
-		return port, l.Close()
-	}
-	return 0, fmt.Errorf("choose a port: none free between %d and %d", low, high)
 }
 
 // children lists the processes whose parent is pid.

@@ -1,14 +1,17 @@
 //go:build unix && !linux
 
-package pgtest
+package scratch
 
-import "os/exec"
+import (
+	"os/exec"
+	"syscall"
+)
 
-// spawn starts cmd and returns a channel that is closed when it has ended.
+// Spawn starts cmd and returns a channel that is closed when it has ended.
 //
 // BUG: outside Linux nothing ends the server when this process is killed; stop
-// it by the process id in its folder's data/postmaster.pid.
-func spawn(cmd *exec.Cmd) (<-chan struct{}, error) {
+// it by its process id.
+func Spawn(cmd *exec.Cmd, _ syscall.Signal) (<-chan struct{}, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package pgtest
+package scratch
 
 import (
 	"os/exec"
@@ -6,15 +6,18 @@ import (
 	"syscall"
 )
 
-// spawn starts cmd so that it gets SIGQUIT (PostgreSQL's immediate shutdown)
-// when this process dies, and returns a channel that is closed when cmd and all
-// that hold its standard error have ended.
+// Spawn starts cmd so that it gets the signal when this process dies, and
+// returns a channel that is closed when cmd and all that hold its standard error
+// have ended.
 //
 // The kernel sends the signal when the *thread* that forked ends, not the
 // process, and Go ends threads as it likes. Hence one goroutine is locked to
 // its thread, forks, and stays until the child is gone.
-func spawn(cmd *exec.Cmd) (<-chan struct{}, error) {
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGQUIT
+func Spawn(cmd *exec.Cmd, signal syscall.Signal) (<-chan struct{}, error) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = signal
 	started := make(chan error)
 	done := make(chan struct{}) // closed by the goroutine below
 	go func() {

@@ -118,7 +118,7 @@ const (
 	TraitByKey       Trait = "bykey"       // selection is by equality with constants
 	TraitCascade     Trait = "cascade"     // reaches dependants
 	TraitDataLoss    Trait = "dataloss"    // destroys data though the verb is milder (a lossy type change)
-	TraitRename      Trait = "rename"      // gives another name
+	TraitRename      Trait = "rename"      // gives another name, or lets a name stand for something else
 	TraitCopy        Trait = "copy"        // makes a copy of what is there
 	TraitDerived     Trait = "derived"     // removes only what can be computed again (index, statistics, materialised view)
 	TraitTemporary   Trait = "temporary"   // concerns objects of this session alone
@@ -126,6 +126,10 @@ const (
 	TraitTransaction Trait = "transaction" // begins, ends or marks a transaction
 	TraitTop         Trait = "top"         // concerns a whole database, schema, cluster, account or host
 	TraitMaintenance Trait = "maintenance" // keeps house without changing content (ANALYZE, VACUUM)
+	TraitInterrupts  Trait = "interrupts"  // takes what serves out of service: a stop, a fail-over, capacity 0
+	TraitDial        Trait = "dial"        // sets something that can be turned further: capacity, retention, a range of addresses
+	TraitPublic      Trait = "public"      // opens something to everybody
+	TraitAdmin       Trait = "admin"       // gives rights without limit, or the right to take them
 )
 
 // An Action is one attempt to observe or change production, in one normal form

@@ -78,7 +78,7 @@ var others = map[string][]string{
 	"github.com/aws/aws-sdk-go-v2":        {"internal/gate/aws", "internal/gate/aws/*", "internal/demo", "internal/demo/*", "test/*", "bench"},
 	"github.com/xdg-go/scram":             {"internal/gate/pgwire"},
 	"github.com/danielgtaylor/huma/v2":    {"internal/server/api"},
-	"github.com/goccy/go-yaml":            {"internal/interlock/policy", "internal/server", "internal/server/*"},
+	"github.com/goccy/go-yaml":            {"internal/interlock/policy", "internal/classify/aws", "internal/server", "internal/server/*"},
 	"github.com/oklog/ulid/v2":            {"internal/interlock", "internal/interlock/*", "internal/server", "internal/server/*", "internal/gate/pgwire", "bench"},
 	"github.com/prometheus/client_golang": {"internal/server", "internal/server/*"},
 	"github.com/spf13/cobra":              {"cmd/signalbox"},

@@ -231,8 +231,11 @@ func (p *play) judge(r request) Result {
 
 // classify gives the actions of a request, and what to do when it has run.
 func (p *play) classify(r request) (actions []signalbox.Action, ran func()) {
-	if r.Gate == "postgres" {
+	switch r.Gate {
+	case "postgres":
 		return p.backend.classify(*r.SQL)
+	case "aws":
+		return awsActions(r), func() {}
 	}
 	worst := signalbox.Worst(r.Gate, fmt.Sprintf("requests of the %s gate are not understood yet, so the worst is assumed", r.Gate))
 	return []signalbox.Action{worst}, func() {}

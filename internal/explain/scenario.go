@@ -37,8 +37,10 @@ type request struct {
 	Database string  `json:"database"` // postgres
 	SQL      *string `json:"sql"`
 
-	Service   string `json:"service"` // aws
-	Operation string `json:"operation"`
+	Service    string    `json:"service"` // aws
+	Operation  string    `json:"operation"`
+	Region     string    `json:"region"`
+	Parameters rawMember `json:"parameters"`
 
 	Method string `json:"method"` // kubernetes
 	Path   string `json:"path"`

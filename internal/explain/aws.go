@@ -1,0 +1,95 @@
+package explain
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/classify/aws"
+	"github.com/signalbox-dev/signalbox/internal/classify/aws/awswire"
+)
+
+// awsActions gives the actions of a call that is described as the CLI's
+// `--cli-input-json` describes it: members in the API's names.
+func awsActions(r request) []signalbox.Action {
+	native := r.Service + ":" + r.Operation
+	parameters, err := awsParameters(r.Parameters)
+	if err != nil {
+		return []signalbox.Action{signalbox.Worst(native, fmt.Sprintf("its parameters cannot be read: %v", err))}
+	}
+	c := aws.Call{Service: r.Service, Operation: r.Operation, Region: r.Region, Parameters: parameters, Payload: -1}
+	if op, ok := awswire.Find(r.Service, r.Operation); ok {
+		// What streams is no parameter on the wire: the gate knows its length alone.
+		if member, streams := op.Streaming(); streams {
+			if text, ok := parameters[member].(string); ok {
+				c.Payload = int64(len(text))
+			}
+			delete(parameters, member)
+		}
+	}
+	return aws.Classify(c)
+}
+
+// awsParameters reads an object with numbers as they stand. A member that occurs
+// twice means one thing to one reader and another to the next: it is refused.
+func awsParameters(raw rawMember) (map[string]any, error) {
+	if len(raw) == 0 || string(raw) == "null" {
+		return map[string]any{}, nil
+	}
+	d := json.NewDecoder(strings.NewReader(string(raw)))
+	d.UseNumber()
+	v, err := readOnce(d)
+	if err != nil {
+		return nil, err
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil, errors.New("not a JSON object")
+	}
+	if _, ok := m[""]; ok {
+		return nil, errors.New("a member without a name")
+	}
+	return m, nil
+}
+
+// readOnce reads a value; the line that it is in was valid JSON, which bounds
+// how deep it nests.
+func readOnce(d *json.Decoder) (any, error) {
+	t, err := d.Token()
+	if err != nil {
+		return nil, err
+	}
+	switch t {
+	case json.Delim('{'):
+		m := map[string]any{}
+		for d.More() {
+			k, err := d.Token()
+			if err != nil {
+				return nil, err
+			}
+			name, _ := k.(string)
+			if _, twice := m[name]; twice {
+				return nil, fmt.Errorf("member %q occurs twice", name)
+			}
+			if m[name], err = readOnce(d); err != nil {
+				return nil, err
+			}
+		}
+		_, err := d.Token()
+		return m, err
+	case json.Delim('['):
+		l := []any{}
+		for d.More() {
+			v, err := readOnce(d)
+			if err != nil {
+				return nil, err
+			}
+			l = append(l, v)
+		}
+		_, err := d.Token()
+		return l, err
+	}
+	return t, nil
+}

@@ -166,7 +166,7 @@ func (i *Interlock) stillAdmitted(ctx context.Context, c *snapshot, a *Admission
 	views := both.views(r.Actions, i.Now())
 	both.unlock()
 	groups, _ := c.groups(r.Session.Actor.Person())
-	v, glass := Decide(c.set, Case{Session: r.Session, Gate: r.Gate, Actions: r.Actions, Groups: groups, Views: views, Control: c.Control, Now: i.Now(), Floor: r.floor})
+	v, glass := Decide(c.set, Case{Session: r.Session, Gate: r.Gate, Actions: r.Actions, Groups: groups, Views: views, Control: c.Control, Now: i.Now(), Floor: r.Floor})
 	switch {
 	case slices.ContainsFunc(v.Policies, controls):
 		a.verdict = v

@@ -120,7 +120,7 @@ func policyRequest(by signalbox.Actor, version signalbox.Digest, text string) Re
 		}},
 		Canonical: proof.CanonicalDigest("signalbox/policy/1", proof.Text("version", version.String())),
 		Text:      text,
-		floor: signalbox.Verdict{
+		Floor: signalbox.Verdict{
 			Decision: signalbox.Hold, Policies: []string{"policy-change"}, Requires: []string{"2 of sre"},
 			Reason: "policies decide everything else: a change of them needs approval",
 		},

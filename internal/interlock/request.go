@@ -50,8 +50,10 @@ type Request struct {
 	Params  []string
 	Partial bool
 
-	// floor is joined to what policies say: our own requests have one.
-	floor signalbox.Verdict
+	// Floor is joined to what policies say, if it has a decision: what no policy
+	// may allow, because it would lead around the gate or change the rules
+	// themselves.
+	Floor signalbox.Verdict
 }
 
 // forever is the expiry of what does not expire.

@@ -58,6 +58,7 @@ var memoryFacts = []fact{
 	{"refused", func(r *Request) cedar.Value { return cedar.Long(r.Memory.Refused) }},
 	{"credentialsRead", func(r *Request) cedar.Value { return cedar.Long(r.Memory.CredentialsRead) }},
 	{"identityChanges", func(r *Request) cedar.Value { return cedar.Long(r.Memory.IdentityChanges) }},
+	{"identitiesBeside", func(r *Request) cedar.Value { return cedar.Long(r.Memory.IdentitiesBeside) }},
 	{"safeguardsWeakened", func(r *Request) cedar.Value { return cedar.Long(r.Memory.SafeguardsWeakened) }},
 	{"safeguardsRefused", func(r *Request) cedar.Value { return cedar.Long(r.Memory.SafeguardsRefused) }},
 	{"escalationsRefused", func(r *Request) cedar.Value { return cedar.Long(r.Memory.EscalationsRefused) }},

@@ -144,6 +144,7 @@ func agreesWithPlainCedar(t *testing.T, files []File) {
 		signalbox.TraitUnparsed, signalbox.TraitCredentials, signalbox.TraitIdentity, signalbox.TraitHostFile, signalbox.TraitOpaque, signalbox.TraitDeferred,
 		signalbox.TraitUnscoped, signalbox.TraitRange, signalbox.TraitBulk, signalbox.TraitByKey, signalbox.TraitCascade, signalbox.TraitDataLoss, signalbox.TraitRename,
 		signalbox.TraitCopy, signalbox.TraitDerived, signalbox.TraitTemporary, signalbox.TraitSession, signalbox.TraitTransaction, signalbox.TraitTop, signalbox.TraitMaintenance,
+		signalbox.TraitInterrupts, signalbox.TraitDial, signalbox.TraitPublic, signalbox.TraitAdmin,
 	}
 	seen := map[signalbox.Decision]int{}
 	for range 1500 {

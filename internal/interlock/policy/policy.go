@@ -115,6 +115,7 @@ type Memory struct {
 	SafeguardsWeakened int64 `yaml:"safeguardsWeakened"`
 	SafeguardsRefused  int64 `yaml:"safeguardsRefused"`
 	EscalationsRefused int64 `yaml:"escalationsRefused"` // asked for rights, or for another identity
+	IdentitiesBeside   int64 `yaml:"identitiesBeside"`   // other identities that the session acted as
 
 	RefusedHere     int64 `yaml:"refusedHere"`
 	DeletesHere     int64 `yaml:"deletesHere"` // of parts of the resource, as of rows

@@ -35,6 +35,9 @@ type Memory struct {
 	Identity  int64 `json:"identity,omitempty"`
 	Safeguard int64 `json:"safeguard,omitempty"` // protections weakened with permission
 
+	// Identities are those that the session acted as, and when it last began to.
+	Identities map[string]time.Time `json:"identities,omitempty"`
+
 	// Page is the fingerprint of the latest read, PageRun how often it came
 	// without another read between, Pages the longest such run.
 	Page    string `json:"page,omitempty"`
@@ -94,6 +97,7 @@ type View struct {
 	SafeguardsWeakened int64
 	SafeguardsRefused  int64
 	EscalationsRefused int64
+	IdentitiesBeside   int64
 
 	RefusedHere     int64
 	DeletesHere     int64
@@ -137,6 +141,7 @@ func (m *Memory) Note(a signalbox.Action, d signalbox.Decision, at time.Time) {
 	}
 	if a.Has(signalbox.TraitIdentity) {
 		m.Identity++
+		m.noteIdentity(a, at)
 	}
 	if a.Verb == signalbox.Read {
 		m.noteRead(a)
@@ -163,6 +168,27 @@ func (m *Memory) Note(a signalbox.Action, d signalbox.Decision, at time.Time) {
 func quiet(a signalbox.Action) bool {
 	return (a.Has(signalbox.TraitTransaction) || a.Has(signalbox.TraitSession) || a.Has(signalbox.TraitTemporary) || a.Has(signalbox.TraitMaintenance)) &&
 		!a.Has(signalbox.TraitUnparsed)
+}
+
+// noteIdentity remembers as whom the session acts. When there is no room, what
+// is longest ago is forgotten: so many are too many for any policy.
+func (m *Memory) noteIdentity(a signalbox.Action, at time.Time) {
+	if len(a.Resources) == 0 {
+		return
+	}
+	if m.Identities == nil {
+		m.Identities = make(map[string]time.Time)
+	}
+	m.Identities[key(a.Resources[0])] = at
+	for len(m.Identities) > maxSources {
+		oldest := ""
+		for k, t := range m.Identities {
+			if oldest == "" || t.Before(m.Identities[oldest]) || t.Equal(m.Identities[oldest]) && k < oldest {
+				oldest = k
+			}
+		}
+		delete(m.Identities, oldest)
+	}
 }
 
 func (m *Memory) noteRead(a signalbox.Action) {
@@ -327,6 +353,11 @@ func (m *Memory) View(a signalbox.Action, at time.Time) View {
 			v.RefusedHere++
 		}
 	}
+	for k, t := range m.Identities {
+		if at.Sub(t) <= Window && !slices.ContainsFunc(a.Resources, func(r signalbox.Resource) bool { return key(r) == k }) {
+			v.IdentitiesBeside++
+		}
+	}
 	for _, r := range a.Resources {
 		t := m.Things[key(r)]
 		switch {
@@ -388,9 +419,9 @@ func (v View) Join(o View) View {
 		Changes: max(v.Changes, o.Changes), Reads: max(v.Reads, o.Reads), Pages: max(v.Pages, o.Pages), Deletes: max(v.Deletes, o.Deletes), Refused: max(v.Refused, o.Refused),
 		CredentialsRead: max(v.CredentialsRead, o.CredentialsRead), IdentityChanges: max(v.IdentityChanges, o.IdentityChanges),
 		SafeguardsWeakened: max(v.SafeguardsWeakened, o.SafeguardsWeakened), SafeguardsRefused: max(v.SafeguardsRefused, o.SafeguardsRefused),
-		EscalationsRefused: max(v.EscalationsRefused, o.EscalationsRefused),
-		RefusedHere:        max(v.RefusedHere, o.RefusedHere),
-		DeletesHere:        max(v.DeletesHere, o.DeletesHere), RowsDeletedHere: max(v.RowsDeletedHere, o.RowsDeletedHere),
+		EscalationsRefused: max(v.EscalationsRefused, o.EscalationsRefused), IdentitiesBeside: max(v.IdentitiesBeside, o.IdentitiesBeside),
+		RefusedHere: max(v.RefusedHere, o.RefusedHere),
+		DeletesHere: max(v.DeletesHere, o.DeletesHere), RowsDeletedHere: max(v.RowsDeletedHere, o.RowsDeletedHere),
 		UpdatesHere: max(v.UpdatesHere, o.UpdatesHere), RowsUpdatedHere: max(v.RowsUpdatedHere, o.RowsUpdatedHere),
 		CreatesHere: max(v.CreatesHere, o.CreatesHere), RowsCreatedHere: max(v.RowsCreatedHere, o.RowsCreatedHere),
 		RepeatsHere: max(v.RepeatsHere, o.RepeatsHere), RepeatsBeside: max(v.RepeatsBeside, o.RepeatsBeside), DeletedBeside: max(v.DeletedBeside, o.DeletedBeside),
@@ -411,6 +442,7 @@ func (m *Memory) Clone() *Memory {
 		u.Native, u.Sources = maps.Clone(t.Native), slices.Clone(t.Sources)
 		c.Things[k] = &u
 	}
+	c.Identities = maps.Clone(m.Identities)
 	c.Refusals = slices.Clone(m.Refusals)
 	for i := range c.Refusals {
 		c.Refusals[i].Resources = slices.Clone(c.Refusals[i].Resources)

@@ -56,8 +56,8 @@ func (g *Gate) connect(ctx context.Context, settings []setting) (*upstream, erro
 		return nil, fmt.Errorf("connect to %s:%d: %w", g.Upstream.Host, g.Upstream.Port, err)
 	}
 	h.Conn.SetDeadline(time.Time{})
-	u := &upstream{conn: h.Conn, pid: h.PID, secret: h.SecretKey, config: config, status: h.TxStatus, params: h.ParameterStatuses}
-	u.in = frames{src: h.Conn, limit: maxAnswer}
+	u := &upstream{conn: direct(h.Conn), pid: h.PID, secret: h.SecretKey, config: config, status: h.TxStatus, params: h.ParameterStatuses}
+	u.in = frames{src: u.conn, limit: maxAnswer}
 	return u, nil
 }
 

@@ -206,7 +206,7 @@ func (c *conn) close() {
 	}
 	c.abandon()
 	c.client.Close()
-	if err := c.g.flushReads(c.attendance)(); err != nil {
+	if err := c.g.landed(c.attendance, c.g.flushReads(c.attendance)); err != nil {
 		c.log.Error("reads could not be recorded", "error", err)
 	}
 	c.g.leave(c)

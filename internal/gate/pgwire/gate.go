@@ -211,7 +211,7 @@ type attendance struct {
 	gone    chan struct{}
 
 	mu         sync.Mutex
-	flights    []*flight     // summaries being recorded
+	flights    []*flight     // being recorded
 	unrecorded []proof.Reads // what could not be recorded
 }
 
@@ -362,9 +362,9 @@ func (g *Gate) flushDue() {
 	}
 	g.mu.Unlock()
 	for _, a := range due {
-		wait := g.flushReads(a)
+		flights := g.flushReads(a)
 		g.flushes.Go(func() {
-			if err := wait(); err != nil {
+			if err := g.landed(a, flights); err != nil {
 				g.Logger.Error("reads could not be recorded", "session", string(a.session.ID), "gate", g.Config.Gate.Name, "error", err)
 			}
 		})

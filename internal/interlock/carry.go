@@ -347,6 +347,7 @@ func (i *Interlock) conclude(ctx context.Context, intent string, out signalbox.O
 // unknown.
 func (i *Interlock) concludeLater(intent string, out signalbox.Outcome) {
 	i.pending.Go(func() {
+		i.outcomes.join()
 		wait := 10 * time.Millisecond
 		for try := 0; ; try++ {
 			err := i.conclude(context.Background(), intent, out)

@@ -103,11 +103,12 @@ type Interlock struct {
 	storms   storms     // see storm.go
 	known    knownReads // see reread.go
 
-	cancel  context.CancelFunc // ends the loops
-	loops   sync.WaitGroup     // watcher, keeper
-	pending sync.WaitGroup     // outcomes being recorded
-	giveUp  chan struct{}      // closed when outcomes must not be tried again
-	closed  sync.Once
+	cancel   context.CancelFunc // ends the loops
+	loops    sync.WaitGroup     // watcher, keeper
+	outcomes convoy             // of outcomes that nobody waits for
+	pending  sync.WaitGroup     // outcomes being recorded
+	giveUp   chan struct{}      // closed when outcomes must not be tried again
+	closed   sync.Once
 }
 
 // New starts an Interlock: it reads the control state, settles what an earlier

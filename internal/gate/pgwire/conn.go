@@ -49,6 +49,7 @@ type conn struct {
 	replied    int           // how many of them came
 	looked     bool          // the catalog was read anew for this unit
 	unread     string        // why the server would read texts otherwise than the gate; see heed
+	copying    bool          // a COPY runs: the server is listened to while the client is
 	awaitsSync bool          // a Sync was eaten by a COPY: the client sends another
 	skips      bool          // the server skips to a Sync after an error
 	params     []param
@@ -128,6 +129,9 @@ func (c *conn) message(typ byte, size int) error {
 func (c *conn) Read(p []byte) (int, error) {
 	if err := c.out.flush(); err != nil {
 		return 0, err
+	}
+	if c.copying {
+		return c.client.Read(p) // not idle: a watcher would take the COPY's answer
 	}
 	c.turns.Add(1)
 	c.state.Store(idle)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -696,5 +697,25 @@ func TestReadsOutliveTheirWrite(t *testing.T) {
 	}
 	if got := b.entries(); !slices.Contains(got, "reads 1") {
 		t.Errorf("journal: %q", got)
+	}
+}
+
+// A client that takes its time in the middle of a COPY is not idle: nobody else
+// may listen to its server.
+func TestCopyAtLeisure(t *testing.T) {
+	b := newBench(t, nil)
+	b.direct(t, "CREATE TABLE t (a int)")
+	conn := b.connect(t, "human-alice")
+	from, to := io.Pipe()
+	go func() {
+		for row := range 3 {
+			fmt.Fprintln(to, row)
+			<-time.After(3 * attendEvery) // attended to, were it idle
+		}
+		to.Close()
+	}()
+	tag, err := conn.PgConn().CopyFrom(t.Context(), from, "COPY t FROM STDIN")
+	if err != nil || tag.RowsAffected() != 3 {
+		t.Errorf("%v, %v", tag, err)
 	}
 }

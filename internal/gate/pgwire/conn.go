@@ -381,6 +381,8 @@ type judged struct {
 	executes bool // has an EXECUTE, which means what was prepared last
 	fetches  bool // has a FETCH or MOVE, which runs what a portal was bound to
 	names    bool // may change what names mean: role, search path, objects
+	objects  bool // may change objects, and not only settings
+	renames  bool // may give objects or their columns other names
 }
 
 func newJudged(r sql.Result, version uint64) *judged {
@@ -410,11 +412,16 @@ func newJudged(r sql.Result, version uint64) *judged {
 			j.names = true
 		}
 	}
+	settings := j.names
 	for _, s := range r.Statements {
 		if s.Action.Has(signalbox.TraitSession) && s.Kind != sql.KindSet {
 			j.names = true // set_config in a query, for one
 		}
+		settings = settings && s.Kind == sql.KindSet
+		code := s.Action.Verb == signalbox.Execute && (s.Kind == sql.KindUtility || s.Kind == sql.KindUnknown)
+		j.renames = j.renames || code || s.Action.Has(signalbox.TraitRename)
 	}
+	j.objects = j.names && !settings
 	return j
 }
 

@@ -25,6 +25,8 @@ type transaction struct {
 	changed    int64            // rows that the server reported as changed
 	committing bool             // a COMMIT is being decided: refused, it becomes a ROLLBACK
 	names      bool             // what names mean was changed in it: its end may change them back
+	objects    bool             // and objects may have been changed
+	renamed    bool             // and been given other names
 	outside    bool             // something ran that was carried by itself, or that locks rows: see atOnce
 	unknown    bool             // effects were made final and nobody knows whether
 }
@@ -48,7 +50,9 @@ func (c *conn) abandon() {
 // a SET LOCAL, a rolled back CREATE: names may mean again what they meant before.
 func (c *conn) ended() {
 	if c.tx.names {
-		c.names.stale, c.names.objects = true, true
+		c.names.stale = true
+		c.names.objects = c.names.objects || c.tx.objects
+		c.names.renamed = c.names.renamed || c.tx.renamed
 	}
 	c.tx = transaction{}
 }
@@ -480,7 +484,7 @@ func (c *conn) control(s sql.Statement, w *work) (bool, error) {
 					c.tx.pending = c.tx.pending[:sp.pending]
 					c.tx.savepoints = c.tx.savepoints[:i+1]
 					c.names.stale = true
-					c.names.objects = c.names.objects || c.tx.names
+					c.names.objects = c.names.objects || c.tx.objects
 				} else {
 					c.tx.savepoints = c.tx.savepoints[:i]
 				}

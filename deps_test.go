@@ -38,7 +38,8 @@ const lattice = `
 
 	# Where it enters, and what would happen if it did.
 	internal/interlock < internal/gate/*
-	internal/gate/aws/sigv4 < internal/gate/aws
+	internal/classify/aws < internal/gate/aws/probe
+	internal/gate/aws/sigv4, internal/gate/aws/probe < internal/gate/aws
 	internal/interlock < internal/explain
 
 	# Where state is kept: it implements what its consumers declare.

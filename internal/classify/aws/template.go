@@ -188,33 +188,44 @@ var placeholders = map[string]bool{
 
 func readTemplate(body string) (template, error) {
 	var t template
-	v, err := decode(body)
+	resources, macros, err := templateResources(body)
 	if err != nil {
-		if looksJSON(body) {
-			return t, err
-		}
-		if v, err = readYAML(body); err != nil {
-			return t, err
-		}
+		return t, err
 	}
-	m, ok := v.(map[string]any)
-	if !ok {
-		return t, errors.New("not an object")
-	}
-	_, t.macros = m["Transform"]
-	resources, ok := m["Resources"].(map[string]any)
-	if !ok {
-		return t, errors.New("no resources")
-	}
-	if _, inside := resources["Fn::Transform"]; inside {
-		t.macros = true
-	}
+	t.macros = macros
 	only := len(resources) <= 1
 	for _, name := range sortedKeys(resources) {
 		r, _ := resources[name].(map[string]any)
 		t.resource(params(r), only)
 	}
 	return t, nil
+}
+
+// templateResources gives what a template has under Resources, and whether
+// macros write more of it.
+func templateResources(body string) (resources map[string]any, macros bool, err error) {
+	v, err := decode(body)
+	if err != nil {
+		if looksJSON(body) {
+			return nil, false, err
+		}
+		if v, err = readYAML(body); err != nil {
+			return nil, false, err
+		}
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil, false, errors.New("not an object")
+	}
+	_, macros = m["Transform"]
+	resources, ok = m["Resources"].(map[string]any)
+	if !ok {
+		return nil, false, errors.New("no resources")
+	}
+	if _, inside := resources["Fn::Transform"]; inside {
+		macros = true
+	}
+	return resources, macros, nil
 }
 
 func (t *template) resource(r params, only bool) {

@@ -222,27 +222,31 @@ func identifyRoute(q request, services []*Service) (*Operation, error) {
 			}
 		}
 		s.loadOperations()
-		for r := range s.routes.below(q.Method, path, q.Path) {
-			at := path
-			if r.op.HostPrefix != "" {
-				at = q.Path // what stands before the host name is no bucket
+		first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+		if strings.IndexByte(first, '%') >= 0 {
+			first, _ = unescape(first)
+		}
+		for _, first := range []string{first, ""} {
+			for _, r := range s.routes[q.Method][first] {
+				if free && !r.op.Unsigned || !r.match(path, nil) {
+					continue
+				}
+				c, ok := r.fit(q)
+				switch {
+				case !ok:
+				case c.lacking:
+					lacking = append(lacking, c)
+				default:
+					found = append(found, c)
+				}
 			}
-			if free && !r.op.Unsigned || !r.match(at, nil) {
-				continue
-			}
-			c, ok := r.fit(q)
-			switch {
-			case !ok:
-			case !c.lacking:
-				found = append(found, c)
-			case s.Name != "s3":
-				lacking = append(lacking, c)
+			if first == "" {
+				break
 			}
 		}
 	}
 	if len(found) == 0 {
-		// Whoever leaves out what is required gets the service's own answer. Not
-		// with S3, which then takes the request for another operation.
+		// Whoever leaves out what is required gets the service's own answer.
 		found = lacking
 	}
 	if o := choose(q, found); o != nil {

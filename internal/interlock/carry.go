@@ -13,11 +13,11 @@ import (
 	"github.com/signalbox-dev/signalbox/proof"
 )
 
-func (i *Interlock) carry(ctx context.Context, as []*Admission, x Executor) (signalbox.Outcome, error) {
+func (i *Interlock) carry(ctx context.Context, as []*Admission, read []proof.Reads, x Executor) (signalbox.Outcome, error) {
 	if len(as) == 0 {
 		return signalbox.Outcome{}, fmt.Errorf("%w: nothing was admitted", ErrUnavailable)
 	}
-	in, err := i.intend(ctx, as)
+	in, err := i.intend(ctx, as, read)
 	if err != nil {
 		return signalbox.Outcome{}, err
 	}
@@ -66,8 +66,8 @@ type intended struct {
 }
 
 // intend makes one intent durable for all the admissions, and redeems their
-// permits in the same transaction.
-func (i *Interlock) intend(ctx context.Context, as []*Admission) (intended, error) {
+// permits in the same transaction. What was read stands before it in the log.
+func (i *Interlock) intend(ctx context.Context, as []*Admission, read []proof.Reads) (intended, error) {
 	c, err := i.current(ctx)
 	if err != nil {
 		return intended{}, err
@@ -105,7 +105,10 @@ func (i *Interlock) intend(ctx context.Context, as []*Admission) (intended, erro
 	if err != nil {
 		return intended{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	b.Records = []ledger.Record{record}
+	if b.Records, err = readsRecords(read, now); err != nil {
+		return intended{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	b.Records = append(b.Records, record)
 	b.Changes = append(b.Changes, i.State.AddIntent(row)...)
 
 	if isNotable {
@@ -344,6 +347,7 @@ func (i *Interlock) conclude(ctx context.Context, intent string, out signalbox.O
 // unknown.
 func (i *Interlock) concludeLater(intent string, out signalbox.Outcome) {
 	i.pending.Go(func() {
+		i.outcomes.join()
 		wait := 10 * time.Millisecond
 		for try := 0; ; try++ {
 			err := i.conclude(context.Background(), intent, out)

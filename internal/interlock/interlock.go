@@ -103,11 +103,12 @@ type Interlock struct {
 	storms   storms     // see storm.go
 	known    knownReads // see reread.go
 
-	cancel  context.CancelFunc // ends the loops
-	loops   sync.WaitGroup     // watcher, keeper
-	pending sync.WaitGroup     // outcomes being recorded
-	giveUp  chan struct{}      // closed when outcomes must not be tried again
-	closed  sync.Once
+	cancel   context.CancelFunc // ends the loops
+	loops    sync.WaitGroup     // watcher, keeper
+	outcomes convoy             // of outcomes that nobody waits for
+	pending  sync.WaitGroup     // outcomes being recorded
+	giveUp   chan struct{}      // closed when outcomes must not be tried again
+	closed   sync.Once
 }
 
 // New starts an Interlock: it reads the control state, settles what an earlier
@@ -204,7 +205,7 @@ func (i *Interlock) Do(ctx context.Context, r Request, x Executor) (signalbox.Ou
 			return signalbox.Outcome{}, err
 		}
 		// Record the intent, execute, record the outcome.
-		out, err := i.carry(ctx, []*Admission{a}, x)
+		out, err := i.carry(ctx, []*Admission{a}, nil, x)
 		if !errors.Is(err, errAgain) {
 			return out, err
 		}
@@ -266,8 +267,12 @@ func (i *Interlock) Admit(ctx context.Context, r Request, x Executor) (*Admissio
 // was admitted is no longer so, nothing is executed and the error is a
 // [*DeniedError]: provisional effects must be undone. Errors are as for
 // [Interlock.Do].
-func (i *Interlock) Carry(ctx context.Context, as []*Admission, x Executor) (signalbox.Outcome, error) {
-	out, err := i.carry(ctx, as, x)
+//
+// read are summaries as for [Interlock.Reads], recorded in the transaction of
+// the intent: durable when x is called, and if it is never called, not known to
+// be recorded.
+func (i *Interlock) Carry(ctx context.Context, as []*Admission, read []proof.Reads, x Executor) (signalbox.Outcome, error) {
+	out, err := i.carry(ctx, as, read, x)
 	if errors.Is(err, errAgain) {
 		return out, &DeniedError{Verdict: signalbox.Verdict{
 			Decision: signalbox.Deny,

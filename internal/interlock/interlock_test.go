@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -273,7 +274,7 @@ func TestEndedHaltedAndRemovedStopAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Admitted before, carried out after: refused in the intent's transaction.
-	denied(t, second(h.lock.Carry(ctx, []*interlock.Admission{admitted}, x)), "halt")
+	denied(t, second(h.lock.Carry(ctx, []*interlock.Admission{admitted}, nil, x)), "halt")
 	denied(t, second(h.lock.Do(ctx, updateRow(s, 2), x)), "halt")
 	if err := h.lock.Resume(ctx, interlock.Caller{Session: &s}, interlock.HaltSession, string(s.ID), ""); !errors.Is(err, interlock.ErrNotHuman) {
 		t.Errorf("the agent resumes itself: %v", err)
@@ -291,7 +292,7 @@ func TestEndedHaltedAndRemovedStopAtOnce(t *testing.T) {
 	if err := h.lock.EndSession(ctx, h.person("alice"), s.ID); err != nil {
 		t.Fatal(err)
 	}
-	denied(t, second(h.lock.Carry(ctx, []*interlock.Admission{ended}, x)), "session")
+	denied(t, second(h.lock.Carry(ctx, []*interlock.Admission{ended}, nil, x)), "session")
 	if x.count() != 1 {
 		t.Errorf("executed %d times, want once", x.count())
 	}
@@ -735,4 +736,47 @@ func TestRepeatedReadsAreCountedAndStopAtAHalt(t *testing.T) {
 		t.Fatal(err)
 	}
 	denied(t, second(h.lock.Admit(ctx, read, x)), "halt")
+}
+
+// What was read stands in the log right before the intent that it travels with,
+// durable before the write is executed, and is not recorded with a write that is
+// refused.
+func TestReadsTravelWithTheIntent(t *testing.T) {
+	h := newHouse(t, store.Config{Path: t.TempDir()})
+	s, x, ctx := h.human("alice"), newTarget(), t.Context()
+	read := proof.Reads{
+		Session: s.ID, Actor: s.Actor, Gate: orders.Name, Target: orders.Target, Environment: orders.Environment,
+		From: proof.At(h.now()), To: proof.At(h.now()), Statements: 3, Hash: signalbox.Digest{1},
+	}
+	var seen []proof.Kind
+	x.execute = func(*interlock.Permit) (signalbox.Outcome, error) {
+		for _, e := range h.entries() {
+			seen = append(seen, e.Body.Kind())
+		}
+		return signalbox.Outcome{Result: signalbox.Done}, nil
+	}
+	carry := func() error {
+		a, err := h.lock.Admit(ctx, updateRow(s, 1), x)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(seen) > 0 { // the second: halted in between
+			if err := h.lock.Halt(ctx, h.person("bob"), interlock.HaltSession, string(s.ID), ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err = h.lock.Carry(ctx, []*interlock.Admission{a}, []proof.Reads{read, read}, x)
+		return err
+	}
+	if err := carry(); err != nil {
+		t.Fatal(err)
+	}
+	want := []proof.Kind{proof.KindReads, proof.KindReads, proof.KindIntent}
+	if n := len(seen); n < 3 || !slices.Equal(seen[n-3:], want) {
+		t.Errorf("when it was executed the log ended in %v", seen)
+	}
+	denied(t, carry(), "halt")
+	if n := h.countKind(proof.KindReads); n != 2 {
+		t.Errorf("%d summaries, want the 2 of the write that was carried out", n)
+	}
 }

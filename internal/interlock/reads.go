@@ -8,20 +8,16 @@ import (
 	"github.com/signalbox-dev/signalbox/proof"
 )
 
-// Reads records a summary of reads that were admitted and forwarded. It is
-// durable when Reads returns. The session, actor and place in sum are the
-// gate's to fill in. statements, if not empty, is hidden in the entry.
-func (i *Interlock) Reads(ctx context.Context, sum proof.Reads, statements []string) error {
-	hidden := proof.Hidden{}
-	if len(statements) > 0 {
-		hidden["statements"] = statements
-	}
-	now := i.Now()
-	record, err := seal(now, newID(now), sum, hidden)
+// Reads records summaries of reads that were admitted and forwarded: all or
+// none, and durable when Reads returns. The session, actor and place in them are
+// the gate's to fill in. What was read before a write takes place can travel
+// with the write's intent instead, see [Interlock.Carry].
+func (i *Interlock) Reads(ctx context.Context, sums []proof.Reads) error {
+	records, err := readsRecords(sums, i.Now())
 	if err != nil {
 		return err
 	}
-	if _, err := i.Ledger.Commit(ctx, ledger.Batch{Records: []ledger.Record{record}}); err != nil {
+	if _, err := i.Ledger.Commit(ctx, ledger.Batch{Records: records}); err != nil {
 		return fmt.Errorf("record reads: %w", err)
 	}
 	return nil

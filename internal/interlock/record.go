@@ -109,6 +109,18 @@ func outcomeRecord(intent string, out signalbox.Outcome, now time.Time) (ledger.
 
 func hideDetail(out signalbox.Outcome) proof.Hidden { return proof.Hidden{"detail": out.Detail} }
 
+func readsRecords(sums []proof.Reads, now time.Time) ([]ledger.Record, error) {
+	records := make([]ledger.Record, 0, len(sums)+1) // an intent may follow
+	for _, sum := range sums {
+		record, err := seal(now, newID(now), sum, nil)
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, record)
+	}
+	return records, nil
+}
+
 func holdRecord(h approval.Hold, r Request, now time.Time) (ledger.Record, error) {
 	hidden := hideRequest(r)
 	hidden["facts"] = h.Facts

@@ -1,9 +1,7 @@
 package sql
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/json"
+	"hash/maphash"
 	"strings"
 )
 
@@ -16,8 +14,9 @@ import (
 // is not changed once it was given to [Classify] or a [Cache]; call [Catalog.Seal]
 // first. It may be shared between goroutines.
 type Catalog struct {
-	// Version names the contents: two catalogs that differ have different
-	// versions. Seal sets it; 0 means not sealed, and results are not cached.
+	// Version names the contents, in this process: two catalogs that differ have
+	// different versions. Seal sets it; 0 means not sealed, and results are not
+	// cached.
 	Version uint64
 
 	Database   string
@@ -35,7 +34,8 @@ type Catalog struct {
 	// to run code. Casts that the server adds by itself are not seen here.
 	UserCasts bool
 
-	byName map[string]bool // bare names of Functions; Seal sets it
+	byName   map[string]bool // bare names of Functions; Seal sets it
+	contents uint64          // hash of the maps; Seal sets it
 }
 
 // A Relation is a table, view, index, sequence or foreign table.
@@ -76,16 +76,86 @@ type Type struct {
 // Seal computes the version from the contents and readies the catalog for use.
 // It gives back c.
 func (c *Catalog) Seal() *Catalog {
-	c.Version = 0
 	c.byName = make(map[string]bool, len(c.Functions))
 	for full := range c.Functions {
 		c.byName[full[strings.IndexByte(full, '.')+1:]] = true
 	}
-	b, err := json.Marshal(c) // maps come out sorted
-	if err != nil {
-		return c // not sealed: right, only slower
+	// Each entry by itself, added up: their order means nothing.
+	c.contents = 0
+	var h maphash.Hash
+	h.SetSeed(contentsSeed)
+	entry := func(kind byte, name string, write func()) {
+		h.Reset()
+		h.WriteByte(kind)
+		writeText(&h, name)
+		write()
+		c.contents += h.Sum64()
 	}
-	sum := sha256.Sum256(b)
-	c.Version = binary.BigEndian.Uint64(sum[:8]) | 1 // 0 means not sealed
+	for name, r := range c.Relations {
+		entry('r', name, func() {
+			maphash.WriteComparable(&h, relationFlags{r.OID, r.Kind, r.Rules, r.Triggers, r.Temporary, r.RowSecurity})
+			writeText(&h, r.Schema, r.Name)
+			writeList(&h, r.Base, r.Calls, r.Cascades, r.Children)
+			writeList(&h, r.Keys...)
+		})
+	}
+	for name, overloads := range c.Functions {
+		entry('f', name, func() {
+			for _, f := range overloads {
+				maphash.WriteComparable(&h, f)
+			}
+		})
+	}
+	for name, is := range c.Operators {
+		entry('o', name, func() { maphash.WriteComparable(&h, is) })
+	}
+	for name, t := range c.Types {
+		entry('t', name, func() { maphash.WriteComparable(&h, t) })
+	}
+	c.version()
 	return c
+}
+
+// As gives the sealed catalog as another role sees it, or with another path. The
+// contents are shared.
+func (c *Catalog) As(database, role string, superuser bool, path []string) *Catalog {
+	as := *c
+	as.Database, as.Role, as.Superuser, as.SearchPath = database, role, superuser, path
+	as.version()
+	return &as
+}
+
+func (c *Catalog) version() {
+	var h maphash.Hash
+	h.SetSeed(contentsSeed)
+	maphash.WriteComparable(&h, c.contents)
+	maphash.WriteComparable(&h, [2]bool{c.Superuser, c.UserCasts})
+	writeText(&h, c.Database, c.Role)
+	writeList(&h, c.SearchPath)
+	c.Version = h.Sum64() | 1 // 0 means not sealed
+}
+
+// contentsSeed is this process's own, so that nobody can make two catalogs of one
+// version.
+var contentsSeed = maphash.MakeSeed()
+
+// relationFlags are what of a [Relation] has a fixed size.
+type relationFlags struct {
+	oid                                    uint32
+	kind                                   byte
+	rules, triggers, temporary, rowSecured bool
+}
+
+func writeText(h *maphash.Hash, texts ...string) {
+	for _, t := range texts {
+		maphash.WriteComparable(h, len(t))
+		h.WriteString(t)
+	}
+}
+
+func writeList(h *maphash.Hash, lists ...[]string) {
+	for _, l := range lists {
+		maphash.WriteComparable(h, len(l))
+		writeText(h, l...)
+	}
 }

@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -126,6 +127,75 @@ func TestSeal(t *testing.T) {
 	b.Relations["public.orders"] = r
 	if b.Seal(); a.Version == b.Version {
 		t.Error("one version for two contents")
+	}
+}
+
+// TestSealSeesEveryField: a field that is added must be in the version too.
+func TestSealSeesEveryField(t *testing.T) {
+	base := Catalog{
+		Relations: map[string]Relation{"a.b": {}}, Functions: map[string][]Function{"a.b": {{}}},
+		Operators: map[string]bool{}, Types: map[string]Type{"a.b": {}},
+	}
+	plain := base.Seal().Version
+	set := func(v reflect.Value) {
+		switch v.Kind() {
+		case reflect.Bool:
+			v.SetBool(true)
+		case reflect.String:
+			v.SetString("x")
+		case reflect.Uint8, reflect.Uint32:
+			v.SetUint(7)
+		case reflect.Slice:
+			v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		case reflect.Map:
+			m := reflect.MakeMap(v.Type())
+			m.SetMapIndex(reflect.ValueOf("x.y"), reflect.Zero(v.Type().Elem()))
+			v.Set(m)
+		default:
+			t.Fatalf("%s: set it here", v.Type())
+		}
+	}
+	check := func(name string, c Catalog) {
+		if c.Seal().Version == plain {
+			t.Errorf("%s is not in the version", name)
+		}
+	}
+	each := func(typ reflect.Type, f func(i int, name string)) {
+		for i := range typ.NumField() {
+			if field := typ.Field(i); field.IsExported() && field.Name != "Version" {
+				f(i, typ.Name()+"."+field.Name)
+			}
+		}
+	}
+	each(reflect.TypeFor[Catalog](), func(i int, name string) {
+		c := base
+		set(reflect.ValueOf(&c).Elem().Field(i))
+		check(name, c)
+	})
+	each(reflect.TypeFor[Relation](), func(i int, name string) {
+		var r Relation
+		set(reflect.ValueOf(&r).Elem().Field(i))
+		c := base
+		c.Relations = map[string]Relation{"a.b": r}
+		check(name, c)
+	})
+	each(reflect.TypeFor[Function](), func(i int, name string) {
+		var f Function
+		set(reflect.ValueOf(&f).Elem().Field(i))
+		c := base
+		c.Functions = map[string][]Function{"a.b": {f}}
+		check(name, c)
+	})
+	each(reflect.TypeFor[Type](), func(i int, name string) {
+		var typ Type
+		set(reflect.ValueOf(&typ).Elem().Field(i))
+		c := base
+		c.Types = map[string]Type{"a.b": typ}
+		check(name, c)
+	})
+	as := base.As("db", "role", true, []string{"public"})
+	if again := base.As("db", "role", true, []string{"public"}); as.Version != again.Version || as.Version == plain {
+		t.Errorf("versions %d, %d as somebody, %d as nobody", as.Version, again.Version, plain)
 	}
 }
 

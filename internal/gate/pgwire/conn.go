@@ -49,6 +49,7 @@ type conn struct {
 	replied    int           // how many of them came
 	looked     bool          // the catalog was read anew for this unit
 	unread     string        // why the server would read texts otherwise than the gate; see heed
+	copying    bool          // a COPY runs: the server is listened to while the client is
 	awaitsSync bool          // a Sync was eaten by a COPY: the client sends another
 	skips      bool          // the server skips to a Sync after an error
 	params     []param
@@ -129,6 +130,9 @@ func (c *conn) Read(p []byte) (int, error) {
 	if err := c.out.flush(); err != nil {
 		return 0, err
 	}
+	if c.copying {
+		return c.client.Read(p) // not idle: a watcher would take the COPY's answer
+	}
 	c.turns.Add(1)
 	c.state.Store(idle)
 	if c.quits() {
@@ -206,7 +210,7 @@ func (c *conn) close() {
 	}
 	c.abandon()
 	c.client.Close()
-	if err := c.g.flushReads(c.attendance)(); err != nil {
+	if err := c.g.landed(c.attendance, c.g.flushReads(c.attendance)); err != nil {
 		c.log.Error("reads could not be recorded", "error", err)
 	}
 	c.g.leave(c)
@@ -377,6 +381,8 @@ type judged struct {
 	executes bool // has an EXECUTE, which means what was prepared last
 	fetches  bool // has a FETCH or MOVE, which runs what a portal was bound to
 	names    bool // may change what names mean: role, search path, objects
+	objects  bool // may change objects, and not only settings
+	renames  bool // may give objects or their columns other names
 }
 
 func newJudged(r sql.Result, version uint64) *judged {
@@ -406,11 +412,16 @@ func newJudged(r sql.Result, version uint64) *judged {
 			j.names = true
 		}
 	}
+	settings := j.names
 	for _, s := range r.Statements {
 		if s.Action.Has(signalbox.TraitSession) && s.Kind != sql.KindSet {
 			j.names = true // set_config in a query, for one
 		}
+		settings = settings && s.Kind == sql.KindSet
+		code := s.Action.Verb == signalbox.Execute && (s.Kind == sql.KindUtility || s.Kind == sql.KindUnknown)
+		j.renames = j.renames || code || s.Action.Has(signalbox.TraitRename)
 	}
+	j.objects = j.names && !settings
 	return j
 }
 

@@ -211,7 +211,7 @@ type attendance struct {
 	gone    chan struct{}
 
 	mu         sync.Mutex
-	flights    []*flight     // summaries being recorded
+	flights    []*flight     // being recorded
 	unrecorded []proof.Reads // what could not be recorded
 }
 
@@ -362,9 +362,9 @@ func (g *Gate) flushDue() {
 	}
 	g.mu.Unlock()
 	for _, a := range due {
-		wait := g.flushReads(a)
+		flights := g.flushReads(a)
 		g.flushes.Go(func() {
-			if err := wait(); err != nil {
+			if err := g.landed(a, flights); err != nil {
 				g.Logger.Error("reads could not be recorded", "session", string(a.session.ID), "gate", g.Config.Gate.Name, "error", err)
 			}
 		})
@@ -373,13 +373,13 @@ func (g *Gate) flushDue() {
 
 func (g *Gate) newConn(client net.Conn, s signalbox.Session) *conn {
 	c := &conn{
-		g: g, session: s, client: client, status: 'I',
+		g: g, session: s, client: direct(client), status: 'I',
 		statements: make(map[string]*statement), portals: make(map[string]*portal),
 		watched: make(chan struct{}, 1), number: g.number.Add(1),
 	}
 	c.log = g.Logger.With(slog.String("gate", g.Config.Gate.Name), slog.String("session", string(s.ID)), slog.Int64("conn", c.number))
 	c.ctx, c.stop = context.WithCancel(g.ctx)
 	c.in = frames{src: c, limit: g.MaxMessage}
-	c.out = outbox{dst: client}
+	c.out = outbox{dst: c.client}
 	return c
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -648,5 +650,72 @@ func TestReadsAreSummed(t *testing.T) {
 	}
 	if statements != 11 || rows != 15 {
 		t.Errorf("%d statements with %d rows, want 11 with 15", statements, rows)
+	}
+}
+
+// What was read goes into the log beside the write that was refused, and not
+// with it; and whoever waits for those reads waits for that.
+func TestReadsOutliveTheirWrite(t *testing.T) {
+	b := newBench(t, nil)
+	b.direct(t, "CREATE TABLE t (a int)")
+	conn := b.connect(t, "human-alice")
+	ctx := t.Context()
+	if _, err := conn.Exec(ctx, "SELECT 1"); err != nil {
+		t.Fatal(err)
+	}
+	refusal := error(&interlock.DeniedError{Verdict: signalbox.Verdict{Decision: signalbox.Deny, Reason: "the world changed"}})
+	b.refuse.Store(&refusal)
+	if _, err := conn.Exec(ctx, "INSERT INTO t VALUES (1)"); code(err) != StateDenied {
+		t.Fatalf("refused write: %v", err)
+	}
+	if _, err := conn.Exec(ctx, "INSERT INTO t VALUES (2)"); err != nil {
+		t.Fatal(err)
+	}
+	got := b.entries()
+	if reads, outcome := slices.Index(got, "reads 1"), slices.Index(got, "outcome done "); reads < 0 || outcome < reads {
+		t.Errorf("journal: %q", got)
+	}
+
+	// Another's write has the reads aboard, and fails while we wait for them.
+	b.clear()
+	if _, err := conn.Exec(ctx, "SELECT 2"); err != nil {
+		t.Fatal(err)
+	}
+	b.gate.mu.Lock()
+	a := b.gate.sessions["human-alice"]
+	b.gate.mu.Unlock()
+	aboard, _ := b.gate.depart(a)
+	_, ahead := b.gate.depart(a)
+	if aboard == nil || !slices.Contains(ahead, aboard) {
+		t.Fatalf("flights: %v, ahead %v", aboard, ahead)
+	}
+	landed := make(chan error, 1)
+	go func() { landed <- b.gate.landed(a, ahead) }()
+	a.land(aboard, refusal)
+	if err := <-landed; err != nil {
+		t.Fatal(err)
+	}
+	if got := b.entries(); !slices.Contains(got, "reads 1") {
+		t.Errorf("journal: %q", got)
+	}
+}
+
+// A client that takes its time in the middle of a COPY is not idle: nobody else
+// may listen to its server.
+func TestCopyAtLeisure(t *testing.T) {
+	b := newBench(t, nil)
+	b.direct(t, "CREATE TABLE t (a int)")
+	conn := b.connect(t, "human-alice")
+	from, to := io.Pipe()
+	go func() {
+		for row := range 3 {
+			fmt.Fprintln(to, row)
+			<-time.After(3 * attendEvery) // attended to, were it idle
+		}
+		to.Close()
+	}()
+	tag, err := conn.PgConn().CopyFrom(t.Context(), from, "COPY t FROM STDIN")
+	if err != nil || tag.RowsAffected() != 3 {
+		t.Errorf("%v, %v", tag, err)
 	}
 }

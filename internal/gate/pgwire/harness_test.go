@@ -21,6 +21,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,6 +47,7 @@ type script struct {
 	mu       sync.Mutex
 	journal  []string
 	sums     []proof.Reads
+	refuse   atomic.Pointer[error] // the next Carry fails with it, and nothing is recorded
 	outcomes []signalbox.Outcome
 	halts    []chan struct{}
 	failing  error // Reads and Carry fail with it
@@ -172,12 +174,20 @@ func first(text string) string {
 	return text
 }
 
-func (s *script) Carry(ctx context.Context, as []Admission, x Executor) (signalbox.Outcome, error) {
+func (s *script) Carry(ctx context.Context, as []Admission, read []proof.Reads, x Executor) (signalbox.Outcome, error) {
 	s.mu.Lock()
 	failing := s.failing
 	s.mu.Unlock()
 	if failing != nil {
 		return signalbox.Outcome{}, failing
+	}
+	if refuse := s.refuse.Swap(nil); refuse != nil {
+		return signalbox.Outcome{}, *refuse
+	}
+	if len(read) > 0 {
+		if err := s.Reads(ctx, read); err != nil {
+			return signalbox.Outcome{}, err
+		}
 	}
 	var texts []string
 	p := Permit{}
@@ -230,7 +240,7 @@ func (s *script) Do(ctx context.Context, r interlock.Request, x Executor) (signa
 	if err != nil {
 		return signalbox.Outcome{}, err
 	}
-	return s.Carry(ctx, []Admission{a}, x)
+	return s.Carry(ctx, []Admission{a}, nil, x)
 }
 
 func (s *script) Abandon(as []Admission) {
@@ -239,14 +249,16 @@ func (s *script) Abandon(as []Admission) {
 	}
 }
 
-func (s *script) Reads(_ context.Context, sum proof.Reads) error {
-	s.note("reads %d", sum.Statements)
+func (s *script) Reads(_ context.Context, sums []proof.Reads) error {
+	for _, sum := range sums {
+		s.note("reads %d", sum.Statements)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failing != nil {
 		return s.failing
 	}
-	s.sums = append(s.sums, sum)
+	s.sums = append(s.sums, sums...)
 	return nil
 }
 

@@ -23,14 +23,17 @@ type Interlock interface {
 	// Admit decides a request. With a nil error it may go on; its effects must
 	// stay provisional until Carry.
 	Admit(ctx context.Context, r interlock.Request, x Executor) (Admission, error)
-	// Carry records one intent for all the admissions and has x execute it.
-	Carry(ctx context.Context, as []Admission, x Executor) (signalbox.Outcome, error)
+	// Carry records what was read, then one intent for all the admissions, in
+	// one commit, and has x execute it. Unless x is called, what was read is
+	// not known to be recorded.
+	Carry(ctx context.Context, as []Admission, read []proof.Reads, x Executor) (signalbox.Outcome, error)
 	// Do is Admit and Carry, and waits between for the gate's Wait.
 	Do(ctx context.Context, r interlock.Request, x Executor) (signalbox.Outcome, error)
 	// Abandon says that admitted requests were rolled back.
 	Abandon(as []Admission)
-	// Reads records a summary of admitted reads; durable when it returns.
-	Reads(ctx context.Context, sum proof.Reads) error
+	// Reads records summaries of admitted reads, all or none; durable when it
+	// returns.
+	Reads(ctx context.Context, sums []proof.Reads) error
 	// ReadEach records one admitted read; durable when it returns.
 	ReadEach(ctx context.Context, a Admission) error
 }
@@ -75,8 +78,8 @@ func (t through) Admit(ctx context.Context, r interlock.Request, x Executor) (Ad
 	return a, nil
 }
 
-func (t through) Carry(ctx context.Context, as []Admission, x Executor) (signalbox.Outcome, error) {
-	return t.Interlock.Carry(ctx, admissions(as), executor{x})
+func (t through) Carry(ctx context.Context, as []Admission, read []proof.Reads, x Executor) (signalbox.Outcome, error) {
+	return t.Interlock.Carry(ctx, admissions(as), read, executor{x})
 }
 
 func (t through) Do(ctx context.Context, r interlock.Request, x Executor) (signalbox.Outcome, error) {
@@ -84,10 +87,6 @@ func (t through) Do(ctx context.Context, r interlock.Request, x Executor) (signa
 }
 
 func (t through) Abandon(as []Admission) { t.Interlock.Abandon(admissions(as)) }
-
-func (t through) Reads(ctx context.Context, sum proof.Reads) error {
-	return t.Interlock.Reads(ctx, sum, nil)
-}
 
 func (t through) ReadEach(ctx context.Context, a Admission) error {
 	return t.Interlock.ReadEach(ctx, a.(*interlock.Admission), -1)

@@ -185,11 +185,11 @@ func decodeTarget(b []byte) (kind byte, name []byte, err error) {
 }
 
 // commandRows gives the number of rows that a CommandComplete's body tells: the
-// last word of its tag, -1 if that is no number.
+// last word of its tag, -1 if that is no number that an int64 surely holds.
 func commandRows(b []byte) int64 {
 	b = bytes.TrimSuffix(b, []byte{0})
 	i := bytes.LastIndexByte(b, ' ')
-	if i < 0 || i+1 == len(b) {
+	if digits := len(b) - (i + 1); i < 0 || digits == 0 || digits > 18 {
 		return -1
 	}
 	var n int64

@@ -12,9 +12,10 @@ import (
 // acts, where it looks, and what is there. The server is asked whenever
 // something ran that may have changed it; nothing is inferred from a SET.
 type names struct {
-	stale     bool // ask the server before the next judgement
-	objects   bool // objects may have changed as well
-	temp      bool // the connection may have temporary objects of its own
+	stale     bool   // ask the server before the next judgement
+	objects   bool   // objects may have changed as well
+	renamed   bool   // and been given other names, columns perhaps
+	temp      uint32 // oid of the connection's temporary schema; 0: none
 	role      string
 	path      string
 	settings  string // of the session, those that change what a statement means
@@ -37,7 +38,7 @@ func (n *names) version() uint64 {
 const identitySQL = `SELECT current_user, '',
  (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) current_user),
  pg_catalog.current_setting('search_path'), pg_catalog.current_database(),
- pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0::pg_catalog.oid,
+ pg_catalog.pg_my_temp_schema(),
  COALESCE((SELECT pg_catalog.string_agg(pg_catalog.concat(name, '=', setting), ';' ORDER BY name) FROM pg_catalog.pg_settings
   WHERE source OPERATOR(pg_catalog.=) ANY (ARRAY['session', 'client']) AND name OPERATOR(pg_catalog.<>) ALL (ARRAY['application_name', 'client_encoding', 'client_min_messages',
   'extra_float_digits', 'statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'idle_session_timeout',
@@ -55,10 +56,10 @@ func (c *conn) prepare() error {
 		return &refusal{code: StateDenied, message: c.unread, hint: "Connect again, and leave the setting alone."}
 	}
 	n := &c.names
-	if !n.stale && !c.g.catalogs.outdated(n.snapshot) || c.up.status == 'E' {
+	inBlock := c.up.status != 'I' || c.tx.begun
+	if !n.stale && !c.g.catalogs.outdated(n.snapshot, inBlock) || c.up.status == 'E' {
 		return nil
 	}
-	inBlock := c.up.status != 'I' || c.tx.begun
 	if n.stale {
 		answers, err := c.askQuietly(identitySQL)
 		if err != nil {
@@ -68,11 +69,11 @@ func (c *conn) prepare() error {
 			return errNames
 		}
 		row := answers[0].rows[0]
-		n.role, n.path, n.settings, n.temp = row[0], row[3], row[6], row[5] == "t"
+		n.role, n.path, n.settings, n.temp = row[0], row[3], row[6], oid(row[5])
 		n.super, n.database = row[2] == "t", row[4]
 		n.effective = pathSchemas(n.path, n.role)
 	}
-	s, err := c.g.catalogs.get(c, n.objects, n.temp || inBlock && n.objects)
+	s, err := c.g.catalogs.get(c, n.objects || c.tx.objects, n.renamed || c.tx.renamed, inBlock)
 	if err != nil {
 		lost := (*lostError)(nil)
 		if errors.As(err, &lost) {
@@ -82,8 +83,8 @@ func (c *conn) prepare() error {
 		return errNames
 	}
 	n.snapshot = s
-	n.catalog = s.as(n.database, n.role, n.super, n.effective)
-	n.stale, n.objects = false, false
+	n.catalog = s.as(n.database, n.role, n.super, n.effective, n.temp)
+	n.stale, n.objects, n.renamed = false, false, false
 	return nil
 }
 
@@ -150,10 +151,7 @@ func (c *conn) askQuietly(sqls ...string) ([]answer, error) {
 
 // settle notes what a text that ran may have changed beside rows.
 func (c *conn) settle(j *judged) {
-	if j.names {
-		c.names.stale, c.names.objects = true, true
-		c.tx.names = c.inBlock() // and its end may change them back
-	}
+	c.unsettle(j)
 	for _, s := range j.Statements {
 		switch s.Kind {
 		case sql.KindPrepare:
@@ -176,13 +174,25 @@ func (c *conn) settle(j *judged) {
 	}
 }
 
+// unsettle notes that names may mean something else from now on.
+func (c *conn) unsettle(j *judged) {
+	if !j.names {
+		return
+	}
+	c.names.stale = true
+	c.names.objects = c.names.objects || j.objects
+	c.names.renamed = c.names.renamed || j.renames
+	if c.inBlock() { // and its end may change them back
+		c.tx.names = true
+		c.tx.objects = c.tx.objects || j.objects
+		c.tx.renamed = c.tx.renamed || j.renames
+	}
+}
+
 // doubt notes that a text failed or was refused, perhaps after a part of it had
 // run: what the server keeps even so is no longer known.
 func (c *conn) doubt(j *judged) {
-	if j.names {
-		c.names.stale, c.names.objects = true, true
-		c.tx.names = c.inBlock()
-	}
+	c.unsettle(j)
 	for _, s := range j.Statements {
 		switch s.Kind {
 		case sql.KindPrepare, sql.KindDeallocate, sql.KindDiscard:

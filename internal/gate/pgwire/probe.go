@@ -177,16 +177,7 @@ func (c *conn) askQuestion(q question) (answer, error) {
 		return a, err
 	}
 	if a.failed != nil {
-		// The statement may have been parsed: then it is still there.
-		u.out = appendClose(u.out, 'S', ownStatement)
-		u.out = appendSync(u.out)
-		if err := u.send(); err != nil {
-			return a, &lostError{err}
-		}
-		if _, err := c.collect(1); err != nil {
-			return a, err
-		}
-		return a, c.awaitReady()
+		return a, c.forgetOwn()
 	}
 	return a, nil
 }

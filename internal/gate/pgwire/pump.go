@@ -197,6 +197,8 @@ func (c *conn) copyIn() error {
 	if err := c.out.flush(); err != nil {
 		return err
 	}
+	c.copying = true
+	defer func() { c.copying = false }()
 	ahead := make(chan error, 1)
 	listen := func() {
 		go func() {

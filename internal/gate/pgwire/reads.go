@@ -128,52 +128,93 @@ func (g *Gate) readsDue(a *attendance, now time.Time) bool {
 	return false
 }
 
-// A flight is a summary on its way to the log.
+// A flight is summaries on their way to the log.
 type flight struct {
-	done chan struct{} // closed when it is durable, or failed
+	sums []proof.Reads
+	done chan struct{} // closed when they are durable, or not known to be
 	err  error         // set before
 }
 
-// flushReads begins to record what a session has read, and gives a function
-// that waits until all that was read before the call is durable. Connections of
-// a session do not wait for each other's turn: their summaries travel together.
-func (g *Gate) flushReads(a *attendance) (wait func() error) {
+// sent gives the summaries as the log gets them.
+func (f *flight) sent() []proof.Reads {
+	sent := slices.Clone(f.sums)
+	for i := range sent {
+		sent[i].Hash = proof.Commit(proof.NewSalt(), sent[i].Hash)
+	}
+	return sent
+}
+
+// depart takes what a session has read and what could not be recorded before; f
+// is nil if there is nothing. Whoever called it sees that f lands. ahead are the
+// flights that others have under way.
+func (g *Gate) depart(a *attendance) (f *flight, ahead []*flight) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	ahead = slices.Clone(a.flights)
 	sums := a.unrecorded
 	a.unrecorded = nil
 	if sum, ok := g.takeReads(a); ok {
 		sums = append(sums, sum)
 	}
-	for _, sum := range sums {
-		f := &flight{done: make(chan struct{})}
-		a.flights = append(a.flights, f)
-		g.flushes.Go(func() {
-			sent := sum
-			sent.Hash = proof.Commit(proof.NewSalt(), sum.Hash)
-			f.err = g.Interlock.Reads(context.WithoutCancel(g.ctx), sent)
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			a.flights = slices.DeleteFunc(a.flights, func(o *flight) bool { return o == f })
-			if f.err != nil {
-				a.keep(sum)
-			}
-			close(f.done)
-		})
+	if len(sums) == 0 {
+		return nil, ahead
 	}
-	waits := slices.Clone(a.flights)
-	if len(waits) == 0 {
-		return func() error { return nil }
+	f = &flight{sums: sums, done: make(chan struct{})}
+	a.flights = append(a.flights, f)
+	return f, ahead
+}
+
+// land ends a flight. What is not known to be recorded is kept.
+func (a *attendance) land(f *flight, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.flights = slices.DeleteFunc(a.flights, func(o *flight) bool { return o == f })
+	if err != nil {
+		for _, sum := range f.sums {
+			a.keep(sum)
+		}
 	}
-	return func() error {
-		var err error
-		for _, f := range waits {
+	f.err = err
+	close(f.done)
+}
+
+// flushReads begins to record what a session has read. When the flights have
+// landed, all that was read before the call is durable: see landed. Connections
+// of a session do not wait for each other's turn, their summaries travel
+// together.
+func (g *Gate) flushReads(a *attendance) []*flight {
+	f, flights := g.depart(a)
+	if f != nil {
+		flights = append(flights, f)
+		g.flushes.Go(func() { a.land(f, g.recordReads(f)) })
+	}
+	return flights
+}
+
+func (g *Gate) recordReads(f *flight) error {
+	return g.Interlock.Reads(context.WithoutCancel(g.ctx), f.sent())
+}
+
+// landed waits until what the flights carry is durable. What travelled with a
+// write that was refused is recorded by itself.
+func (g *Gate) landed(a *attendance, flights []*flight) error {
+	for {
+		lost := false
+		for _, f := range flights {
 			<-f.done
-			if f.err != nil {
-				err = f.err
+			lost = lost || f.err != nil
+		}
+		if !lost {
+			return nil
+		}
+		var f *flight
+		if f, flights = g.depart(a); f != nil {
+			err := g.recordReads(f)
+			a.land(f, err)
+			if err != nil {
+				return err
 			}
 		}
-		return err
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/classify/sql"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/proof"
 )
 
 // A transaction is what is provisional on the server. COMMIT is the action:
@@ -24,6 +25,8 @@ type transaction struct {
 	changed    int64            // rows that the server reported as changed
 	committing bool             // a COMMIT is being decided: refused, it becomes a ROLLBACK
 	names      bool             // what names mean was changed in it: its end may change them back
+	objects    bool             // and objects may have been changed
+	renamed    bool             // and been given other names
 	outside    bool             // something ran that was carried by itself, or that locks rows: see atOnce
 	unknown    bool             // effects were made final and nobody knows whether
 }
@@ -47,7 +50,9 @@ func (c *conn) abandon() {
 // a SET LOCAL, a rolled back CREATE: names may mean again what they meant before.
 func (c *conn) ended() {
 	if c.tx.names {
-		c.names.stale, c.names.objects = true, true
+		c.names.stale = true
+		c.names.objects = c.names.objects || c.tx.objects
+		c.names.renamed = c.names.renamed || c.tx.renamed
 	}
 	c.tx = transaction{}
 }
@@ -170,19 +175,32 @@ func overrun(err error) error {
 // final reports whether the effects of w are final when it has run.
 func (c *conn) final(w *work) bool { return !c.inBlock() && (w.simple || w.sync) }
 
-// carry has the admissions carried out by run, which makes them final.
+// carry has the admissions carried out by run, which makes them final. What the
+// session has read so far is recorded before what it writes takes place: in the
+// transaction of the intent, so that locks are held for one commit and not two.
 func (c *conn) carry(as []Admission, r *request, run func(context.Context, Permit) (signalbox.Outcome, error)) (bool, error) {
-	flushed := c.g.flushReads(c.attendance)
+	aboard, ahead := c.g.depart(c.attendance)
+	var read []proof.Reads
+	if aboard != nil {
+		read = aboard.sent()
+	}
 	r.run = func(ctx context.Context, p Permit) (signalbox.Outcome, error) {
-		// What the session has read so far is recorded before what it
-		// writes takes place.
-		if err := flushed(); err != nil {
+		if aboard != nil {
+			c.attendance.land(aboard, nil)
+			aboard = nil
+		}
+		if err := c.g.landed(c.attendance, ahead); err != nil {
 			return notForwarded(err), nil
 		}
 		return run(ctx, p)
 	}
 	c.tx.pending = nil
-	_, err := c.g.Interlock.Carry(c.ctx, as, r)
+	_, err := c.g.Interlock.Carry(c.ctx, as, read, r)
+	if aboard != nil {
+		// The intent did not come to be, and with it went the summaries.
+		c.attendance.land(aboard, errors.New("the write that they were recorded with was refused"))
+		c.g.flushReads(c.attendance)
+	}
 	return c.released(err)
 }
 
@@ -194,7 +212,7 @@ func (c *conn) wait(r *request, w *work) (bool, error) {
 	c.mu.Lock()
 	c.waiting = cancel
 	c.mu.Unlock()
-	flushed := c.g.flushReads(c.attendance)
+	flights := c.g.flushReads(c.attendance)
 	w.raw = bytes.Clone(w.raw) // a look at the client moves the buffer that they came in
 	run := c.finalRun(r, w)
 	r.run = func(_ context.Context, p Permit) (signalbox.Outcome, error) {
@@ -204,7 +222,7 @@ func (c *conn) wait(r *request, w *work) (bool, error) {
 		if !c.clientThere() {
 			return notForwarded(errors.New("the client went away while it waited for approvals")), nil
 		}
-		if err := flushed(); err != nil {
+		if err := c.g.landed(c.attendance, flights); err != nil {
 			return notForwarded(err), nil
 		}
 		return run(c.ctx, p)
@@ -466,7 +484,7 @@ func (c *conn) control(s sql.Statement, w *work) (bool, error) {
 					c.tx.pending = c.tx.pending[:sp.pending]
 					c.tx.savepoints = c.tx.savepoints[:i+1]
 					c.names.stale = true
-					c.names.objects = c.names.objects || c.tx.names
+					c.names.objects = c.names.objects || c.tx.objects
 				} else {
 					c.tx.savepoints = c.tx.savepoints[:i]
 				}

@@ -56,8 +56,8 @@ func (g *Gate) connect(ctx context.Context, settings []setting) (*upstream, erro
 		return nil, fmt.Errorf("connect to %s:%d: %w", g.Upstream.Host, g.Upstream.Port, err)
 	}
 	h.Conn.SetDeadline(time.Time{})
-	u := &upstream{conn: h.Conn, pid: h.PID, secret: h.SecretKey, config: config, status: h.TxStatus, params: h.ParameterStatuses}
-	u.in = frames{src: h.Conn, limit: maxAnswer}
+	u := &upstream{conn: direct(h.Conn), pid: h.PID, secret: h.SecretKey, config: config, status: h.TxStatus, params: h.ParameterStatuses}
+	u.in = frames{src: u.conn, limit: maxAnswer}
 	return u, nil
 }
 
@@ -145,10 +145,28 @@ func (c *conn) ask(sqls ...string) ([]answer, error) {
 		}
 		answers = append(answers, a)
 		if a.failed != nil {
-			break
+			if err := c.awaitReady(); err != nil {
+				return nil, err
+			}
+			return answers, c.forgetOwn()
 		}
 	}
 	return answers, c.awaitReady()
+}
+
+// forgetOwn closes a statement of our own that failed. It may have been parsed and
+// bound: then its names are still taken, within a transaction block at least.
+func (c *conn) forgetOwn() error {
+	c.up.out = appendClose(c.up.out, 'P', ownPortal)
+	c.up.out = appendClose(c.up.out, 'S', ownStatement)
+	c.up.out = appendSync(c.up.out)
+	if err := c.up.send(); err != nil {
+		return &lostError{err}
+	}
+	if _, err := c.collect(2); err != nil {
+		return err
+	}
+	return c.awaitReady()
 }
 
 // Names of our own at the server. Clients may not use names that begin so.

@@ -161,7 +161,7 @@ func (d *decoder) fill(params map[string]any, v any) error {
 func (d *decoder) hostLabels(params map[string]any) error {
 	o := d.operation
 	prefix, _ := d.request.prefix()
-	if o.HostPrefix == "" || prefix == "" || o.Service.Name == "s3" {
+	if o.HostPrefix == "" || prefix == "" {
 		return nil
 	}
 	template := strings.TrimSuffix(o.HostPrefix, ".")
@@ -289,7 +289,7 @@ func (d *decoder) payload(m *member, body []byte) (any, error) {
 func (d *decoder) labels(in *shape, params map[string]any) error {
 	r := d.operation.route
 	path := d.request.Path
-	if d.operation.Service.Name == "s3" {
+	if d.operation.Service.Name == "s3" && d.operation.HostPrefix == "" {
 		if prefix, ok := d.request.prefix(); ok && prefix != "" {
 			path = "/" + prefix + path
 		}

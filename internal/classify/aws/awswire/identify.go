@@ -222,31 +222,27 @@ func identifyRoute(q request, services []*Service) (*Operation, error) {
 			}
 		}
 		s.loadOperations()
-		first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-		if strings.IndexByte(first, '%') >= 0 {
-			first, _ = unescape(first)
-		}
-		for _, first := range []string{first, ""} {
-			for _, r := range s.routes[q.Method][first] {
-				if free && !r.op.Unsigned || !r.match(path, nil) {
-					continue
-				}
-				c, ok := r.fit(q)
-				switch {
-				case !ok:
-				case c.lacking:
-					lacking = append(lacking, c)
-				default:
-					found = append(found, c)
-				}
+		for r := range s.routes.below(q.Method, path, q.Path) {
+			at := path
+			if r.op.HostPrefix != "" {
+				at = q.Path // what stands before the host name is no bucket
 			}
-			if first == "" {
-				break
+			if free && !r.op.Unsigned || !r.match(at, nil) {
+				continue
+			}
+			c, ok := r.fit(q)
+			switch {
+			case !ok:
+			case !c.lacking:
+				found = append(found, c)
+			case s.Name != "s3":
+				lacking = append(lacking, c)
 			}
 		}
 	}
 	if len(found) == 0 {
-		// Whoever leaves out what is required gets the service's own answer.
+		// Whoever leaves out what is required gets the service's own answer. Not
+		// with S3, which then takes the request for another operation.
 		found = lacking
 	}
 	if o := choose(q, found); o != nil {

@@ -8,10 +8,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -164,39 +161,7 @@ func TestRoundTrip(t *testing.T) {
 		t.Errorf("%d of %d requests misnamed, more than 0.1 %%", len(misnamed), total)
 	}
 	t.Logf("%d requests, %d misnamed", total, len(misnamed))
-	golden := filepath.Join("testdata", "misnamed.txt")
-	old, err := os.ReadFile(golden)
-	if err != nil && !*update {
-		t.Fatal(err)
-	}
-	reasons := map[string]string{}
-	var header []string
-	for line := range strings.Lines(string(old)) {
-		if strings.HasPrefix(line, "#") {
-			header = append(header, line)
-			continue
-		}
-		name, reason, _ := strings.Cut(strings.TrimSpace(line), ": ")
-		reasons[name] = reason
-	}
-	if *update {
-		b := strings.Join(header, "")
-		for _, line := range slices.Sorted(maps.Keys(misnamed)) {
-			b += line + ": " + reasons[line] + "\n"
-		}
-		if err := os.WriteFile(golden, []byte(b), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if diff := cmp.Diff(slices.Sorted(maps.Keys(reasons)), slices.Sorted(maps.Keys(misnamed))); diff != "" {
-		t.Errorf("%s (-want +got), write it with -update and give the reasons:\n%s", golden, diff)
-	}
-	for name, reason := range reasons {
-		if reason == "" {
-			t.Errorf("%s gives no reason for %q", golden, name)
-		}
-	}
+	golden(t, "misnamed.txt", slices.Collect(maps.Keys(misnamed)))
 }
 
 // roundTrip gives a line for the golden list when the operation is taken for

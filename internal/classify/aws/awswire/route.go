@@ -1,6 +1,7 @@
 package awswire
 
 import (
+	"iter"
 	"net/url"
 	"slices"
 	"strings"
@@ -47,6 +48,26 @@ func newRouter(ops []*Operation) router {
 		}
 	}
 	return rt
+}
+
+// below gives the routes of method that may match one of the paths.
+func (rt router) below(method string, paths ...string) iter.Seq[*route] {
+	firsts := []string{""}
+	for _, path := range paths {
+		first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+		if plain, err := url.PathUnescape(first); err == nil && !slices.Contains(firsts, plain) {
+			firsts = append(firsts, plain)
+		}
+	}
+	return func(yield func(*route) bool) {
+		for _, first := range firsts {
+			for _, r := range rt[method][first] {
+				if !yield(r) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func newRoute(o *Operation) *route {

@@ -99,11 +99,12 @@ type directory struct {
 }
 
 // signingAliases are names in credential scopes beside the models' own. Source:
-// the endpoint rules of S3 and S3 Control.
+// the endpoint rules of S3 and S3 Control, and older models of IoT.
 var signingAliases = map[string]string{
 	"s3express":        "s3",
 	"s3-object-lambda": "s3",
 	"s3-outposts":      "s3",
+	"execute-api":      "iot",
 }
 
 var table = sync.OnceValue(func() *directory {

@@ -80,12 +80,12 @@ var others = map[string][]string{
 	"github.com/xdg-go/scram":             {"internal/gate/pgwire"},
 	"github.com/danielgtaylor/huma/v2":    {"internal/server/api"},
 	"github.com/goccy/go-yaml":            {"internal/interlock/policy", "internal/classify/aws", "internal/server", "internal/server/*"},
-	"github.com/oklog/ulid/v2":            {"internal/interlock", "internal/interlock/*", "internal/server", "internal/server/*", "internal/gate/pgwire", "bench"},
+	"github.com/oklog/ulid/v2":            {"internal/interlock", "internal/interlock/*", "internal/server", "internal/server/*", "internal/gate/pgwire", "internal/gate/aws", "bench"},
 	"github.com/prometheus/client_golang": {"internal/server", "internal/server/*"},
 	"github.com/spf13/cobra":              {"cmd/signalbox"},
 	"golang.org/x/sync":                   {"internal/*", "cmd/signalbox", "bench"},
 	"golang.org/x/term":                   {"cmd/signalbox"},
-	"golang.org/x/time":                   {"internal/gate/pgwire", "internal/server", "internal/server/*"},
+	"golang.org/x/time":                   {"internal/gate/pgwire", "internal/gate/aws", "internal/server", "internal/server/*"},
 	"golang.org/x/crypto":                 {"internal/gate/pgwire"},
 }
 

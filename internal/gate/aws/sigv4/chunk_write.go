@@ -45,39 +45,37 @@ type ChunkWriter struct {
 
 // NewChunkWriter encodes src, which must have length bytes. names are those of
 // the trailers, which trailers gives after src has ended. With a chain the
-// chunks are signed. The error says that the encoded length cannot be told.
-func NewChunkWriter(src io.Reader, length int64, names []string, trailers func() []Trailer, chain *Chain) (*ChunkWriter, error) {
-	w := &ChunkWriter{src: src, chain: chain, length: length, names: names, trailers: trailers, chunk: make([]byte, min(length, writeChunk))}
-	for _, n := range names {
-		if checksums[n] == 0 {
-			return nil, problem(Unsupported, "trailer %q is not known to the gate: send the checksum in a header, or another one", n)
-		}
-	}
-	return w, nil
+// chunks are signed.
+func NewChunkWriter(src io.Reader, length int64, names []string, trailers func() []Trailer, chain *Chain) *ChunkWriter {
+	return &ChunkWriter{src: src, chain: chain, length: length, names: names, trailers: trailers, chunk: make([]byte, min(length, writeChunk))}
 }
 
-// EncodedLength is how many bytes will be read in all.
-func (w *ChunkWriter) EncodedLength() int64 {
+// EncodedLength is how many bytes a [ChunkWriter] will give for a body of length
+// bytes. The error says that a trailer is not known.
+func EncodedLength(length int64, names []string, signed bool) (int64, error) {
 	head := func(size int64) int64 {
 		n := int64(len(fmt.Sprintf("%x", size))) + 2
-		if w.chain != nil {
+		if signed {
 			n += int64(len(";chunk-signature=")) + 64
 		}
 		return n
 	}
-	full, rest := w.length/writeChunk, w.length%writeChunk
+	full, rest := length/writeChunk, length%writeChunk
 	n := full * (head(writeChunk) + writeChunk + 2)
 	if rest > 0 {
 		n += head(rest) + rest + 2
 	}
 	n += head(0)
-	for _, name := range w.names {
+	for _, name := range names {
+		if checksums[name] == 0 {
+			return 0, problem(Unsupported, "trailer %q is not known to the gate: send the checksum in a header, or another one", name)
+		}
 		n += int64(len(name)) + 1 + checksums[name] + 2
 	}
-	if w.chain != nil && len(w.names) > 0 {
+	if signed && len(names) > 0 {
 		n += int64(len("x-amz-trailer-signature:")) + 64 + 2
 	}
-	return n + 2
+	return n + 2, nil
 }
 
 // Read implements [io.Reader].

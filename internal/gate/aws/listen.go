@@ -1,0 +1,157 @@
+package aws
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync"
+	"time"
+)
+
+// greet gives a listener of connections whose first byte told whether the client
+// speaks TLS. No slow client keeps another from being accepted.
+func (g *Gate) greet(l net.Listener) net.Listener {
+	gl := &greeter{g: g, Listener: l, ready: make(chan net.Conn), done: make(chan struct{})}
+	g.wg.Go(gl.run)
+	return gl
+}
+
+type greeter struct {
+	net.Listener
+	g     *Gate
+	ready chan net.Conn
+	done  chan struct{} // closed by Close
+	once  sync.Once
+	end   sync.WaitGroup
+}
+
+func (l *greeter) run() {
+	pause := time.Millisecond
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			select {
+			case <-l.done:
+				l.end.Wait()
+				return
+			default:
+			}
+			if errors.Is(err, net.ErrClosed) {
+				l.Close()
+				continue
+			}
+			// Out of file descriptors, most likely: it may pass.
+			l.g.Logger.Error("aws gate cannot accept", "gate", l.g.Config.Gate.Name, "error", err)
+			select {
+			case <-time.After(pause):
+			case <-l.done:
+			}
+			pause = min(2*pause, time.Second)
+			continue
+		}
+		pause = time.Millisecond
+		if !l.g.enter() {
+			c.Close()
+			l.g.Logger.Warn("aws gate is full", "gate", l.g.Config.Gate.Name, "connections", l.g.MaxConnections)
+			continue
+		}
+		l.end.Go(func() { l.welcome(&counted{Conn: c, left: l.g.leave}) })
+	}
+}
+
+// welcome looks at a connection's first byte and hands it over.
+func (l *greeter) welcome(c *counted) {
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		select {
+		case <-l.done:
+			c.Close()
+		case <-stop:
+		}
+	}()
+	c.SetReadDeadline(time.Now().Add(l.g.HeaderTimeout))
+	var first [1]byte
+	if _, err := c.Conn.Read(first[:]); err != nil {
+		c.Close()
+		return
+	}
+	c.SetReadDeadline(time.Time{})
+	c.first = first[:]
+	var conn net.Conn = c
+	const handshake = 22 // content type of a TLS record (RFC 8446 section 5.1)
+	switch {
+	case first[0] == handshake && l.g.TLS != nil:
+		conn = tls.Server(c, l.g.TLS)
+	case first[0] == handshake || l.g.RequireTLS:
+		// Plain text has no answer that would reach whoever meant it.
+		c.Close()
+		return
+	}
+	select {
+	case l.ready <- conn:
+	case <-l.done:
+		c.Close()
+	}
+}
+
+// Accept implements [net.Listener].
+func (l *greeter) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.ready:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements [net.Listener].
+func (l *greeter) Close() error {
+	var err error
+	l.once.Do(func() {
+		close(l.done)
+		err = l.Listener.Close()
+	})
+	return err
+}
+
+// counted is a connection that says when it is gone, and that may have a byte
+// which was read already.
+type counted struct {
+	net.Conn
+	first []byte
+	left  func()
+	once  sync.Once
+}
+
+// Read implements [net.Conn].
+func (c *counted) Read(p []byte) (int, error) {
+	if len(c.first) > 0 && len(p) > 0 {
+		n := copy(p, c.first)
+		c.first = c.first[n:]
+		return n, nil
+	}
+	return c.Conn.Read(p)
+}
+
+// Close implements [net.Conn].
+func (c *counted) Close() error {
+	c.once.Do(c.left)
+	return c.Conn.Close()
+}
+
+func (g *Gate) enter() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closing || g.conns >= g.MaxConnections {
+		return false
+	}
+	g.conns++
+	return true
+}
+
+func (g *Gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.conns--
+}

@@ -1,0 +1,334 @@
+package aws
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/classify/aws/awswire"
+	"github.com/signalbox-dev/signalbox/internal/gate/aws/sigv4"
+	"github.com/signalbox-dev/signalbox/internal/interlock/session"
+)
+
+// An exchange is one request of a client, and its answer.
+type exchange struct {
+	g  *Gate
+	w  http.ResponseWriter
+	r  *http.Request
+	id string // of the request, told to the client
+
+	ctx    context.Context // ends with the session, the client or the gate
+	a      *attendance     // the session; nil until it is proved
+	sig    *sigv4.Signature
+	secret string // that the request is signed with
+	role   *role  // that the session acts as here; nil: the gate's own identity
+
+	op     *awswire.Operation // nil: unknown
+	wire   awswire.Request    // in one way of escaping: what is judged and what is forwarded
+	body   body
+	answer *answer // of AWS; nil: none
+	// sentAll says that the whole body was sent before AWS answered.
+	sentAll bool
+}
+
+func (g *Gate) serve(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{g: g, w: w, r: r, id: ulid.Make().String()}
+	defer x.end()
+	if err := x.serve(); err != nil {
+		x.refuse(err)
+	}
+}
+
+func (x *exchange) end() {
+	x.body.release()
+	if x.answer != nil {
+		x.answer.close()
+	}
+	if x.a != nil {
+		x.g.part(x.a)
+	}
+}
+
+// serve is the request's life. Its error is told to the client by refuse.
+func (x *exchange) serve() error {
+	if err := x.wellFormed(); err != nil {
+		return err
+	}
+	unsigned, err := x.authenticate()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(x.r.Context())
+	defer cancel(nil)
+	stop := context.AfterFunc(x.a.ctx, func() { cancel(context.Cause(x.a.ctx)) })
+	defer stop()
+	x.ctx = ctx
+	// Only what waits for the client needs to be woken: forwarding has contexts
+	// of its own.
+	stopReading := context.AfterFunc(ctx, func() { x.stall(time.Unix(1, 0)) })
+	defer stopReading()
+
+	if err := x.normalize(); err != nil {
+		return err
+	}
+	if err := x.takeBody(); err != nil {
+		return err
+	}
+	if !unsigned {
+		if err := x.sig.Check(x.r, x.secret, x.body.sha256, x.g.Now()); err != nil {
+			return x.failed(err)
+		}
+	}
+	return x.perform(unsigned)
+}
+
+// wellFormed refuses what two readers could understand in two ways.
+func (x *exchange) wellFormed() error {
+	r := x.r
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
+	default:
+		return &refusal{status: http.StatusMethodNotAllowed, code: "MethodNotAllowed", message: fmt.Sprintf("method %q is none that AWS's services have", r.Method)}
+	}
+	switch {
+	case r.URL.Host != "" || !strings.HasPrefix(r.RequestURI, "/"):
+		return malformed("the request's target must be a path: the gate is no proxy")
+	case len(r.Header["Content-Type"]) > 1:
+		return malformed("header Content-Type stands more than once")
+	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.ContentLength != 0:
+		return malformed("a %s request has a body", r.Method)
+	case len(r.Header["Content-Encoding"]) > 1:
+		return malformed("header Content-Encoding stands more than once")
+	}
+	return nil
+}
+
+// The access key ids of virtual credentials: a session's own, and those of a
+// role that it has assumed. What follows is the session's id, in upper case.
+const (
+	sessionKey = "SBXA"
+	roleKey    = "SBXR"
+)
+
+// authenticate finds the session that the request claims to be of and joins it.
+// Nothing is proved yet unless it is unsigned, with a bearer token.
+func (x *exchange) authenticate() (unsigned bool, err error) {
+	from := host(x.r.RemoteAddr)
+	if token, ok := strings.CutPrefix(x.r.Header.Get("Authorization"), "Bearer "); ok {
+		return true, x.bearer(from, token)
+	}
+	if x.sig, err = sigv4.Parse(x.r); err != nil {
+		return false, err
+	}
+	key := x.sig.Key
+	id, isSession := strings.CutPrefix(key, sessionKey)
+	if !isSession {
+		var isRole bool
+		if id, isRole = strings.CutPrefix(key, roleKey); !isRole {
+			id = ""
+		}
+	}
+	if !x.g.failures.may(from, key) {
+		x.g.Interlock.CountLogin(x.g.Config.Gate.Name, signalbox.SessionID(strings.ToLower(id)))
+		return false, errWait
+	}
+	if id == "" {
+		x.g.failures.failed(from, key)
+		return false, &refusal{problem: problemKey, message: fmt.Sprintf("access key %q is none of Signalbox: a session has keys that begin with %s (`signalbox run` sets them)", clip(key), sessionKey)}
+	}
+	if err := x.join(from, key, id); err != nil {
+		return false, err
+	}
+	x.secret = x.a.credential
+	if isSession {
+		if x.sig.Token != "" {
+			return false, x.failed(&sigv4.Error{Problem: sigv4.Mismatch, Message: "the session's own key has no security token"})
+		}
+		return false, nil
+	}
+	if x.role, err = openRole(x.a, x.sig.Token, x.g.Now()); err != nil {
+		if errors.Is(err, errExpiredToken) {
+			return false, err
+		}
+		return false, x.failed(err)
+	}
+	x.secret = x.role.secret
+	return false, nil
+}
+
+// bearer is for operations that by design carry no signature.
+func (x *exchange) bearer(from, token string) error {
+	kind, id, err := session.Parse(token)
+	if err != nil || kind != session.KindSession {
+		id = ""
+	}
+	if !x.g.failures.may(from, id) {
+		x.g.Interlock.CountLogin(x.g.Config.Gate.Name, signalbox.SessionID(id))
+		return errWait
+	}
+	if id == "" {
+		x.g.failures.failed(from, id)
+		return errBearer
+	}
+	if err := x.join(from, id, id); err != nil {
+		return err
+	}
+	if subtle.ConstantTimeCompare([]byte(x.a.credential), []byte(token)) != 1 {
+		return x.failed(errBearer)
+	}
+	return nil
+}
+
+var errBearer = &refusal{problem: problemKey, message: "the bearer token is not the credential of a session at this gate"}
+
+func (x *exchange) join(from, key, id string) error {
+	a, err := x.g.join(x.r.Context(), signalbox.SessionID(strings.ToLower(id)))
+	switch {
+	case errors.Is(err, errBusy):
+		return &refusal{status: http.StatusServiceUnavailable, code: "SlowDown", message: err.Error()}
+	case err != nil:
+		x.g.failures.failed(from, key)
+		x.g.Logger.Info("aws client turned away", "gate", x.g.Config.Gate.Name, "from", from, "error", err)
+		return &refusal{problem: problemKey, message: "the session is not known here, or has ended: start another with `signalbox run`"}
+	}
+	x.a = a
+	return nil
+}
+
+// failed accounts for a request whose signature is not what it claims.
+func (x *exchange) failed(err error) error {
+	var e *sigv4.Error
+	if errors.As(err, &e) && e.Problem != sigv4.Mismatch {
+		return err // clocks and forms are no attempts to be somebody else
+	}
+	key := ""
+	if x.sig != nil {
+		key = x.sig.Key
+	}
+	x.g.failures.failed(host(x.r.RemoteAddr), key)
+	x.g.Logger.Info("aws client turned away", "gate", x.g.Config.Gate.Name, "from", host(x.r.RemoteAddr), "session", string(x.a.session.ID), "error", err)
+	return err
+}
+
+func host(addr string) string {
+	if h, _, err := net.SplitHostPort(addr); err == nil {
+		return h
+	}
+	return addr
+}
+
+func clip(s string) string {
+	if len(s) > 40 {
+		return s[:40] + "…"
+	}
+	return s
+}
+
+// normalize brings the request into the one form that is both judged and
+// forwarded.
+func (x *exchange) normalize() error {
+	r := x.r
+	path := r.URL.EscapedPath()
+	service, region := "", ""
+	if x.sig != nil {
+		service, region = x.sig.Service, x.sig.Region
+	}
+	// S3 keeps dots in keys; for everybody else they would name another path
+	// there than here.
+	if s3Like(service) {
+		var err error
+		if path, err = x.sig.CanonicalPath(path); err != nil {
+			return err
+		}
+	} else if dots(path) {
+		return malformed("the path has segments of dots")
+	}
+	query, err := sigv4.PlainQuery(r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	header := r.Header.Clone()
+	for _, h := range dropped {
+		header.Del(h)
+	}
+	for _, named := range r.Header["Connection"] {
+		for name := range strings.SplitSeq(named, ",") {
+			header.Del(strings.TrimSpace(name))
+		}
+	}
+	if x.sig != nil && x.sig.Presigned {
+		// Presigning moves headers into the query. They are headers again, so
+		// that they are read once.
+		if query, err = unhoist(query, header); err != nil {
+			return err
+		}
+	}
+	x.wire = awswire.Request{
+		Method: r.Method, Host: withoutPort(r.Host), Path: path, RawQuery: query, Header: header,
+		SigningName: service, Region: region, GateHosts: x.g.Hosts,
+	}
+	return nil
+}
+
+// dropped are headers that speak of the connection or of the signature, and
+// those that proxies and frameworks act upon.
+var dropped = []string{
+	"Authorization", "X-Amz-Date", "Date", "X-Amz-Security-Token",
+	"Connection", "Keep-Alive", "Proxy-Authorization", "Proxy-Authenticate", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+	"Expect", "Content-Length", "X-Http-Method-Override", "X-Http-Method", "X-Method-Override",
+	"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Original-Url", "X-Rewrite-Url",
+}
+
+func unhoist(query string, header http.Header) (string, error) {
+	var kept []string
+	for part := range strings.SplitSeq(query, "&") {
+		name, value, _ := strings.Cut(part, "=")
+		if len(name) < 6 || !strings.EqualFold(name[:6], "x-amz-") {
+			kept = append(kept, part)
+			continue
+		}
+		plain, err := unescape(value)
+		if err != nil {
+			return "", err
+		}
+		if strings.ContainsAny(plain, "\r\n\x00") {
+			return "", malformed("query parameter %q holds a control character", name)
+		}
+		if _, twice := header[http.CanonicalHeaderKey(name)]; twice {
+			return "", malformed("%s stands more than once, in the query or as a header", name)
+		}
+		header.Set(name, plain)
+	}
+	return strings.Join(kept, "&"), nil
+}
+
+// s3Like reports whether the service's paths are as they are.
+func s3Like(service string) bool {
+	return slices.Contains([]string{"s3", "s3-object-lambda", "s3-outposts", "s3express"}, service)
+}
+
+func dots(path string) bool {
+	for seg := range strings.SplitSeq(path, "/") {
+		plain, err := unescapePath(seg)
+		if err != nil || plain == "." || plain == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+func withoutPort(hostport string) string {
+	if h, _, err := net.SplitHostPort(hostport); err == nil {
+		return h
+	}
+	return strings.Trim(hostport, "[]")
+}

@@ -66,6 +66,7 @@ type Gate struct {
 	Host        string                `json:"host"`
 	Port        int                   `json:"port"`
 	Database    string                `json:"database,omitempty" doc:"the database to connect to"`
+	Region      string                `json:"region,omitempty" doc:"the AWS region of clients that name no other"`
 	CA          string                `json:"ca,omitempty" doc:"PEM of the authority that signed the gate's certificate; empty for those of the system"`
 }
 

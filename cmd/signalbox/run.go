@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -32,8 +33,10 @@ func (p *program) runCommand() *cobra.Command {
 		Long: `Run opens a session for an agent that acts for you, runs the command in it and
 ends the session with it. PostgreSQL tools that the command starts reach the gate
 by themselves (PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE, PGSSLMODE,
-PGSSLROOTCERT). With several gates choose one by --gate, or read SIGNALBOX_GATES.
-Your own token is taken out of the command's environment.
+PGSSLROOTCERT), and so do the AWS CLI and SDKs (AWS_ENDPOINT_URL and virtual
+credentials; AWS_CONFIG_FILE with a profile for each gate). With several gates of
+a kind choose one by --gate, or read SIGNALBOX_GATES. Your own token, and what
+would lead around the gates, is taken out of the command's environment.
 
 What runs as your own user can still read your files, your login among them: run
 agents that you do not trust in a container, or as another user.`,
@@ -205,10 +208,18 @@ var postgres = []string{
 // environment is the command's: the caller's without his credentials, and with
 // those of the session.
 func (p *program) environment(caller []string, server string, gates []client.Gate, o client.OpenedSession, folder string) ([]string, error) {
+	told, err := gateList(gates, o, folder)
+	if err != nil {
+		return nil, err
+	}
+	ofKind := func(kind string) []gateAccess {
+		return slices.DeleteFunc(slices.Clone(told), func(g gateAccess) bool { return g.Kind != kind })
+	}
+	accounts := ofKind("aws")
 	var env []string
 	for _, v := range caller {
 		name, value, _ := strings.Cut(v, "=")
-		if slices.Contains(ours, name) || slices.Contains(postgres, name) {
+		if slices.Contains(ours, name) || slices.Contains(postgres, name) || len(accounts) > 0 && leadsAroundAWS(name) {
 			continue
 		}
 		if strings.HasPrefix(value, "postgres://") || strings.HasPrefix(value, "postgresql://") {
@@ -220,21 +231,25 @@ func (p *program) environment(caller []string, server string, gates []client.Gat
 	set("SIGNALBOX_SERVER", server)
 	set("SIGNALBOX_SESSION", string(o.Session.ID))
 	set("SIGNALBOX_TOKEN", o.Credentials["api"])
-	told, err := gateList(gates, o, folder)
-	if err != nil {
-		return nil, err
-	}
 	var list strings.Builder
 	if err := writeJSON(&list, told, ""); err != nil {
 		return nil, err
 	}
 	set("SIGNALBOX_GATES", strings.TrimSpace(list.String()))
-	told = slices.DeleteFunc(told, func(g gateAccess) bool { return g.Kind != "postgres" })
-	switch len(told) {
+	vars, err := p.awsEnvironment(accounts, folder)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(vars)) {
+		set(name, vars[name])
+	}
+	switch databases := ofKind("postgres"); len(databases) {
 	case 0:
-		fmt.Fprintln(p.stderr, "signalbox: no PostgreSQL gate is open for this session")
+		if len(accounts) == 0 {
+			fmt.Fprintln(p.stderr, "signalbox: no gate is open for this session")
+		}
 	case 1:
-		g := told[0]
+		g := databases[0]
 		set("PGHOST", g.Host)
 		set("PGPORT", fmt.Sprint(g.Port))
 		set("PGUSER", g.User)
@@ -259,8 +274,10 @@ type gateAccess struct {
 	Host        string                `json:"host"`
 	Port        int                   `json:"port"`
 	Database    string                `json:"database,omitempty"`
-	User        string                `json:"user"`
-	Password    string                `json:"password"`
+	URL         string                `json:"url,omitempty"`    // of a gate for AWS
+	Region      string                `json:"region,omitempty"` // of a gate for AWS
+	User        string                `json:"user"`             // for AWS, the access key id
+	Password    string                `json:"password"`         // for AWS, the secret access key
 	CAFile      string                `json:"ca_file"`
 }
 
@@ -273,7 +290,10 @@ func gateList(gates []client.Gate, o client.OpenedSession, folder string) ([]gat
 	for i, g := range gates {
 		a := gateAccess{
 			Name: g.Name, Kind: g.Kind, Environment: g.Environment, Host: g.Host, Port: g.Port, Database: g.Database,
-			User: string(o.Session.ID), Password: o.Credentials[g.Name],
+			User: string(o.Session.ID), Password: o.Credentials[g.Name], Region: g.Region,
+		}
+		if g.Kind == "aws" {
+			a.User, a.URL = accessKey(o), "https://"+net.JoinHostPort(g.Host, fmt.Sprint(g.Port))
 		}
 		switch {
 		case g.CA != "":

@@ -100,3 +100,88 @@ func TestWriteJSON(t *testing.T) {
 		t.Errorf("it means %q (%v), want %q", out["text"], err, in["text"])
 	}
 }
+
+// Tools of AWS see the gate, and nothing of the caller's that leads elsewhere.
+func TestEnvironmentOfAWS(t *testing.T) {
+	var stderr bytes.Buffer
+	p := &program{stderr: &stderr}
+	o := client.OpenedSession{Session: signalbox.Session{ID: "01jd"}, Credentials: map[string]string{"prod": "pw1", "dev": "pw2", "orders": "pw3", "api": "own"}}
+	prod := client.Gate{Name: "prod", Kind: "aws", Host: "aws.gate.example.com", Port: 7443, Region: "eu-central-1", CA: "PEM"}
+	dev := client.Gate{Name: "dev", Kind: "aws", Host: "::1", Port: 7444, Region: "us-east-1", CA: "PEM2"}
+	orders := client.Gate{Name: "orders", Kind: "postgres", Host: "127.0.0.1", Port: 7432, CA: "PEM"}
+	caller := []string{
+		"PATH=/bin", "AWS_PAGER=", "AWS_ACCESS_KEY_ID=AKIA", "AWS_SESSION_TOKEN=t", "AWS_PROFILE=p", "AWS_ENDPOINT_URL_S3=https://s3", "aws_ca_bundle=x",
+		"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true", "AWS_NOT_YET_INVENTED=1", "AWS_BEARER_TOKEN_BEDROCK=b", "BOTO_CONFIG=/b",
+	}
+	environment := func(gates ...client.Gate) (map[string]string, string) {
+		t.Helper()
+		stderr.Reset()
+		env, err := p.environment(caller, "http://127.0.0.1:7420", gates, o, t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]string{}
+		for _, v := range env {
+			name, value, _ := strings.Cut(v, "=")
+			if _, twice := got[name]; twice {
+				t.Errorf("%s stands there twice", name)
+			}
+			if strings.HasPrefix(strings.ToUpper(name), "AWS_") || name == "BOTO_CONFIG" {
+				got[name] = value
+			}
+		}
+		return got, stderr.String()
+	}
+	read := func(name string) string {
+		t.Helper()
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+
+	got, told := environment(prod, orders)
+	config, credentials, ca := got["AWS_CONFIG_FILE"], got["AWS_SHARED_CREDENTIALS_FILE"], got["AWS_CA_BUNDLE"]
+	for _, file := range []string{"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CA_BUNDLE"} {
+		delete(got, file)
+	}
+	want := map[string]string{
+		"AWS_PAGER": "", "AWS_ENDPOINT_URL": "https://aws.gate.example.com:7443", "AWS_ACCESS_KEY_ID": "SBXA01JD", "AWS_SECRET_ACCESS_KEY": "pw1",
+		"AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-central-1", "AWS_EC2_METADATA_DISABLED": "true",
+	}
+	if d := cmp.Diff(want, got); d != "" || told != "" {
+		t.Errorf("one gate: %s\n%s", d, told)
+	}
+	if read(ca) != "PEM\n" {
+		t.Errorf("authorities: %q", read(ca))
+	}
+	for _, section := range []string{"[default]", "[profile prod]"} {
+		if !strings.Contains(read(config), section+"\nregion = eu-central-1\nendpoint_url = https://aws.gate.example.com:7443\nca_bundle = ") {
+			t.Errorf("%s is missing in\n%s", section, read(config))
+		}
+	}
+	if text := read(credentials); !strings.Contains(text, "[prod]\naws_access_key_id = SBXA01JD\naws_secret_access_key = pw1\n") {
+		t.Errorf("credentials:\n%s", text)
+	}
+	if info, err := os.Stat(credentials); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("credentials can be read by others: %v %v", info.Mode(), err)
+	}
+
+	// Of several gates none is chosen; each is a profile.
+	got, told = environment(prod, dev)
+	if got["AWS_ENDPOINT_URL"] != "" || got["AWS_ACCESS_KEY_ID"] != "" || !strings.Contains(told, "--profile") {
+		t.Errorf("two gates: %v\n%s", got, told)
+	}
+	if text := read(got["AWS_CONFIG_FILE"]); strings.Contains(text, "[default]") || !strings.Contains(text, "[profile dev]\nregion = us-east-1\nendpoint_url = https://[::1]:7444\n") {
+		t.Errorf("two gates:\n%s", text)
+	}
+	if read(got["AWS_CA_BUNDLE"]) != "PEM\nPEM2\n" {
+		t.Errorf("authorities of two: %q", read(got["AWS_CA_BUNDLE"]))
+	}
+
+	// Beside a database alone, AWS is none of our business.
+	if got, _ := environment(orders); got["AWS_PROFILE"] != "p" || got["AWS_CONFIG_FILE"] != "" {
+		t.Errorf("no gate for AWS: %v", got)
+	}
+}

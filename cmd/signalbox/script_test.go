@@ -18,7 +18,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(cleanup{m}, map[string]func(){"signalbox": main})
+	testscript.Main(cleanup{m}, map[string]func(){"signalbox": main, "awscall": awsCall})
 }
 
 // target is the PostgreSQL server that the scripts share, each with a database
@@ -43,8 +43,9 @@ func (c cleanup) Run() int {
 }
 
 // TestScripts runs testdata/*.txtar. A script has $PORT and $GATE_PORT, free
-// ports; $TARGET_PORT, $TARGET_DB and $TARGET_PASSWORD of an empty database; and
-// the commands
+// ports; $TARGET_PORT, $TARGET_DB and $TARGET_PASSWORD of an empty database;
+// $ACCOUNT_URL, the URL of a stand-in for an AWS account (see aws_test.go); and the
+// commands
 //
 //	await FILE REGEXP          wait until a line of the file matches
 //	fill FILE                  replace $NAMES in the file
@@ -55,6 +56,7 @@ func TestScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	targetUsed = true
+	account := newAccount(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
@@ -76,6 +78,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("TARGET_DB", name)
 			env.Setenv("TARGET_PORT", fmt.Sprint(pg.Port))
 			env.Setenv("TARGET_PASSWORD", pg.Password)
+			env.Setenv("ACCOUNT_URL", account.URL)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

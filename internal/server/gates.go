@@ -15,7 +15,9 @@ import (
 // gateKinds are the protocols that gates speak. A new kind of gate is a line
 // here, and its name among those that package config knows.
 var gateKinds = map[string]func(*Server, config.Gate, *tls.Config) (protocol, error){
-	"postgres": postgresGate}
+	"aws":      awsGate,
+	"postgres": postgresGate,
+}
 
 // A protocol serves the clients of one gate.
 type protocol interface {
@@ -64,7 +66,11 @@ func (s *Server) openGate(g config.Gate, ca *authority) error {
 		pair, err = loadCertificate(g.TLS)
 	} else {
 		told.CA = string(ca.pem)
-		pair, err = ca.issue(told.Host)
+		names := []string{told.Host}
+		if g.Kind == "aws" && net.ParseIP(told.Host) == nil {
+			names = append(names, "*."+told.Host) // buckets
+		}
+		pair, err = ca.issue(names...)
 	}
 	if err != nil {
 		l.Close()
@@ -118,12 +124,15 @@ func tell(g config.Gate, addr net.Addr) (client.Gate, error) {
 	}
 	return client.Gate{
 		Name: g.Name, Kind: g.Kind, Environment: g.Environment, Target: target(g),
-		Host: host, Port: n, Database: g.Upstream.Database,
+		Host: host, Port: n, Database: g.Upstream.Database, Region: g.Upstream.Region,
 	}, nil
 }
 
 // target names what stands behind a gate: part of every digest and entry.
 func target(g config.Gate) string {
+	if g.Kind == "aws" {
+		return "aws://" + g.Upstream.Account
+	}
 	return fmt.Sprintf("%s://%s/%s", g.Kind, net.JoinHostPort(g.Upstream.Host, strconv.Itoa(g.Upstream.Port)), g.Upstream.Database)
 }
 

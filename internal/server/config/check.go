@@ -2,11 +2,13 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,6 +42,7 @@ func (c Config) Resolve(folder string) Config {
 		abs(&g.TLS.Cert)
 		abs(&g.TLS.Key)
 		abs(&g.Upstream.Password.File)
+		abs(&g.Upstream.Credentials.SecretAccessKey.File)
 		abs(&g.Upstream.CA)
 	}
 	return c
@@ -73,8 +76,10 @@ func (c Config) Defaults() Config {
 		fill(&g.Reads, ReadsSummary)
 		fill(&g.Ceiling.Request, 100)
 		fill(&g.Ceiling.Total, 1000)
-		fill(&g.Upstream.Port, 5432)
-		fill(&g.Upstream.Database, g.Upstream.User)
+		if g.Kind != "aws" {
+			fill(&g.Upstream.Port, 5432)
+			fill(&g.Upstream.Database, g.Upstream.User)
+		}
 	}
 	return c
 }
@@ -164,7 +169,7 @@ func (p *reading) gates(c Config) {
 			p.fail(at("name"), fmt.Sprintf("%s: the name %q is taken", at("name"), g.Name), "give every gate a name of its own")
 		}
 		names[g.Name] = true
-		p.oneOf(at("kind"), g.Kind, "postgres")
+		p.oneOf(at("kind"), g.Kind, "postgres", "aws")
 		if g.Environment == "" {
 			p.fail(at("environment"), at("environment")+": missing", "say where the target stands: production, staging, development or a name of your own")
 		} else if err := signalbox.ValidName("environment", string(g.Environment)); err != nil {
@@ -183,11 +188,81 @@ func (p *reading) gates(c Config) {
 		if g.Ceiling.Request < 0 || g.Ceiling.Total < 0 {
 			p.fail(at("ceiling"), at("ceiling")+": must not be negative", "")
 		}
-		p.upstream(at("upstream"), g.Upstream)
+		if g.Kind == "aws" {
+			p.account(at("upstream"), g.Upstream)
+		} else {
+			p.database(at("upstream"), g.Upstream)
+		}
 	}
 }
 
-func (p *reading) upstream(at string, u Upstream) {
+// foreign refuses keys that belong to gates of another kind.
+func (p *reading) foreign(at, kind string, set map[string]bool) {
+	for _, key := range slices.Sorted(maps.Keys(set)) {
+		if set[key] {
+			p.fail(at+"."+key, fmt.Sprintf("%s.%s: is for gates of kind %s", at, key, kind), "")
+		}
+	}
+}
+
+// account checks what stands behind a gate for AWS.
+func (p *reading) account(at string, u Upstream) {
+	p.foreign(at, "postgres", map[string]bool{
+		"host": u.Host != "", "port": u.Port != 0, "database": u.Database != "", "user": u.User != "", "password": u.Password.Set(), "tls": u.TLS != "",
+	})
+	if !accountID.MatchString(u.Account) {
+		p.fail(at+".account", fmt.Sprintf("%s.account: %q has not twelve digits", at, u.Account), `write the number of the account in quotes: "123456789012"`)
+	}
+	if !regionName.MatchString(u.Region) {
+		p.fail(at+".region", fmt.Sprintf("%s.region: %q is no region", at, u.Region), "write it like eu-central-1")
+	}
+	for i, a := range u.Accounts {
+		if !accountID.MatchString(a) {
+			p.fail(fmt.Sprintf("%s.accounts[%d]", at, i), fmt.Sprintf("%s.accounts[%d]: %q has not twelve digits", at, i, a), "")
+		}
+	}
+	for i, o := range u.Unsigned {
+		if service, operation, ok := strings.Cut(o, ":"); !ok || service == "" || operation == "" {
+			p.fail(fmt.Sprintf("%s.unsigned[%d]", at, i), fmt.Sprintf("%s.unsigned[%d]: %q is no operation", at, i, o), "write it like cognito-idp:InitiateAuth")
+		}
+	}
+	p.endpoint(at+".endpoint", u.Endpoint)
+	for service, e := range u.Endpoints {
+		p.endpoint(at+".endpoints."+service, e)
+	}
+	c := u.Credentials
+	p.secret(at+".credentials.secret_access_key", c.SecretAccessKey)
+	switch {
+	case c.Profile != "" && (c.AccessKeyID != "" || c.SecretAccessKey.Set()):
+		p.fail(at+".credentials", at+".credentials: both a profile and an access key", "keep one of them")
+	case (c.AccessKeyID != "") != c.SecretAccessKey.Set():
+		p.fail(at+".credentials", at+".credentials: access_key_id and secret_access_key belong together", "")
+	}
+	if u.CA != "" {
+		p.exists(at+".ca", u.CA)
+	}
+}
+
+var (
+	accountID  = regexp.MustCompile(`^[0-9]{12}$`)
+	regionName = regexp.MustCompile(`^[a-z]{2,}(-[a-z]+)+-[0-9]+$`)
+)
+
+func (p *reading) endpoint(at, value string) {
+	if value == "" {
+		return
+	}
+	if u, err := url.Parse(value); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/")+u.RawQuery != "" {
+		p.fail(at, fmt.Sprintf("%s: %q is no endpoint", at, value), "write it like https://vpce-1234.s3.eu-central-1.vpce.amazonaws.com")
+	}
+}
+
+// database checks what stands behind a gate for PostgreSQL.
+func (p *reading) database(at string, u Upstream) {
+	p.foreign(at, "aws", map[string]bool{
+		"account": u.Account != "", "region": u.Region != "", "credentials": u.Credentials != Credentials{}, "endpoint": u.Endpoint != "",
+		"endpoints": u.Endpoints != nil, "accounts": u.Accounts != nil, "unsigned": u.Unsigned != nil,
+	})
 	if u.Host == "" {
 		p.fail(at+".host", at+".host: missing", "name the host of the database server")
 	}

@@ -132,7 +132,7 @@ type Metrics struct {
 type Gate struct {
 	// Name is how people and policies call the gate. It must be unique.
 	Name string `yaml:"name"`
-	// Kind is the protocol: "postgres".
+	// Kind is the protocol: "postgres" or "aws".
 	Kind string `yaml:"kind"`
 	// Environment is where the target stands: production, staging, development
 	// or a name of your own, which counts as production. It must be given.
@@ -165,7 +165,8 @@ const (
 	ReadsEach    = "each"
 )
 
-// An Upstream is the target behind a gate.
+// An Upstream is the target behind a gate: a PostgreSQL server, or an AWS
+// account.
 type Upstream struct {
 	Host     string `yaml:"host"`     // name or address, or the folder of a Unix socket
 	Port     int    `yaml:"port"`     // default 5432
@@ -176,9 +177,38 @@ type Upstream struct {
 	// or "verify-full", as libpq's sslmode. Default verify-full; on a Unix
 	// socket or a loopback address TLS is used where the server offers it.
 	TLS string `yaml:"tls"`
-	// CA is a PEM file with the authorities that are trusted for verify-ca and
-	// verify-full. Default those of the system.
+	// CA is a PEM file with the authorities that are trusted: for verify-ca and
+	// verify-full, and for endpoints of AWS. Default those of the system.
 	CA string `yaml:"ca"`
+
+	// Account is the AWS account, twelve digits.
+	Account string `yaml:"account"`
+	// Region is where clients work that name no other, and where the gate
+	// assumes roles.
+	Region string `yaml:"region"`
+	// Credentials are the gate's own at AWS. Default the SDK's chain: environment
+	// variables, shared files, web identity, container, instance.
+	Credentials Credentials `yaml:"credentials"`
+	// Endpoint is the URL of all services, for an emulator or a private
+	// endpoint. Default AWS's own.
+	Endpoint string `yaml:"endpoint"`
+	// Endpoints are the URLs of single services, by their endpoint prefix or
+	// signing name.
+	Endpoints map[string]string `yaml:"endpoints"`
+	// Accounts are further ones whose roles may be assumed. They count as the
+	// gate's environment.
+	Accounts []string `yaml:"accounts"`
+	// Unsigned are operations that by design carry no signature, and may be
+	// called with the session's credential as a bearer token.
+	Unsigned []string `yaml:"unsigned"`
+}
+
+// Credentials say as whom a gate acts at AWS: a profile of the shared files, or
+// an access key. The zero value is the SDK's default chain.
+type Credentials struct {
+	Profile         string `yaml:"profile"`
+	AccessKeyID     string `yaml:"access_key_id"`
+	SecretAccessKey Secret `yaml:"secret_access_key"`
 }
 
 // A Ceiling bounds rows touched by an agent's changes in production that

@@ -62,7 +62,7 @@ func keys(t reflect.Type, path string) []string {
 			out = append(out, key)
 		case f.Type.Kind() == reflect.Struct:
 			out = append(out, keys(f.Type, key)...)
-		case f.Type.Kind() == reflect.Slice:
+		case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct:
 			out = append(append(out, key), keys(f.Type.Elem(), "")...)
 		default:
 			out = append(out, key)

@@ -161,6 +161,18 @@ func (p *reading) walk(n ast.Node, t reflect.Type, path string) {
 			return
 		}
 		p.fields(entries, t, path)
+	case reflect.Map:
+		entries, ok := mapping(n)
+		if !ok {
+			p.failAt(n.GetToken().Position, fmt.Sprintf("%s: wrong kind of value: want %s", path, kindName(t)), "")
+			return
+		}
+		for _, e := range entries {
+			key := e.Key.GetToken()
+			at := path + "." + key.Value
+			p.at[at] = key.Position
+			p.walk(e.Value, t.Elem(), at)
+		}
 	case reflect.Slice:
 		seq, ok := n.(*ast.SequenceNode)
 		if !ok {

@@ -267,10 +267,10 @@ func choose(q request, all []candidate) *Operation {
 	if len(all) == 1 {
 		return all[0].op
 	}
-	best = slices.MaxFunc(all, func(a, b candidate) int { return len(a.needs()) - len(b.needs()) })
-	have := best.needs()
+	best = slices.MaxFunc(all, func(a, b candidate) int { return len(a.needs) - len(b.needs) })
+	have := best.needs
 	for _, c := range all {
-		for _, n := range c.needs() {
+		for _, n := range c.needs {
 			if !slices.Contains(have, n) {
 				return nil
 			}
@@ -279,7 +279,7 @@ func choose(q request, all []candidate) *Operation {
 	if best.hollow {
 		return nil // an empty uploadId: is it one?
 	}
-	all = slices.DeleteFunc(all, func(c candidate) bool { return len(c.needs()) < len(have) })
+	all = slices.DeleteFunc(all, func(c candidate) bool { return len(c.needs) < len(have) })
 	if len(all) == 1 {
 		return all[0].op
 	}

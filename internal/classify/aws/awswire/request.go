@@ -30,7 +30,7 @@ type Request struct {
 
 // Bounds of what is decoded. More is ErrMalformed.
 const (
-	maxDepth  = 64
+	maxDepth  = 128     // a document that DynamoDB takes, 32 levels deep, is more than 64 here
 	maxValues = 1 << 20 // members, elements and parameters of one request
 )
 

@@ -20,6 +20,11 @@ type route struct {
 	op       *Operation
 	segments []segment
 	literals []pair // query parameters that the template spells out
+	greedy   bool   // has a greedy label
+
+	// needs is what a request must have beside method and path to be told from
+	// requests for others: "?uploadId", "x-amz-copy-source".
+	needs []string
 }
 
 type pair struct{ name, value string }
@@ -52,8 +57,10 @@ func newRouter(ops []*Operation) router {
 
 // below gives the routes of method that may match one of the paths.
 func (rt router) below(method string, paths ...string) iter.Seq[*route] {
-	firsts := []string{""}
+	firsts, fits := []string{""}, func(r *route) bool { return r.greedy }
 	for _, path := range paths {
+		n, before := segments(path), fits
+		fits = func(r *route) bool { return len(r.segments) == n || before(r) }
 		first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 		if plain, err := url.PathUnescape(first); err == nil && !slices.Contains(firsts, plain) {
 			firsts = append(firsts, plain)
@@ -62,12 +69,20 @@ func (rt router) below(method string, paths ...string) iter.Seq[*route] {
 	return func(yield func(*route) bool) {
 		for _, first := range firsts {
 			for _, r := range rt[method][first] {
-				if !yield(r) {
+				if fits(r) && !yield(r) {
 					return
 				}
 			}
 		}
 	}
+}
+
+// segments counts the segments of a path.
+func segments(path string) int {
+	if path = strings.TrimSuffix(strings.TrimPrefix(path, "/"), "/"); path == "" {
+		return 0
+	}
+	return strings.Count(path, "/") + 1
 }
 
 func newRoute(o *Operation) *route {
@@ -83,13 +98,22 @@ func newRoute(o *Operation) *route {
 			label = strings.TrimSuffix(label, "}")
 			name, greedy := strings.CutSuffix(label, "+")
 			r.segments = append(r.segments, segment{label: name, greedy: greedy})
+			r.greedy = r.greedy || greedy
 		}
 	}
 	for p := range strings.SplitSeq(query, "&") {
 		if p != "" {
 			name, value, _ := strings.Cut(p, "=")
 			r.literals = append(r.literals, pair{name, value})
+			r.needs = append(r.needs, "?"+name)
 		}
+	}
+	for _, n := range o.needsQuery {
+		r.needs = append(r.needs, "?"+n)
+	}
+	if o.Service.Name == "s3" {
+		// Copies differ from uploads by a header.
+		r.needs = append(r.needs, o.needsHeader...)
 	}
 	return r
 }
@@ -213,22 +237,6 @@ type candidate struct {
 	*route
 	hollow  bool // something that tells it from others is there, but empty
 	lacking bool // something required is not there
-}
-
-// needs gives what a request must have beside method and path.
-func (r *route) needs() []string {
-	var names []string
-	for _, l := range r.literals {
-		names = append(names, "?"+l.name)
-	}
-	for _, n := range r.op.needsQuery {
-		names = append(names, "?"+n)
-	}
-	if r.op.Service.Name == "s3" {
-		// Copies differ from uploads by a header.
-		names = append(names, r.op.needsHeader...)
-	}
-	return names
 }
 
 // fit looks at what a request has beside method and path. It reports false when

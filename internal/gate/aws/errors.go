@@ -51,11 +51,14 @@ func (x *exchange) refuse(err error) {
 	if r.problem != 0 {
 		r = x.translate(r)
 	}
-	o := x.op
-	if o == nil {
-		o = x.spokesman()
+	wire := x.wire
+	if wire.Header == nil { // refused before it was brought into one form
+		wire = awswire.Request{Method: x.r.Method, Header: x.r.Header}
+		if x.sig != nil {
+			wire.SigningName = x.sig.Service
+		}
 	}
-	body := awswire.WriteError(o, x.w.Header(), r.status, r.code, "signalbox: "+r.message, x.id)
+	body := awswire.WriteError(wire, x.op, x.w.Header(), r.status, r.code, "signalbox: "+r.message, x.id)
 	if r.status == http.StatusServiceUnavailable {
 		x.w.Header().Set("Retry-After", "1")
 	}
@@ -154,8 +157,8 @@ func (x *exchange) translate(r *refusal) *refusal {
 	return &refusal{status: status, code: code, message: r.message}
 }
 
-// spokesman gives an operation of the service that was signed for, in whose
-// shape errors are written before it is known which one was asked for. It is
+// spokesman gives an operation of the service that was signed for, by whose
+// protocol errors are called before it is known which one was asked for. It is
 // nil when the request names no service that the table has.
 func (x *exchange) spokesman() *awswire.Operation {
 	if x.sig == nil {

@@ -254,8 +254,16 @@ func (d *decoder) answerHeaders(out *shape, h http.Header, v map[string]any) err
 func readError(o *Operation, status int, h http.Header, body []byte) *ServiceError {
 	e := &ServiceError{Status: status, Code: h.Get("X-Amzn-Errortype")}
 	d := &decoder{operation: o, answer: true}
-	switch o.Service.Protocol {
-	case Query, EC2, RestXML:
+	contentType := h.Get("Content-Type")
+	switch p := o.Service.Protocol; {
+	case strings.HasPrefix(contentType, "application/cbor"):
+		said := &shape{kind: structure, byName: map[string]*member{}}
+		for _, name := range []string{"__type", "message", "Message"} {
+			said.byName[name] = &member{name: name, shape: &shape{kind: text}}
+		}
+		v, _ := d.cbor(said, body)
+		e.fill(Answer{v})
+	case p == Query, p == EC2, p == RestXML, strings.HasSuffix(contentType, "xml"):
 		if root, err := d.parseXML(body); err == nil {
 			if root.name != "Error" {
 				if all := root.kid("Errors"); len(all.kids) > 0 {
@@ -266,16 +274,6 @@ func readError(o *Operation, status int, h http.Header, body []byte) *ServiceErr
 			e.Code, e.Message = root.kid("Code").text, root.kid("Message").text
 		}
 	default:
-		if strings.HasPrefix(h.Get("Content-Type"), "application/cbor") {
-			said := &shape{kind: structure}
-			said.byName = map[string]*member{}
-			for _, name := range []string{"__type", "message", "Message"} {
-				said.byName[name] = &member{name: name, shape: &shape{kind: text}}
-			}
-			v, _ := d.cbor(said, body)
-			e.fill(Answer{v})
-			break
-		}
 		var v map[string]any
 		if json.Unmarshal(body, &v) == nil {
 			e.fill(Answer{v})

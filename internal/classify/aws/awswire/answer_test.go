@@ -3,6 +3,8 @@ package awswire
 import (
 	"errors"
 	"net/http"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -79,16 +81,43 @@ func TestReadAnswer(t *testing.T) {
 }
 
 // TestErrors expects that what WriteError writes is what ReadAnswer reads, for
-// every service.
+// every service in its own protocol and in the others that it speaks.
 func TestErrors(t *testing.T) {
-	for _, s := range Services() {
-		o := s.Operations()[0]
+	want := ServiceError{403, "AccessDenied", `held: "x" <y> & z`}
+	check := func(o *Operation, r Request) http.Header {
+		t.Helper()
 		h := http.Header{}
-		body := WriteError(o, h, 403, "AccessDenied", `held: "x" <y> & z`, "req-1")
+		body := WriteError(r, o, h, want.Status, want.Code, want.Message, "req-1")
+		if got := h.Get("Content-Length"); got != strconv.Itoa(len(body)) {
+			t.Errorf("%s: length %s of %d bytes", o.Service.ID, got, len(body))
+		}
 		_, err := ReadAnswer(o, 403, h, body)
 		var e *ServiceError
-		if !errors.As(err, &e) || *e != (ServiceError{403, "AccessDenied", `held: "x" <y> & z`}) {
-			t.Errorf("%s: %v", s.ID, err)
+		if !errors.As(err, &e) || *e != want {
+			t.Errorf("%s: %v\n%s", o.Service.ID, err, body)
+		}
+		return h
+	}
+	for _, s := range Services() {
+		check(s.Operations()[0], Request{})
+	}
+	h := check(mustFind(t, "monitoring", "DeleteAlarms"), parseRequest("POST / ; Smithy-Protocol: rpc-v2-cbor", "monitoring"))
+	if h.Get("Smithy-Protocol") != "rpc-v2-cbor" {
+		t.Errorf("in CBOR: %v", h)
+	}
+	for _, c := range []struct{ signing, request, contentType, begin string }{
+		{"s3", "FROB /b/k", "application/xml", "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>"},
+		{"ec2", "POST /", "text/xml", "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Response>"},
+		{"sqs", "POST / ; Content-Type: application/x-www-form-urlencoded", "text/xml", "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ErrorResponse"},
+		{"dynamodb", "POST / ; X-Amz-Target: X.Y", "application/x-amz-json-1.0", "{"},
+		{"monitoring", "POST / ; X-Amz-Target: X.Y", "application/x-amz-json-1.0", "{"},
+		{"", "POST / ; Smithy-Protocol: rpc-v2-cbor", "application/cbor", "\xa2"},
+		{"", "GET /", "application/json", "{"},
+	} {
+		h := http.Header{}
+		body := WriteError(parseRequest(c.request, c.signing), nil, h, 403, "AccessDenied", "who are you", "r")
+		if !strings.HasPrefix(string(body), c.begin) || h.Get("Content-Type") != c.contentType {
+			t.Errorf("%s for nobody: %v\n%s", c.request, h, body)
 		}
 	}
 	for _, c := range []struct {
@@ -110,9 +139,5 @@ func TestErrors(t *testing.T) {
 		if !errors.As(err, &e) || *e != c.want {
 			t.Errorf("%s:%s: %v, want %v", c.service, c.operation, err, c.want)
 		}
-	}
-	h := http.Header{}
-	if body := WriteError(nil, h, 403, "AccessDenied", "who are you", "r"); len(body) == 0 || h.Get("Content-Type") != "application/json" {
-		t.Errorf("for nobody: %s %v", body, h)
 	}
 }

@@ -37,7 +37,7 @@ func protocolOf(o *Operation, r *Request) Protocol {
 		return CBOR
 	case r.Header.Get("X-Amz-Target") != "":
 		return JSON
-	case o.Service.queryToo:
+	case o.Service.queryToo && o.Service.Protocol == JSON:
 		return Query
 	}
 	return o.Service.Protocol

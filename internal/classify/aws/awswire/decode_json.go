@@ -53,6 +53,9 @@ func (j *jsonDecoder) value(sh *shape, path string, depth int) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if sh.free {
+		return j.free(t, path, depth)
+	}
 	switch t {
 	case nil:
 		return nil, nil
@@ -187,6 +190,19 @@ func (j *jsonDecoder) list(sh *shape, path string, depth int) (any, error) {
 	_, err := j.token()
 	return v, err
 }
+
+// free reads a value of any form that begins with t.
+func (j *jsonDecoder) free(t json.Token, path string, depth int) (any, error) {
+	switch t {
+	case json.Delim('{'):
+		return j.mapping(&shape{kind: mapping, value: anything}, path, depth)
+	case json.Delim('['):
+		return j.list(&shape{kind: list, value: anything}, path, depth)
+	}
+	return t, nil
+}
+
+var anything = &shape{kind: structure, free: true}
 
 // skip reads over a value.
 func (j *jsonDecoder) skip(depth int) error {

@@ -16,6 +16,9 @@ import (
 
 // toJSON gives what json.Marshal writes as the document of v.
 func toJSON(sh *shape, v any, path string) (any, error) {
+	if sh.free {
+		return v, nil
+	}
 	switch sh.kind {
 	case structure:
 		members, ok := v.(map[string]any)

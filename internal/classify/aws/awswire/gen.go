@@ -2,8 +2,9 @@
 
 // Gen writes table.bin: what package awswire knows of AWS's services, compiled
 // from the API models that the module github.com/aws/aws-sdk-go carries (Apache
-// License 2.0). Run it with `go generate`; see docs/gates/aws.md for how the
-// table follows AWS. With -models it reads another folder of the same form.
+// License 2.0). Run it with `go generate`. That module's models are of July 2025;
+// with -models it reads newer ones, from the folder "data" of a botocore. See
+// docs/gates/aws.md.
 //
 // The same models give the same bytes, whatever the version of Go: when the
 // contents are what table.bin already holds, the file is left as it is.
@@ -13,6 +14,7 @@ import (
 	"bytes"
 	"cmp"
 	"compress/flate"
+	"compress/gzip"
 	"encoding/binary"
 	"encoding/json"
 	"flag"
@@ -30,7 +32,6 @@ import (
 const (
 	module = "github.com/aws/aws-sdk-go@v1.55.8"
 	sum    = "h1:JRmEUbU52aJQZ2AjX4q4Wu7t4uZjOu71uyNmaWlUkJQ="
-	out    = "table.bin"
 )
 
 // Facts that clients know and that the models do not hold.
@@ -115,6 +116,7 @@ type shape struct {
 	Payload         string
 	Streaming       bool
 	EventStream     bool
+	Document        bool
 	TimestampFormat string
 	XMLNamespace    namespace
 }
@@ -141,6 +143,7 @@ type model struct {
 		GlobalEndpoint     string
 		JSONVersion        string
 		Protocol           string
+		Protocols          []string
 		ServiceID          string
 		SigningName        string
 		TargetPrefix       string
@@ -153,7 +156,8 @@ type model struct {
 
 func main() {
 	log.SetFlags(0)
-	dir := flag.String("models", "", "folder with apis/ and endpoints/; default: of "+module)
+	dir := flag.String("models", "", "`folder` of botocore's data, or models of aws-sdk-go; default: of "+module)
+	out := flag.String("o", "table.bin", "`file` to write")
 	flag.Parse()
 	if *dir == "" {
 		*dir = download()
@@ -161,7 +165,7 @@ func main() {
 	chunks := [][]byte{nil}
 	var directory buffer
 	models := map[string]*model{}
-	for _, file := range newest(filepath.Join(*dir, "apis")) {
+	for _, file := range newest(*dir) {
 		var m model
 		if read(file, &m); len(m.Operations) > 0 { // some were emptied when they were shut down
 			models[filepath.Base(filepath.Dir(filepath.Dir(file)))] = &m
@@ -172,8 +176,8 @@ func main() {
 		chunks = append(chunks, service(&directory, folder, models[folder])...)
 	}
 	chunks[0] = directory.Bytes()
-	chunks = append(chunks, endpoints(filepath.Join(*dir, "endpoints", "endpoints.json")))
-	write(chunks)
+	chunks = append(chunks, endpoints(only(*dir, "endpoints.json", "endpoints/endpoints.json")))
+	write(*out, chunks)
 }
 
 // download gives the models' folder of the module, checked against its sum.
@@ -197,9 +201,16 @@ func download() string {
 
 // newest gives the file of the newest version of each service's model.
 func newest(dir string) []string {
-	files, err := filepath.Glob(filepath.Join(dir, "*", "*", "api-2.json"))
-	if err != nil || len(files) == 0 {
-		log.Fatalf("no models in %s: %v", dir, err)
+	var files []string
+	for _, pattern := range []string{"apis/*/*/api-2.json", "*/*/service-2.json", "*/*/service-2.json.gz"} {
+		found, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			log.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	if len(files) == 0 {
+		log.Fatalf("no models in %s", dir)
 	}
 	slices.Sort(files)
 	last := map[string]string{}
@@ -209,12 +220,29 @@ func newest(dir string) []string {
 	return slices.Sorted(maps.Values(last))
 }
 
+// only gives the one of the names that is there.
+func only(dir string, names ...string) string {
+	for _, name := range names {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return filepath.Join(dir, name)
+		}
+	}
+	log.Fatalf("none of %q in %s", names, dir)
+	return ""
+}
+
 func read(file string, v any) {
 	b, err := os.ReadFile(file)
-	if err != nil {
-		log.Fatal(err)
+	if err == nil && strings.HasSuffix(file, ".gz") {
+		var z *gzip.Reader
+		if z, err = gzip.NewReader(bytes.NewReader(b)); err == nil {
+			b, err = io.ReadAll(z)
+		}
 	}
-	if err := json.Unmarshal(b, v); err != nil {
+	if err == nil {
+		err = json.Unmarshal(b, v)
+	}
+	if err != nil {
 		log.Fatalf("%s: %v", file, err)
 	}
 }
@@ -229,6 +257,17 @@ func service(dir *buffer, folder string, m *model) [][]byte {
 	if t := targets[folder]; t != "" {
 		md.TargetPrefix = t
 	}
+	// Of several protocols the first that has a server everywhere: clients of
+	// rpc-v2-cbor name the service in the path, and are understood beside it.
+	queryToo := len(md.AWSQueryCompatible) > 0
+	for _, p := range md.Protocols {
+		if p != "smithy-rpc-v2-cbor" {
+			queryToo = queryToo || p != "query" && slices.Contains(md.Protocols, "query")
+			md.Protocol = p
+			break
+		}
+	}
+	md.Protocol = strings.TrimPrefix(md.Protocol, "smithy-")
 	var ops buffer
 	s := &shapes{model: m, forms: forms[folder], index: map[string]int{}, names: map[string]int{}}
 	names := slices.Sorted(maps.Keys(m.Operations))
@@ -270,7 +309,7 @@ func service(dir *buffer, folder string, m *model) [][]byte {
 	dir.text(md.JSONVersion)
 	dir.text(md.XMLNamespace)
 	dir.text(md.GlobalEndpoint)
-	dir.bits(free, len(md.AWSQueryCompatible) > 0)
+	dir.bits(free, queryToo)
 	dir.uint(len(names))
 	return [][]byte{ops.Bytes(), s.bytes()}
 }
@@ -391,7 +430,7 @@ func (s *shapes) bytes() []byte {
 		body.uint(kind)
 		switch sh.Type {
 		case "structure":
-			body.bits(sh.EventStream)
+			body.bits(sh.EventStream, sh.Document)
 			body.uint(s.text(sh.Payload))
 			fields := members(sh)
 			body.uint(len(fields))
@@ -500,7 +539,7 @@ func endpoints(file string) []byte {
 
 // write writes the chunks, each deflated and preceded by its length, unless the
 // file holds them already.
-func write(chunks [][]byte) {
+func write(out string, chunks [][]byte) {
 	if old, err := os.ReadFile(out); err == nil && slices.EqualFunc(inflate(old), chunks, bytes.Equal) {
 		return
 	}

@@ -1,66 +1,79 @@
 package awswire
 
 import (
-	"bytes"
+	"cmp"
 	"encoding/json"
-	"encoding/xml"
+	"fmt"
 	"net/http"
 	"strconv"
-
-	"fmt"
 )
 
-// WriteError gives the body of an error answer in the operation's service's own
-// shape, and sets the headers that belong to it. SDKs then show code and message
-// as if the service had said them. With o nil, for requests that nobody could
-// name, the shape is JSON's.
-func WriteError(o *Operation, h http.Header, status int, code, message, requestID string) []byte {
-	protocol := JSON
-	if o != nil {
-		protocol = o.Service.Protocol
-	}
-	who := "Sender"
-	if status >= 500 {
-		who = "Receiver"
-	}
-	text := func(s string) string {
-		var b bytes.Buffer
-		xml.EscapeText(&b, []byte(s)) // a buffer takes everything
-		return b.String()
-	}
-	var body string
+// WriteError gives the body of an error answer to the request, in the shape of
+// its service and protocol, and sets the headers that belong to it. SDKs then
+// show code and message as if the service had said them. With o nil, for requests
+// that nobody could name, the shape is what the request's client most likely
+// reads.
+func WriteError(r Request, o *Operation, h http.Header, status int, code, message, requestID string) []byte {
+	body, contentType := "", "text/xml"
+	p, s := spoken(r, o)
 	switch {
-	case protocol == EC2:
+	case p == EC2:
 		body = fmt.Sprintf("<Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors><RequestID>%s</RequestID></Response>",
-			text(code), text(message), text(requestID))
-		h.Set("X-Amzn-Requestid", requestID)
-	case protocol == RestXML && o.Service.Name == "s3":
-		body = fmt.Sprintf("<Error><Code>%s</Code><Message>%s</Message><RequestId>%s</RequestId></Error>",
-			text(code), text(message), text(requestID))
+			escapeXML(code), escapeXML(message), escapeXML(requestID))
+	case p == RestXML && s.Name == "s3":
+		body = fmt.Sprintf("<Error><Code>%s</Code><Message>%s</Message><RequestId>%s</RequestId></Error>", escapeXML(code), escapeXML(message), escapeXML(requestID))
+		contentType = "application/xml"
 		h.Set("X-Amz-Request-Id", requestID)
-	case protocol == Query, protocol == RestXML:
-		space := ""
-		if o.Service.namespace != "" {
-			space = fmt.Sprintf(" xmlns=%q", o.Service.namespace)
+	case p == Query, p == RestXML:
+		who := "Sender"
+		if status >= 500 {
+			who = "Receiver"
 		}
-		body = fmt.Sprintf("<ErrorResponse%s><Error><Type>%s</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>%s</RequestId></ErrorResponse>",
-			space, who, text(code), text(message), text(requestID))
-		h.Set("X-Amzn-Requestid", requestID)
+		body = fmt.Sprintf("<ErrorResponse xmlns=\"%s\"><Error><Type>%s</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>%s</RequestId></ErrorResponse>",
+			escapeXML(s.namespace), who, escapeXML(code), escapeXML(message), escapeXML(requestID))
+	case p == CBOR:
+		b := appendHead(nil, cborMap, 2)
+		for _, t := range []string{"__type", code, "message", message} {
+			b = append(appendHead(b, cborText, uint64(len(t))), t...)
+		}
+		body, contentType = string(b), "application/cbor"
+		h.Set("Smithy-Protocol", string(CBOR))
 	default:
-		// Marshalling texts cannot fail.
+		// Marshalling texts cannot fail. Some services spell it Message.
 		b, _ := json.Marshal(map[string]string{"__type": code, "message": message, "Message": message})
-		h.Set("X-Amzn-Errortype", code)
-		h.Set("X-Amzn-Requestid", requestID)
-		contentType := "application/json"
-		if o != nil && protocol == JSON {
-			contentType = "application/x-amz-json-" + o.Service.JSONVersion
+		body, contentType = string(b), "application/json"
+		if p == JSON {
+			contentType = "application/x-amz-json-" + cmp.Or(s.JSONVersion, "1.0")
 		}
-		h.Set("Content-Type", contentType)
-		h.Set("Content-Length", strconv.Itoa(len(b)))
-		return b
+		h.Set("X-Amzn-Errortype", code)
 	}
-	body = `<?xml version="1.0" encoding="UTF-8"?>` + "\n" + body
-	h.Set("Content-Type", "text/xml")
+	if contentType == "text/xml" || contentType == "application/xml" {
+		body = `<?xml version="1.0" encoding="UTF-8"?>` + "\n" + body
+	}
+	h.Set("X-Amzn-Requestid", requestID)
+	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	return []byte(body)
+}
+
+// spoken says which protocol the client of a request reads, and whose.
+func spoken(r Request, o *Operation) (Protocol, *Service) {
+	if o != nil {
+		return protocolOf(o, &r), o.Service
+	}
+	s := &Service{Protocol: RestJSON}
+	if all := table().bySigning[r.SigningName]; len(all) > 0 {
+		s = all[0]
+	}
+	switch {
+	case r.Header.Get("Smithy-Protocol") != "":
+		return CBOR, s
+	case r.Header.Get("X-Amz-Target") != "":
+		return JSON, s
+	case s.Protocol == EC2, s.Protocol == RestXML:
+		return s.Protocol, s
+	case r.Method == http.MethodPost && r.Header.Get("Content-Type") != "" && isForm(r.Header):
+		return Query, s
+	}
+	return s.Protocol, s
 }

@@ -42,6 +42,7 @@ type shape struct {
 
 	// Of structures.
 	events  bool    // a stream of events
+	free    bool    // free-form: any value of JSON
 	payload *member // the member that is the whole body
 	members []member
 	byName  map[string]*member
@@ -107,7 +108,7 @@ func (s *Service) loadShapes() {
 			sh.kind = kind(r.uint())
 			switch sh.kind {
 			case structure:
-				r.bits(&sh.events)
+				r.bits(&sh.events, &sh.free)
 				payload := name()
 				sh.members = make([]member, r.uint())
 				sh.byName = make(map[string]*member, len(sh.members))
@@ -200,6 +201,9 @@ func (o *Operation) Member(path ...string) bool {
 		for sh.kind == list {
 			sh = sh.value
 		}
+		if sh.free {
+			return true
+		}
 		switch sh.kind {
 		case structure:
 			m := sh.byName[name]
@@ -268,6 +272,9 @@ func (o *Operation) Unknown(params map[string]any) []string {
 }
 
 func unknown(sh *shape, v any, path string, depth int, paths *[]string) {
+	if sh.free {
+		return
+	}
 	if depth > maxDepth {
 		*paths = append(*paths, path)
 		return

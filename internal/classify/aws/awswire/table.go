@@ -17,7 +17,7 @@ import (
 // Protocol is how a service's requests and answers are written.
 type Protocol string
 
-// The protocols of AWS's services. A service has one of the first five.
+// The protocols of AWS's services.
 const (
 	JSON     Protocol = "json"
 	Query    Protocol = "query"

@@ -46,10 +46,10 @@ func classify(text string, cat *Catalog, tokens []token, lookup func(name string
 		// The parser would stop there, and nobody knows where the server would.
 		return unparsed(text, "text holds a zero byte"), false, true
 	}
-	if why := tooDeep(text, tokens); why != "" {
+	if why := tooMuch(text, tokens); why != "" {
 		return unparsed(text, why), false, true
 	}
-	tree, err := pg.Parse(text)
+	statements, err := parse(text)
 	if err != nil {
 		return unparsed(text, err.Error()), false, true
 	}
@@ -57,7 +57,7 @@ func classify(text string, cat *Catalog, tokens []token, lookup func(name string
 	r = Result{Shape: f.shape, Fingerprint: f.fingerprint, Literals: f.literals}
 	steady = true
 	batch := newBatch(cat, lookup)
-	for _, raw := range tree.GetStmts() {
+	for _, raw := range statements {
 		from, to := int(raw.GetStmtLocation()), len(text)
 		if n := int(raw.GetStmtLen()); n > 0 {
 			to = from + n
@@ -113,129 +113,6 @@ func unparsed(text, why string) Result {
 		Literals:    []string{text},
 		Err:         why,
 	}
-}
-
-// tooDeep says why a text could exhaust the stack of a recursive parser, or
-// nothing. Depth comes from brackets and CASE, and from chains of operators
-// that lean on each other without brackets: a comma, AND or OR begins a new
-// chain; UNION and JOIN chains go on through those.
-func tooDeep(text string, tokens []token) string {
-	const maxNest, maxChain, maxStatements = 250, 1500, 2000
-	if operatorWork(text, tokens) {
-		return "runs of operator characters that would take the parser very long"
-	}
-	statements := 0
-	type level struct{ chain, joins int }
-	stack := []level{{}}
-	total := 0
-	for _, t := range tokens {
-		top := &stack[len(stack)-1]
-		open, closed := false, false
-		switch t.kind {
-		case tokOp:
-			top.chain++
-			total++
-		case tokPunct:
-			switch text[t.start] {
-			case '(', '[':
-				open = true
-			case ')', ']':
-				closed = true
-			case ',':
-				total -= top.chain
-				top.chain = 0
-			case ';':
-				if statements++; statements > maxStatements {
-					return fmt.Sprintf("more than %d statements", maxStatements)
-				}
-				if len(stack) == 1 {
-					total = 0
-					*top = level{}
-				} else {
-					total -= top.chain
-					top.chain = 0
-				}
-			case ':':
-				top.chain++
-				total++
-			}
-		case tokWord:
-			switch w := text[t.start:t.end]; {
-			case len(w) > 9:
-			case isWord(w, "AND"), isWord(w, "OR"):
-				total -= top.chain
-				top.chain = 0
-			case isWord(w, "NOT"), isWord(w, "IS"), isWord(w, "ISNULL"), isWord(w, "NOTNULL"), isWord(w, "COLLATE"), isWord(w, "AT"), isWord(w, "LIKE"), isWord(w, "ILIKE"), isWord(w, "SIMILAR"), isWord(w, "IN"), isWord(w, "BETWEEN"):
-				top.chain++
-				total++
-			case isWord(w, "JOIN"), isWord(w, "UNION"), isWord(w, "EXCEPT"), isWord(w, "INTERSECT"):
-				top.joins++
-				total++
-			case isWord(w, "CASE"), isWord(w, "ATOMIC"):
-				open = true
-			case isWord(w, "END"):
-				closed = len(stack) > 1
-			}
-		}
-		if open {
-			if len(stack) >= maxNest {
-				return fmt.Sprintf("nested more than %d deep", maxNest)
-			}
-			stack = append(stack, level{})
-		}
-		if closed && len(stack) > 1 {
-			total -= top.chain + top.joins
-			stack = stack[:len(stack)-1]
-		}
-		if total > maxChain {
-			return fmt.Sprintf("a chain of more than %d operators", maxChain)
-		}
-	}
-	return ""
-}
-
-// operatorWork reports whether a text would make PostgreSQL's scanner go over the
-// same operator characters again and again: it reads a whole run of them, then
-// takes back all but the first, at each operator and at each beginning of a
-// comment.
-func operatorWork(text string, tokens []token) bool {
-	work, limit := 0, 4*len(text)+1<<16
-	run := func(i int) {
-		for ; i < len(text) && isOperator(text[i]) && work <= limit; i++ {
-			work++
-		}
-	}
-	end := 0
-	for k := 0; k <= len(tokens); k++ {
-		// Blanks and comments before the token, or before the end of the text.
-		start := len(text)
-		if k < len(tokens) {
-			start = tokens[k].start
-		}
-		for i := end; i < start; i++ {
-			if text[i] == '/' && at(text, i+1) == '*' {
-				run(i)
-			}
-		}
-		if k == len(tokens) {
-			break
-		}
-		end = tokens[k].end
-		switch tokens[k].kind {
-		case tokOp:
-			run(start)
-		case tokBad: // a comment without an end, perhaps
-			for i := start; i < end && work <= limit; i++ {
-				if text[i] == '/' && at(text, i+1) == '*' {
-					run(i)
-				}
-			}
-		}
-		if work > limit {
-			return true
-		}
-	}
-	return work > limit
 }
 
 // A batch is the statements of one text, judged in order: an earlier one may

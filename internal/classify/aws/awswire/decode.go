@@ -406,11 +406,8 @@ func (d *decoder) headers(in *shape, params map[string]any) error {
 		key := http.CanonicalHeaderKey(name)
 		said[key] = append(said[key], values...)
 	}
-	inputQuery := func(name string) bool {
-		return slices.ContainsFunc(in.members, func(m member) bool { return m.where == inQuery && m.wireName() == name })
-	}
 	for _, p := range d.request.query {
-		if hoisted(p.name) && !slices.Contains(protocolParams, p.name) && !inputQuery(p.name) {
+		if hoisted(p.name) && !slices.Contains(protocolParams, p.name) && !in.inQuery(p.name) {
 			key := http.CanonicalHeaderKey(p.name)
 			said[key] = append(said[key], p.value)
 		}

@@ -93,7 +93,7 @@ func TestDecode(t *testing.T) {
 		{"s3", "DELETE /k ; Host: my.bucket.gate.test", m{"Bucket": "my.bucket", "Key": "k"}},
 		{"s3", "DELETE /b/k?versionId=1&versionId=2", ErrDuplicate},
 		{"s3", "DELETE /b/k?tagging&tagging", ErrDuplicate},
-		{"s3", "DELETE /b/k?new=1 ; X-Amz-New: 2 | X-Amz-Date: 3 | X-Amz-Checksum-Sha9: 4", m{"Bucket": "b", "Key": "k", "": []string{"?new", "x-amz-new"}}},
+		{"s3", "GET /b/k?new=1 ; X-Amz-New: 2 | X-Amz-Date: 3 | X-Amz-Checksum-Sha9: 4", m{"Bucket": "b", "Key": "k", "": []string{"?new", "x-amz-new"}}},
 		{"s3", "DELETE /b/k ; X-Amz-Bypass-Governance-Retention: true", m{"Bucket": "b", "Key": "k", "BypassGovernanceRetention": true}},
 		{"s3", "DELETE /b/k?x-amz-bypass-governance-retention=true", m{"Bucket": "b", "Key": "k", "BypassGovernanceRetention": true}},
 		{"s3", "DELETE /b/k?x-amz-bypass-governance-retention=false ; X-Amz-Bypass-Governance-Retention: true", ErrDuplicate},

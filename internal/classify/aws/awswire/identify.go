@@ -214,6 +214,9 @@ func identifyRoute(q request, services []*Service) (*Operation, error) {
 		}
 		path := q.Path
 		if s.Name == "s3" {
+			if _, control := q.header("X-Amz-Account-Id"); control {
+				continue // S3 Control's, and of an operation that is newer than the table if it is none of its
+			}
 			if !ours {
 				return nil, unknownOperation("host %q is none of the gate's names", q.Host)
 			}
@@ -246,12 +249,33 @@ func identifyRoute(q request, services []*Service) (*Operation, error) {
 		found = lacking
 	}
 	if o := choose(q, found); o != nil {
+		if name := q.subresource(o); name != "" {
+			return nil, unknownOperation("%s %s with %q, which %s does not have", q.Method, q.Path, name, o.Name)
+		}
 		return o, nil
 	}
 	if len(found) > 1 {
 		return nil, unknownOperation("%s %s could be %s or %s, signed for %q", q.Method, q.Path, found[0].op.Name, found[1].op.Name, q.SigningName)
 	}
 	return nil, unknownOperation("%s %s, signed for %q", q.Method, q.Path, q.SigningName)
+}
+
+// subresource gives a query parameter that o does not have, and that may make the
+// request another operation's: S3 adds operations to the paths that it has,
+// PUT /bucket/key?renameObject. Those with GET read, whatever they are called.
+func (q request) subresource(o *Operation) string {
+	if o.Service.Name != "s3" || q.Method == http.MethodGet || q.Method == http.MethodHead {
+		return ""
+	}
+	for _, p := range q.query {
+		known := hoisted(p.name) || slices.Contains(protocolParams, p.name) ||
+			slices.ContainsFunc(o.route.literals, func(l pair) bool { return l.name == p.name }) ||
+			o.inputShape().inQuery(p.name)
+		if !known {
+			return p.name
+		}
+	}
+	return ""
 }
 
 // choose gives the one operation among the candidates that the request means,

@@ -15,7 +15,7 @@ type Request struct {
 	Host     string // without port
 	Path     string // still escaped
 	RawQuery string // still escaped
-	Header   http.Header
+	Header   http.Header // with canonical names
 	Body     []byte // without transfer and chunk encodings; empty when it streams
 
 	// SigningName and Region are of the credential scope, verified. Empty when
@@ -70,9 +70,9 @@ func (q request) param(name string) (string, bool) {
 	return "", false
 }
 
-// header gives a header, which in a presigned request may stand in the query.
+// header gives a header by its canonical name, which in a presigned request may stand in the query.
 func (q request) header(name string) (string, bool) {
-	if v := q.Header.Values(name); len(v) > 0 {
+	if v := q.Header[name]; len(v) > 0 {
 		return v[0], true
 	}
 	if hoisted(name) {

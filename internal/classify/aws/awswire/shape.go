@@ -177,6 +177,16 @@ func (m *member) formName(ec2 bool) string {
 // flat reports whether the member's elements stand without a wrapper.
 func (m *member) flat() bool { return m.flattened || m.shape.flattened }
 
+// inQuery reports whether a member is the query parameter called name.
+func (sh *shape) inQuery(name string) bool {
+	for i := range sh.members {
+		if m := &sh.members[i]; m.where == inQuery && m.wireName() == name {
+			return true
+		}
+	}
+	return false
+}
+
 // noMembers is the shape of inputs and outputs that a model leaves out.
 var noMembers = &shape{kind: structure}
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -238,6 +239,9 @@ func (s *Service) loadOperations() {
 			r.bits(&o.Unsigned, &o.UnsignedBody, &o.Deprecated, &o.checksum)
 			o.input, o.inputName, o.inputSpace = r.uint(), r.text(), r.text()
 			o.needsQuery, o.needsHeader = r.list(), r.list()
+			for i, name := range o.needsHeader {
+				o.needsHeader[i] = http.CanonicalHeaderKey(name)
+			}
 			o.output, o.wrapper = r.uint(), r.text()
 			s.ops = append(s.ops, o)
 			s.byName[o.Name] = o

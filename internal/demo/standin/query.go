@@ -26,7 +26,7 @@ func notImplemented(what string) error {
 	return &refusal{http.StatusNotImplemented, "NotImplemented", "the stand-in cloud has no " + what}
 }
 
-func (r *refusal) write(w http.ResponseWriter, _ *http.Request, service string) {
+func (r *refusal) write(w http.ResponseWriter, service string) {
 	w.Header().Set("Content-Type", "text/xml")
 	w.WriteHeader(r.status)
 	type detail struct {
@@ -59,15 +59,16 @@ func reply(w http.ResponseWriter, name, namespace string, document any) {
 
 // serveQuery answers a request in AWS's query protocol: parameters in a form,
 // an operation that gives a result to be written as XML.
-func (c *Cloud) serveQuery(w http.ResponseWriter, r *http.Request, body []byte, version, namespace string, operation func(name string, p url.Values) (any, error)) error {
+func (c *Cloud) serveQuery(w http.ResponseWriter, r *http.Request, q signed, version, namespace string, operation func(name string, p url.Values) (any, error)) error {
 	if r.Method != http.MethodPost || r.URL.Path != "/" {
 		return notImplemented(r.Method + " " + r.URL.Path)
 	}
-	p, err := url.ParseQuery(string(body))
+	p, err := url.ParseQuery(string(q.body))
 	if err != nil || p.Get("Version") != version {
 		return &refusal{http.StatusBadRequest, "InvalidAction", fmt.Sprintf("no form with an Action of version %s", version)}
 	}
 	name := p.Get("Action")
+	c.trail = append(c.trail, Event{q.caller, q.service + ":" + name})
 	result, err := operation(name, p)
 	if err != nil {
 		return err
@@ -114,15 +115,4 @@ func members(p url.Values, prefix string) []url.Values {
 		}
 		list = append(list, m)
 	}
-}
-
-// sts knows who the one credential is.
-func (c *Cloud) sts(name string, _ url.Values) (any, error) {
-	if name != "GetCallerIdentity" {
-		return nil, notImplemented("sts " + name)
-	}
-	_, role, _ := strings.Cut(Role, ":role/")
-	return struct{ Arn, UserId, Account string }{
-		"arn:" + partition + ":sts::" + Account + ":assumed-role/" + role + "/alice", "AROASTANDIN:alice", Account,
-	}, nil
 }

@@ -60,7 +60,7 @@ func (c *Cloud) serveS3(w http.ResponseWriter, r *http.Request, body []byte) {
 	name, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	q := r.URL.Query()
 	b := c.buckets[name]
-	fail := func(status int, code, message string) { (&refusal{status, code, message}).write(w, r, "s3") }
+	fail := func(status int, code, message string) { (&refusal{status, code, message}).write(w, "s3") }
 	xmlReply := func(document string, v any) {
 		w.Header().Set("Content-Type", "application/xml")
 		reply(w, document, s3Namespace, v)

@@ -20,6 +20,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
 	"sync"
 	"time"
 )
@@ -58,6 +60,22 @@ type Cloud struct {
 	stacks  map[string]*stack // by name; what is deleted is not in here
 	gone    []*stack          // deleted, oldest first
 	buckets map[string]*bucket
+	roles   map[string]assumed // by access key id: who assumed a role
+	trail   []Event
+}
+
+// An Event is a request that the cloud took, as its own trail has it.
+type Event struct {
+	Caller    string // ARN of who signed it
+	Operation string // cloudformation:DeleteStack; of S3, the method and the path
+}
+
+// Trail gives the requests that the cloud took so far: those of which the
+// signature was right, whatever became of them.
+func (c *Cloud) Trail() []Event {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.trail)
 }
 
 // A listener is one of the cloud's two addresses.
@@ -71,7 +89,7 @@ type listener struct {
 func Start(c Config) (*Cloud, error) {
 	cloud := &Cloud{
 		AccessKeyID: "AKIA" + rand.Text()[:16], SecretAccessKey: rand.Text() + rand.Text()[:14],
-		hour: c.Hour, began: time.Now(), stacks: map[string]*stack{}, buckets: map[string]*bucket{},
+		hour: c.Hour, began: time.Now(), stacks: map[string]*stack{}, buckets: map[string]*bucket{}, roles: map[string]assumed{},
 	}
 	for _, l := range []struct {
 		listener *listener
@@ -138,28 +156,31 @@ func (c *Cloud) clock(at time.Duration) string {
 
 // serveAPI answers one signed request.
 func (c *Cloud) serveAPI(w http.ResponseWriter, r *http.Request) {
-	service, body, err := c.verify(r)
+	q, err := c.verify(r)
 	if err == nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.settle()
-		switch service {
+		switch q.service {
 		case "s3":
-			c.serveS3(w, r, body)
+			c.trail = append(c.trail, Event{q.caller, "s3:" + r.Method + " " + r.URL.Path})
+			c.serveS3(w, r, q.body)
 			return
 		case "cloudformation":
-			err = c.serveQuery(w, r, body, "2010-05-15", "http://cloudformation.amazonaws.com/doc/2010-05-15/", c.cloudformation)
+			err = c.serveQuery(w, r, q, "2010-05-15", "http://cloudformation.amazonaws.com/doc/2010-05-15/", c.cloudformation)
 		case "sts":
-			err = c.serveQuery(w, r, body, "2011-06-15", "https://sts.amazonaws.com/doc/2011-06-15/", c.sts)
+			err = c.serveQuery(w, r, q, "2011-06-15", "https://sts.amazonaws.com/doc/2011-06-15/", func(name string, p url.Values) (any, error) {
+				return c.sts(q.caller, name, p)
+			})
 		default:
-			err = notImplemented("service " + service)
+			err = notImplemented("service " + q.service)
 		}
 	}
 	var refused *refusal
 	switch {
 	case errors.As(err, &refused):
-		refused.write(w, r, service)
+		refused.write(w, q.service)
 	case err != nil:
-		(&refusal{http.StatusInternalServerError, "InternalFailure", err.Error()}).write(w, r, service)
+		(&refusal{http.StatusInternalServerError, "InternalFailure", err.Error()}).write(w, q.service)
 	}
 }

@@ -145,6 +145,32 @@ func TestSignatures(t *testing.T) {
 	}
 }
 
+// Whoever assumes a role has a credential of its own, and the trail says whose
+// act it was.
+func TestRoles(t *testing.T) {
+	c := start(t)
+	config := clientConfig(c.cloud, c.cloud.SecretAccessKey)
+	out, err := sts.NewFromConfig(config).AssumeRole(t.Context(), &sts.AssumeRoleInput{
+		RoleArn: aws.String("arn:aws-cn:iam::111122223333:role/reader"), RoleSessionName: aws.String("kiro"),
+	})
+	c.must(err)
+	temporary := *out.Credentials
+	for token, want := range map[string]string{*temporary.SessionToken: "<nil>", "": "InvalidClientTokenId", "wrong": "InvalidClientTokenId"} {
+		config.Credentials = credentials.NewStaticCredentialsProvider(*temporary.AccessKeyId, *temporary.SecretAccessKey, token)
+		_, err := cloudformation.NewFromConfig(config).ListStacks(t.Context(), nil)
+		if got := code(err); got != want {
+			t.Errorf("token %q: %s, want %s", token, got, want)
+		}
+	}
+	want := []Event{
+		{"arn:aws-cn:sts::111122223333:assumed-role/cost-explorer-operator/alice", "sts:AssumeRole"},
+		{"arn:aws-cn:sts::111122223333:assumed-role/reader/kiro", "cloudformation:ListStacks"},
+	}
+	if d := cmp.Diff(want, c.cloud.Trail()); d != "" {
+		t.Error(d)
+	}
+}
+
 // Deleted, the service is gone at once; made anew, it is back half a day later.
 func TestDeleteAndCreateTakesHalfADay(t *testing.T) {
 	c := start(t)

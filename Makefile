@@ -18,7 +18,11 @@ build: ## bin/signalbox, and the auditor's static bin/signalbox-verify
 	CGO_ENABLED=0 go build -trimpath -o bin/signalbox-verify ./cmd/signalbox-verify
 
 .PHONY: demo
-demo: packages foreign-tools build ## re-enact the incident against a real PostgreSQL
+demo: build ## re-enact the December incident; needs Go and a C compiler
+	bin/signalbox demo
+
+.PHONY: demo-orders
+demo-orders: packages foreign-tools build ## such a day on a real PostgreSQL
 	bin/signalbox demo --story orders-database
 
 .PHONY: setup

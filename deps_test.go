@@ -57,7 +57,8 @@ const lattice = `
 	# Helpers of tests, which import what they help with.
 	proof < proof/prooftest
 	internal/server, test/pgtest < bench
-	internal/server < test/regress, test/e2e
+	internal/server < test/regress, test/e2e, test/cloud
+	internal/demo/standin < test/cloud
 	. < test/crash
 	. < test/scratch, internal/demo/standin
 	test/scratch < test/pgtest, test/awstest

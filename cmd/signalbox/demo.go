@@ -18,9 +18,11 @@ func (p *program) demoCommand() *cobra.Command {
 	c := p.printsData(&cobra.Command{
 		Use:   "demo",
 		Short: "Re-enact the December incident, end to end",
-		Long: `Demo starts a scratch PostgreSQL and a server of its own, and plays a story with
-real client programs in which every step is checked. On a terminal it then stays
-until Ctrl-C, so that you can look around; nothing is left behind. Stories: ` + strings.Join(demo.Stories(), ", ") + `.`,
+		Long: `Demo starts a server of its own and plays a story with real clients in which
+every step is checked. On a terminal it then stays until Ctrl-C, so that you can
+look around; nothing is left behind. The story december, the default, needs nothing
+installed: its cloud is a stand-in. Orders-database plays on a scratch PostgreSQL.
+Stories: ` + strings.Join(demo.Stories(), ", ") + `.`,
 		Example: `  signalbox demo
   signalbox demo --story orders-database --no-wait
   signalbox demo --json`,
@@ -47,7 +49,19 @@ until Ctrl-C, so that you can look around; nothing is left behind. Stories: ` + 
 			return err
 		},
 	})
-	c.Flags().StringVar(&story, "story", demo.OrdersDatabase, "which story")
+	c.AddCommand(&cobra.Command{
+		Use:    "agent TASK",
+		Short:  "The agent of the story december, in a process of its own",
+		Hidden: true,
+		Args:   cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if code := demo.Agent(cmd.Context(), args, p.stdout); code != 0 {
+				return exitError(code)
+			}
+			return nil
+		},
+	})
+	c.Flags().StringVar(&story, "story", demo.Stories()[0], "which story")
 	c.Flags().BoolVar(&noWait, "no-wait", false, "end after the story, on a terminal too")
 	return c
 }

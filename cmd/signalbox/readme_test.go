@@ -44,7 +44,7 @@ func TestReadme(t *testing.T) {
 		c, err := config.Read(name)
 		if err != nil {
 			t.Errorf("configuration: %v", err)
-		} else if len(c.Gates) != 1 || !c.Production() {
+		} else if len(c.Gates) != 2 || !c.Production() {
 			t.Errorf("configuration: %+v", c.Gates)
 		}
 	}

@@ -13,17 +13,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 )
 
-// OrdersDatabase is the story of the December incident, told on a database.
-const OrdersDatabase = "orders-database"
+// The stories.
+const (
+	// December is the December incident itself: an agent deletes a production
+	// environment to mend a small bug, first without a gate and then with one.
+	// The cloud is a stand-in.
+	December = "december"
+	// OrdersDatabase is such a day on a PostgreSQL.
+	OrdersDatabase = "orders-database"
+)
 
 // A Config says what to play, and for whom.
 type Config struct {
-	// Story is the story's name. Default [OrdersDatabase].
+	// Story is the story's name. Default [December].
 	Story string
 	// Out gets the narration. Default: nobody.
 	Out io.Writer
@@ -37,9 +43,13 @@ type Config struct {
 	// running program, or one built for the occasion where Go and the source
 	// are at hand.
 	Verify string
-	// Fsck is Tessera's log checker, as test/setup builds it. Default: the one
-	// beside the running program, or in .cache/bin of the source.
+	// Fsck is Tessera's log checker, as test/setup builds it, for the stories
+	// that call it. Default: the one beside the running program, or in
+	// .cache/bin of the source.
 	Fsck string
+	// Agent is the command that runs [Agent] in a process of its own. Default:
+	// the running program with the arguments "demo", "agent".
+	Agent []string
 }
 
 // A Result is what a story came to.
@@ -81,8 +91,25 @@ type Log struct {
 // ErrUnknownStory says that there is no story of that name.
 var ErrUnknownStory = errors.New("there is no such story")
 
-// Stories lists the names of the stories.
-func Stories() []string { return []string{OrdersDatabase} }
+// A story is told by run, up to the first step that misbehaves. strike removes
+// all that it has started.
+type story interface {
+	run(ctx context.Context, c Config) error
+	strike()
+}
+
+// Stories lists the names of the stories, the default first.
+func Stories() []string { return []string{December, OrdersDatabase} }
+
+func newStory(name string, p *play) (story, bool) {
+	switch name {
+	case December:
+		return &december{play: p}, true
+	case OrdersDatabase:
+		return &orders{play: p}, true
+	}
+	return nil, false
+}
 
 // Run plays a story and returns when everything that it started is gone. The
 // result is good with an error too, as far as the story went. When ctx ends
@@ -90,41 +117,41 @@ func Stories() []string { return []string{OrdersDatabase} }
 // afterwards, the end of ctx is no error.
 func Run(ctx context.Context, c Config) (Result, error) {
 	if c.Story == "" {
-		c.Story = OrdersDatabase
-	}
-	r := Result{Story: c.Story, Steps: []Step{}}
-	if !slices.Contains(Stories(), c.Story) {
-		return r, fmt.Errorf("story %q: %w (there is: %s)", c.Story, ErrUnknownStory, strings.Join(Stories(), ", "))
+		c.Story = December
 	}
 	if c.Out == nil {
 		c.Out = io.Discard
 	}
+	r := Result{Story: c.Story, Steps: []Step{}}
+	p := &play{narrator: &narrator{w: c.Out, color: c.Color}, result: &r}
+	s, ok := newStory(c.Story, p)
+	if !ok {
+		return r, fmt.Errorf("story %q: %w (there is: %s)", c.Story, ErrUnknownStory, strings.Join(Stories(), ", "))
+	}
 	began := time.Now()
-	n := &narrator{w: c.Out, color: c.Color}
-	o := &orders{narrator: n, result: &r}
-	defer o.strike()
-	err := o.play(ctx, c)
+	defer s.strike()
+	err := s.run(ctx, c)
 	r.Seconds = seconds(began)
 	if err == nil {
-		err = n.err // what nobody could read was not told
+		err = p.err // what nobody could read was not told
 	}
 	switch {
 	case err != nil && ctx.Err() != nil:
 		// What was under way then failed because of it.
-		err = fmt.Errorf("%s: %w", o.where(), ctx.Err())
-		n.stopped(o.where())
+		err = fmt.Errorf("%s: %w", p.where(), ctx.Err())
+		p.stopped(p.where())
 	case err != nil:
-		n.failed(err, o.said.last(12))
+		p.failed(err, p.said.last(12))
 	}
 	if err != nil {
 		r.Error = err.Error()
 		return r, err
 	}
 	r.OK = true
-	o.farewell(c.Wait)
+	p.farewell(c.Wait)
 	if c.Wait {
 		<-ctx.Done()
-		n.say("\nCleaning up.")
+		p.say("\nCleaning up.")
 	}
 	return r, nil
 }

@@ -19,6 +19,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// TestMain lets the stories start this program as their agent.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 4 && os.Args[1] == "demo" && os.Args[2] == "agent" {
+		os.Exit(Agent(context.Background(), os.Args[3:], os.Stdout))
+	}
+	os.Exit(m.Run())
+}
+
 // A reader is what a person in front of the demo sees, who does something when
 // he reads a text.
 type reader struct {
@@ -98,7 +106,7 @@ func TestOrders(t *testing.T) {
 			looked <- look(told)
 		}()
 	}
-	r, err := Run(ctx, Config{Out: told, Wait: true})
+	r, err := Run(ctx, Config{Story: OrdersDatabase, Out: told, Wait: true})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, told)
 	}
@@ -189,7 +197,7 @@ func TestCancelled(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			told := &reader{at: at, do: cancel}
-			r, err := Run(ctx, Config{Out: told})
+			r, err := Run(ctx, Config{Story: OrdersDatabase, Out: told})
 			if !errors.Is(err, context.Canceled) || r.OK {
 				t.Errorf("result %v, error %v", r.OK, err)
 			}
@@ -223,7 +231,7 @@ func TestMisbehaving(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			nothingLeft(t)
 			told := &reader{}
-			c.config.Out = told
+			c.config.Story, c.config.Out = OrdersDatabase, told
 			r, err := Run(t.Context(), c.config)
 			if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("step %d, ", c.step)) || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("error %v, want step %d and %q", err, c.step, c.want)
@@ -247,8 +255,8 @@ func TestMissing(t *testing.T) {
 		config Config
 		want   string
 	}{
-		"fsck":  {Config{Fsck: nowhere}, "make foreign-tools"},
-		"story": {Config{Story: "hamlet"}, "there is: orders-database"},
+		"fsck":  {Config{Story: OrdersDatabase, Fsck: nowhere}, "make foreign-tools"},
+		"story": {Config{Story: "hamlet"}, "there is: december, orders-database"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, err := Run(t.Context(), c.config)
@@ -269,7 +277,7 @@ func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe
 // Nobody listens any more: the story ends, and cleans up.
 func TestBrokenPipe(t *testing.T) {
 	nothingLeft(t)
-	if r, err := Run(t.Context(), Config{Out: brokenPipe{}}); err == nil || r.OK || !strings.Contains(err.Error(), "broken pipe") {
+	if r, err := Run(t.Context(), Config{Story: OrdersDatabase, Out: brokenPipe{}}); err == nil || r.OK || !strings.Contains(err.Error(), "broken pipe") {
 		t.Errorf("result %v, error %v", r.OK, err)
 	}
 }

@@ -4,24 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/client"
+	"github.com/signalbox-dev/signalbox/test/pgtest"
 )
 
 // orders plays "orders-database": a coding agent finds that the best way to
 // mend one stuck order is to drop the table.
 type orders struct {
-	*narrator
-	stage
-	outsiders
-	result *Result
-
-	drop client.Hold // the DROP TABLE that two people approve
+	*play
+	postgres *pgtest.Server
+	drop     client.Hold // the DROP TABLE that two people approve
 }
 
 const (
@@ -29,8 +26,7 @@ const (
 	setPaid   = "UPDATE orders SET status = 'paid' WHERE id = 42"
 )
 
-// play sets the stage and plays all steps, up to the first that misbehaves.
-func (o *orders) play(ctx context.Context, c Config) error {
+func (o *orders) run(ctx context.Context, c Config) error {
 	o.say("%s", o.mark(bold, "Signalbox: the orders database"))
 	o.tell("", "", `In December 2025 a coding agent that worked with an engineer's own rights decided that the best fix
 for a small bug was to delete production and make it anew. Here is such a day again, on a database, with a signal box in
@@ -42,10 +38,7 @@ between. All of it is real: PostgreSQL, psql, the server, the log.`)
 	o.tell("", "", fmt.Sprintf(`A scratch PostgreSQL holds a shop's production data. In front of it stands the gate "orders". Kiro, an agent,
 works for Alice: it has a password of its own for the gate, and nobody gave it the database's. Bob and Carol are on call.
 Pages: %s`, o.server.URL()))
-	for i, s := range []struct {
-		title string
-		play  func(context.Context, *Step) error
-	}{
+	return o.perform(ctx, []scene{
 		{"Kiro looks around", o.reads},
 		{"Kiro mends one order", o.mends},
 		{"Kiro wants to drop the table", o.drops},
@@ -56,50 +49,9 @@ Pages: %s`, o.server.URL()))
 		{"A small UPDATE that is not small", o.overruns},
 		{"Bob freezes production", o.freezes},
 		{"Carol halts Kiro in the middle of a transaction", o.halts},
-		{"Outsiders verify the log", o.verified},
+		{"Outsiders verify the log", o.isVerified},
 		{"Somebody rewrites history in a copy of the log", o.forged},
-	} {
-		if err := errors.Join(ctx.Err(), o.err); err != nil {
-			return err
-		}
-		began := time.Now()
-		o.title(i+1, s.title)
-		o.result.Steps = append(o.result.Steps, Step{Number: i + 1, Title: s.title, Lines: []Exchange{}})
-		step := &o.result.Steps[i]
-		err := s.play(ctx, step)
-		step.Seconds = seconds(began)
-		if err != nil {
-			step.Error = err.Error()
-			return fmt.Errorf("step %d, %s: %w", step.Number, step.Title, err)
-		}
-		step.OK = true
-		o.means(step.Means)
-	}
-	return nil
-}
-
-func (o *orders) set(ctx context.Context, c Config) error {
-	if err := o.clear(); err != nil {
-		return err
-	}
-	var err error
-	if o.outsiders, err = summon(ctx, c, o.folder); err != nil {
-		return err
-	}
-	if err := o.stage.set(ctx); err != nil {
-		return err
-	}
-	o.result.Console = o.server.URL()
-	o.result.Log.Verifier = o.server.Verifier()
-	return nil
-}
-
-// where names the step under way.
-func (o *orders) where() string {
-	if n := len(o.result.Steps); n > 0 {
-		return fmt.Sprintf("step %d, %s", n, o.result.Steps[n-1].Title)
-	}
-	return "set the stage"
+	})
 }
 
 func (o *orders) reads(ctx context.Context, s *Step) error {
@@ -272,7 +224,7 @@ a human ends it, never a session's.`
 const haltTime = time.Second
 
 func (o *orders) halts(ctx context.Context, s *Step) error {
-	t, err := o.open(ctx, o.agentEnv())
+	t, err := o.terminal(ctx, o.agentEnv())
 	if err != nil {
 		return err
 	}
@@ -313,16 +265,7 @@ nothing any more.`, took.Milliseconds())
 	return nil
 }
 
-func (o *orders) verified(ctx context.Context, s *Step) error {
-	head, err := o.published(ctx)
-	if err != nil {
-		return err
-	}
-	o.result.Log.Entries = head.Size
-	key := filepath.Join(o.folder, "log.vkey")
-	if err := os.WriteFile(key, []byte(head.Verifier+"\n"), 0o600); err != nil {
-		return err
-	}
+func (o *orders) isVerified(ctx context.Context, s *Step) error {
 	last, err := o.bob.Entries(ctx, -8, 8)
 	if err != nil {
 		return fmt.Errorf("newest entries: %w", err)
@@ -332,17 +275,12 @@ func (o *orders) verified(ctx context.Context, s *Step) error {
 		fmt.Fprintf(&text, "%4d  %s\n", e.Index, e.Text)
 	}
 	o.line(s, "bob", "GET /api/v1/log/entries?from=-8", text.String())
-	a, err := judge(ctx, o.verify, "log", o.server.URL()+"/log/", "--key", key)
+	key, err := o.verified(ctx, s)
 	if err != nil {
 		return err
 	}
-	o.line(s, "auditor", "signalbox-verify log "+o.server.URL()+"/log/ --key log.vkey", a.text)
-	for _, want := range []string{"0 violations, 0 warnings", "open        0 intents"} {
-		if a.code != 0 || !strings.Contains(a.text, want) {
-			return fmt.Errorf("signalbox-verify ended with %d and does not say %q", a.code, want)
-		}
-	}
-	if a, err = judge(ctx, o.fsck, o.server.URL()+"/log/", key); err != nil {
+	a, err := judge(ctx, o.fsck, o.server.URL()+"/log/", key)
+	if err != nil {
 		return err
 	}
 	o.line(s, "auditor", "fsck "+o.server.URL()+"/log/ log.vkey   (Tessera's, not ours)", verdict(a.text, "Successfully", "NOT VERIFIED"))
@@ -350,7 +288,7 @@ func (o *orders) verified(ctx context.Context, s *Step) error {
 		return fmt.Errorf("fsck ended with %d: %s", a.code, verdict(a.text, "NOT VERIFIED"))
 	}
 	s.Means = fmt.Sprintf(`%d entries under one signature. What the server says about itself need not be believed: the first
-program needs the log and its public key alone, and the second was written by others for logs of any kind.`, head.Size)
+program needs the log and its public key alone, and the second was written by others for logs of any kind.`, o.result.Log.Entries)
 	return nil
 }
 
@@ -381,22 +319,4 @@ the server before each act, so its owner cannot tell another story afterwards to
 		}
 	}
 	return nil
-}
-
-// farewell says where to look, and how long that is possible.
-func (o *orders) farewell(stays bool) {
-	o.say("\n%s", o.mark(bold, fmt.Sprintf("All %d steps behaved, in %.0f seconds.", len(o.result.Steps), o.result.Seconds)))
-	if stays {
-		o.say("\nLook at it all, until you press Ctrl-C:")
-	} else {
-		o.say("\nIt was all to be seen here (run it in a terminal, and it stays until Ctrl-C):")
-	}
-	o.say("    console  %s", o.mark(blue, o.result.Console))
-	for _, h := range o.result.Holds {
-		o.say("    hold     %s", o.mark(blue, h))
-	}
-	o.say("    log      %s", o.mark(blue, o.result.Console+"/log/checkpoint"))
-	if stays {
-		o.say("Log in as Bob with this token, which opens nothing but this server:\n    %s", o.bob.token)
-	}
 }

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/signalbox-dev/signalbox/test/scratch"
 )
@@ -25,11 +24,12 @@ type outsiders struct {
 const verifier = "github.com/signalbox-dev/signalbox/cmd/signalbox-verify"
 
 // summon finds the programs, before anything is started, so that a story does
-// not end for the lack of one. What has to be built goes to folder.
-func summon(ctx context.Context, c Config, folder string) (outsiders, error) {
+// not end for the lack of one; Tessera's only for a story that calls it. What
+// has to be built goes to folder.
+func summon(ctx context.Context, c Config, folder string, fsck bool) (outsiders, error) {
 	var o outsiders
 	var err error
-	if o.fsck, err = find(c.Fsck, "fsck"); err != nil {
+	if o.fsck, err = find(c.Fsck, "fsck"); err != nil && fsck {
 		return o, fmt.Errorf("the log checker of Tessera: %w: build it with `make foreign-tools`", err)
 	}
 	if o.verify, err = find(c.Verify, "signalbox-verify"); err == nil {
@@ -65,15 +65,6 @@ func find(configured, name string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%s is not in %s", name, strings.Join(places, " or "))
-}
-
-// judge runs one of the programs.
-func judge(ctx context.Context, program string, args ...string) (answer, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, errPatience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.WaitDelay = 2 * time.Second
-	return run(ctx, cmd)
 }
 
 // forge copies a published log and puts another name in the place of the

@@ -3,7 +3,6 @@ package demo
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"os"
@@ -12,27 +11,17 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"github.com/signalbox-dev/signalbox/client"
 	"github.com/signalbox-dev/signalbox/internal/server"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
-	"github.com/signalbox-dev/signalbox/test/pgtest"
 )
 
-const (
-	gateName = "orders"
-	database = "orders"
-	role     = "signalbox" // the gate's own; no superuser
-)
-
-// A stage is what a story is played on: a PostgreSQL, a server with a gate in
-// front of it, people, and an agent's session.
+// A stage is what every story is played on: a server with one gate, people,
+// and an agent's session.
 type stage struct {
-	folder   string
-	postgres *pgtest.Server
-	server   *server.Server
-	said     diagnostics
+	folder string
+	server *server.Server
+	said   diagnostics
 
 	gate    client.Gate
 	bob     person // of the on-call group sre, administrator
@@ -56,96 +45,34 @@ func (s *stage) clear() (err error) {
 	return err
 }
 
-// set builds the stage. What it has built when it fails, strike removes.
-func (s *stage) set(ctx context.Context) error {
-	var err error
-	if s.postgres, err = pgtest.Start(ctx, pgtest.Config{}); err != nil {
-		return err
-	}
-	password := rand.Text()
-	if err := s.furnish(ctx, password); err != nil {
-		return fmt.Errorf("fill the database: %w", err)
-	}
-	secret := filepath.Join(s.folder, "orders.password")
-	if err := os.WriteFile(secret, []byte(password), 0o600); err != nil {
-		return err
-	}
-	s.server, err = server.Start(ctx, config.Config{
-		Data: filepath.Join(s.folder, "data"), Listen: "127.0.0.1:0",
-		Log: config.Log{Publish: 200 * time.Millisecond},
-		Gates: []config.Gate{{
-			Name: gateName, Kind: "postgres", Environment: "production", Listen: "127.0.0.1:0",
-			Upstream: config.Upstream{
-				Host: "127.0.0.1", Port: s.postgres.Port, Database: database,
-				User: role, Password: config.Secret{File: secret},
-			},
-		}},
-	}.Resolve(s.folder).Defaults(), slog.New(slog.NewTextHandler(&s.said, nil)))
+// open starts the server with its one gate, enrols people and opens alice's
+// session for the agent. What it has started when it fails, strike ends.
+func (p *play) open(ctx context.Context, gate config.Gate, purpose string) (err error) {
+	p.server, err = server.Start(ctx, config.Config{
+		Data: filepath.Join(p.folder, "data"), Listen: "127.0.0.1:0",
+		Log:   config.Log{Publish: 200 * time.Millisecond},
+		Gates: []config.Gate{gate},
+	}.Resolve(p.folder).Defaults(), slog.New(slog.NewTextHandler(&p.said, nil)))
 	if err != nil {
 		return fmt.Errorf("start the server: %w", err)
 	}
-	if err := s.enrol(ctx); err != nil {
+	p.result.Console, p.result.Log.Verifier = p.server.URL(), p.server.Verifier()
+	if err := p.enrol(ctx); err != nil {
 		return fmt.Errorf("enrol people: %w", err)
 	}
-	return s.hire(ctx)
+	return p.hire(ctx, gate.Name, purpose)
 }
 
-// strike removes all that set has built.
+// strike removes all that was built.
 func (s *stage) strike() {
 	if s.server != nil {
 		s.server.Close()
-	}
-	if s.postgres != nil {
-		s.postgres.Close()
 	}
 	if s.folder != "" {
 		// The next line of the story is that nothing is left; if that is not so,
 		// it lies in the system's folder for temporary files.
 		_ = os.RemoveAll(s.folder)
 	}
-}
-
-// The database's size: orders, and the invoices that refer to customer 7.
-const (
-	numberOfOrders  = 5000
-	invoicesOfSeven = 300
-)
-
-// furnish makes the production database of a small shop.
-func (s *stage) furnish(ctx context.Context, password string) error {
-	// A role for the gate, which owns what agents may change and is no
-	// superuser. The password is of our making: letters and digits.
-	if err := execute(ctx, s.postgres.URL("postgres"),
-		"CREATE ROLE "+role+" LOGIN PASSWORD '"+password+"'; ", "CREATE DATABASE "+database+" OWNER "+role+" TEMPLATE template0"); err != nil {
-		return err
-	}
-	return execute(ctx, s.postgres.URL(database), fmt.Sprintf(`
-SET ROLE %s;
-CREATE TABLE customers (id int PRIMARY KEY, number text NOT NULL UNIQUE, name text NOT NULL);
-CREATE TABLE orders (id int PRIMARY KEY, customer int NOT NULL, status text NOT NULL, cents int NOT NULL);
-CREATE TABLE invoices (id int PRIMARY KEY, customer text NOT NULL REFERENCES customers (number) ON UPDATE CASCADE, cents int NOT NULL);
-INSERT INTO customers SELECT i, 'C-' || i, 'Customer ' || i FROM generate_series(1, 50) i;
-INSERT INTO orders SELECT i, 1 + i %% 50, CASE i WHEN 42 THEN 'pending' ELSE 'shipped' END, 100 * i FROM generate_series(1, %d) i;
-INSERT INTO invoices SELECT i, 'C-7', 100 * i FROM generate_series(1, %d) i;
-ANALYZE customers; ANALYZE orders; ANALYZE invoices;
-RESET ROLE;
-CREATE SCHEMA backup;
-CREATE TABLE backup.orders AS SELECT * FROM orders`, role, numberOfOrders, invoicesOfSeven))
-}
-
-// execute runs SQL on the database itself, past the gate.
-func execute(ctx context.Context, url string, statements ...string) error {
-	conn, err := pgconn.Connect(ctx, url)
-	if err != nil {
-		return err
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	for _, sql := range statements {
-		if _, err := conn.Exec(ctx, sql).ReadAll(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // enrol makes bob the first administrator, with the server's one-time code,
@@ -184,10 +111,10 @@ func (s *stage) person(e client.Enrolment) (person, error) {
 }
 
 // hire opens alice's session for the agent, as `signalbox run` would.
-func (s *stage) hire(ctx context.Context) error {
+func (s *stage) hire(ctx context.Context, gateName, purpose string) error {
 	var err error
 	s.session, err = s.alice.OpenSession(ctx, client.NewSession{
-		Agent: "kiro", Purpose: "order 42 hangs: find out why and mend it", Gates: []string{gateName}, TTL: "1h",
+		Agent: "kiro", Purpose: purpose, Gates: []string{gateName}, TTL: "1h",
 	})
 	if err != nil {
 		return fmt.Errorf("open the agent's session: %w", err)

@@ -2,24 +2,13 @@ package demo
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/client"
 )
-
-// line tells what somebody did and what came back.
-func (o *orders) line(s *Step, who, did, answer string) {
-	e := Exchange{Who: who, Did: did, Answer: answer}
-	s.Lines = append(s.Lines, e)
-	o.exchange(e)
-}
 
 // agent has kiro run one statement in a psql, through the gate.
 func (o *orders) agent(ctx context.Context, s *Step, sql string) (answer, error) {
@@ -85,36 +74,6 @@ func (o *orders) held(ctx context.Context, a answer) (client.Hold, error) {
 	return h, nil
 }
 
-// call tells of a call to the API and what came of it.
-func (o *orders) call(s *Step, who, did string, err error, done string) {
-	var p *client.Problem
-	if errors.As(err, &p) {
-		done = fmt.Sprintf("%d %s: %s", p.Status, http.StatusText(p.Status), p.Error())
-	} else if err != nil {
-		done = err.Error()
-	}
-	o.line(s, who, did, done)
-}
-
-// approve has somebody approve a hold.
-func (o *orders) approve(ctx context.Context, s *Step, who string, c *client.Client, hold string) (client.Hold, error) {
-	h, err := c.Answer(ctx, hold, true, "")
-	var yes []string
-	for _, a := range h.Answers {
-		yes = append(yes, a.By)
-	}
-	o.call(s, who, "POST /api/v1/holds/"+hold+"/approve", err, fmt.Sprintf("the hold is %s, yes from %s", h.Status, strings.Join(yes, " and ")))
-	return h, err
-}
-
-// refused wants that the API refused somebody because of who he is.
-func refused(who string, err error) error {
-	if !client.IsStatus(err, http.StatusForbidden) {
-		return fmt.Errorf("%s was not refused (%v)", who, err)
-	}
-	return nil
-}
-
 // asleep waits until the agent's pg_sleep runs in the database.
 func (o *orders) asleep(ctx context.Context) error {
 	conn, err := pgconn.Connect(ctx, o.postgres.URL(database))
@@ -126,48 +85,4 @@ func (o *orders) asleep(ctx context.Context) error {
 		r, err := conn.Exec(ctx, "SELECT FROM pg_stat_activity WHERE usename = '"+role+"' AND wait_event = 'PgSleep'").ReadAll()
 		return err == nil && len(r[0].Rows) == 1, err
 	})
-}
-
-// until waits for something to be so, for ten seconds.
-func until(ctx context.Context, what string, so func(context.Context) (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if ok, err := so(ctx); ok || err != nil {
-			return err
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("wait for %s: %w", what, ctx.Err())
-		}
-	}
-}
-
-// published waits until everything that happened so far is in the published log.
-func (o *orders) published(ctx context.Context) (h client.LogHead, err error) {
-	err = until(ctx, "the log to be published", func(ctx context.Context) (bool, error) {
-		h, err = o.bob.LogHead(ctx)
-		return h.Published == h.Size, err
-	})
-	return h, err
-}
-
-// verdict gives the line in which a program says what it found: the last that
-// holds one of the words, cut where it gets too long to read.
-func verdict(text string, words ...string) string {
-	found := ""
-	for _, line := range signalbox.VisibleLines(text) {
-		for _, w := range words {
-			if strings.Contains(line, w) {
-				found = line
-			}
-		}
-	}
-	if r := []rune(found); len(r) > 2*width {
-		found = string(r[:2*width]) + " …"
-	}
-	return found
 }

@@ -165,8 +165,11 @@ func (x *exchange) release() error {
 	stop := context.AfterFunc(x.ctx, func() { _ = control.SetWriteDeadline(time.Unix(1, 0)) })
 	defer stop()
 	x.w.WriteHeader(a.status)
-	if _, err := x.w.Write(a.head); err != nil {
-		return http.ErrAbortHandler
+	// To a 204, HTTP/2 refuses even a body of no bytes.
+	if len(a.head) > 0 {
+		if _, err := x.w.Write(a.head); err != nil {
+			return http.ErrAbortHandler
+		}
 	}
 	if a.complete {
 		return nil

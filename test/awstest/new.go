@@ -4,6 +4,7 @@ package awstest
 
 import (
 	"context"
+	"crypto/rand"
 	"time"
 )
 
@@ -24,6 +25,32 @@ func New(tb TB, kind Kind) *Server {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	s, err := Start(ctx, kind)
+	return kept(tb, kind, s, err)
+}
+
+// Account starts a server of each kind with one credential, as if they were one
+// account's services, for one test. Its endpoints are by AWS's names of the
+// services.
+func Account(tb TB, kinds ...Kind) (servers map[Kind]*Server, endpoints map[string]string) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	servers, endpoints = map[Kind]*Server{}, map[string]string{}
+	id, secret := "AKIA"+rand.Text()[:16], rand.Text()+rand.Text()[:14]
+	for _, kind := range kinds {
+		s, err := StartFor(ctx, kind, id, secret)
+		servers[kind] = kept(tb, kind, s, err)
+		for _, service := range services[kind] {
+			endpoints[service] = s.URL
+		}
+	}
+	return servers, endpoints
+}
+
+var services = map[Kind][]string{S3: {"s3"}, IAM: {"iam", "sts"}, DynamoDB: {"dynamodb"}, Queues: {"sqs", "sns"}}
+
+func kept(tb TB, kind Kind, s *Server, err error) *Server {
+	tb.Helper()
 	if err != nil {
 		tb.Fatalf("%v", err)
 	}

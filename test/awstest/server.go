@@ -38,7 +38,7 @@ const (
 type Server struct {
 	// URL is its address, http://127.0.0.1:port.
 	URL string
-	// AccessKeyID and SecretAccessKey are the root credential, new for each server.
+	// AccessKeyID and SecretAccessKey are the root credential.
 	AccessKeyID     string
 	SecretAccessKey string
 	// Folder holds the server's data; of S3, a folder for each bucket in "data".
@@ -51,22 +51,28 @@ type Server struct {
 
 // Start starts a server and returns when it answers. The caller closes it.
 func Start(ctx context.Context, kind Kind) (*Server, error) {
+	return StartFor(ctx, kind, "AKIA"+rand.Text()[:16], rand.Text()+rand.Text()[:14])
+}
+
+// StartFor is Start with a root credential that the caller chooses, so that
+// several servers can pass for one account.
+func StartFor(ctx context.Context, kind Kind, id, secret string) (*Server, error) {
 	var err error
 	for range 5 { // somebody else may take the port first
 		var s *Server
-		if s, err = start(ctx, kind); err == nil || errors.Is(err, ErrNotInstalled) || ctx.Err() != nil {
+		if s, err = start(ctx, kind, id, secret); err == nil || errors.Is(err, ErrNotInstalled) || ctx.Err() != nil {
 			return s, err
 		}
 	}
 	return nil, err
 }
 
-func start(ctx context.Context, kind Kind) (*Server, error) {
+func start(ctx context.Context, kind Kind, id, secret string) (*Server, error) {
 	port, err := scratch.FreePort()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{AccessKeyID: "AKIA" + rand.Text()[:16], SecretAccessKey: rand.Text() + rand.Text()[:14]}
+	s := &Server{AccessKeyID: id, SecretAccessKey: secret}
 	if s.Folder, err = os.MkdirTemp("", "signalbox-aws-"); err != nil {
 		return nil, fmt.Errorf("make a folder for %s: %w", kind, err)
 	}

@@ -16,6 +16,7 @@ import (
 
 func (p *program) serveCommand() *cobra.Command {
 	var file, listen, data string
+	var replaceMaster bool
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server: gates, API, console and log",
@@ -36,6 +37,7 @@ While nobody is enrolled it prints a one-time code for the first administrator.`
 			if err != nil {
 				return err
 			}
+			c.ReplaceMaster = replaceMaster
 			s, err := server.Start(cmd.Context(), c, newLogger(c.Logging, p.stderr))
 			if err != nil {
 				return err
@@ -51,6 +53,7 @@ While nobody is enrolled it prints a one-time code for the first administrator.`
 	c.Flags().StringVar(&file, "config", "", "configuration file (default $SIGNALBOX_CONFIG, or none)")
 	c.Flags().StringVar(&listen, "listen", "", "address of API and console, instead of the configured one")
 	c.Flags().StringVar(&data, "data", "", "data folder, instead of the configured one")
+	c.Flags().BoolVar(&replaceMaster, "replace-master-key", false, "accept another master key than the database was begun with: every credential dies, and a one-time code is printed")
 	return c
 }
 
@@ -127,7 +130,7 @@ signalbox.yaml and start with --config signalbox.yaml:
 	}
 	if s.Code() != "" {
 		fmt.Fprintf(&b, `
-Nobody is enrolled yet. Become the first administrator (the code works once):
+Nobody has a credential yet. Become the first administrator (the code works once):
 
   signalbox login --server %s --name YOU --group sre --code %s
 `, s.URL(), s.Code())

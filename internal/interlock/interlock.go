@@ -10,6 +10,7 @@ package interlock
 
 import (
 	"context"
+	"crypto/hmac"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,6 +39,10 @@ type Config struct {
 	State  State
 	Ledger Ledger
 	Minter *session.Minter
+	// ReplaceMaster accepts Minter's key in place of the one which the state
+	// was begun with. All credentials of that one are worthless then. Default
+	// false: refuse with [ErrForeignMaster].
+	ReplaceMaster bool
 	// Now is the clock. Default [time.Now].
 	Now func() time.Time
 	// Logger gets what people who run Signalbox must know. Default: discards.
@@ -103,6 +108,8 @@ type Interlock struct {
 	storms   storms     // see storm.go
 	known    knownReads // see reread.go
 
+	replaced bool // see MasterReplaced
+
 	cancel   context.CancelFunc // ends the loops
 	loops    sync.WaitGroup     // watcher, keeper
 	outcomes convoy             // of outcomes that nobody waits for
@@ -111,10 +118,14 @@ type Interlock struct {
 	closed   sync.Once
 }
 
-// New starts an Interlock: it reads the control state, settles what an earlier
-// process left open, takes its lease and keeps watching. It does not load
-// policies: call [Interlock.LoadPolicy] before the first request; until then
-// everything is refused.
+// ErrForeignMaster is returned by [New] for a master key that is not the one
+// which the state was begun with.
+var ErrForeignMaster = errors.New("the master key is not the one that this database was begun with")
+
+// New starts an Interlock: it refuses a foreign master key, reads the control
+// state, settles what an earlier process left open, takes its lease and keeps
+// watching. It does not load policies: call [Interlock.LoadPolicy] before the
+// first request; until then everything is refused.
 func New(ctx context.Context, c Config) (*Interlock, error) {
 	c = c.withDefaults()
 	if c.State == nil || c.Ledger == nil || c.Minter == nil || c.Replica == "" || c.Start.Origin == "" {
@@ -130,6 +141,9 @@ func New(ctx context.Context, c Config) (*Interlock, error) {
 	i.watches.init()
 	i.storms.init()
 	i.known.init()
+	if err := i.checkMaster(ctx); err != nil {
+		return nil, err
+	}
 	if err := i.readControl(ctx); err != nil {
 		return nil, fmt.Errorf("read control state: %w", err)
 	}
@@ -147,6 +161,29 @@ func New(ctx context.Context, c Config) (*Interlock, error) {
 	i.loops.Go(func() { i.watch(loop) })
 	i.loops.Go(func() { i.keep(loop) })
 	return i, nil
+}
+
+// MasterReplaced reports whether [Config.ReplaceMaster] was needed. Then nobody
+// has a credential, and [Interlock.Bootstrap] enrols whoever proves a one-time code.
+func (i *Interlock) MasterReplaced() bool { return i.replaced }
+
+// checkMaster refuses a master key other than that of the first start, or of
+// another replica. What it mints would be worthless there, and the other way
+// round, and a retry would not be known as one.
+func (i *Interlock) checkMaster(ctx context.Context) error {
+	own := i.Minter.Derive("master key check")
+	kept, err := i.State.KeepMaster(ctx, nil, own)
+	if err == nil && !hmac.Equal(kept, own) && i.ReplaceMaster {
+		i.replaced = true
+		kept, err = i.State.KeepMaster(ctx, kept, own)
+	}
+	if err != nil {
+		return err
+	}
+	if !hmac.Equal(kept, own) {
+		return ErrForeignMaster
+	}
+	return nil
 }
 
 // closeGrace is how long Close keeps trying to record outcomes.

@@ -89,7 +89,7 @@ func (i *Interlock) AddPerson(ctx context.Context, c Caller, name string, groups
 }
 
 // Bootstrap enrols the first human, an administrator, while nobody is
-// enrolled. Whoever may call it proved a one-time code.
+// enrolled or can be, because the master key was replaced. Whoever may call it proved a one-time code.
 func (i *Interlock) Bootstrap(ctx context.Context, name string, groups []string) (session.Person, string, error) {
 	return i.putPerson(ctx, "bootstrap", name, groups, true, true)
 }
@@ -110,7 +110,7 @@ func (i *Interlock) putPerson(ctx context.Context, by, name string, groups []str
 	now := i.Now()
 	var p session.Person
 	err := i.raise(ctx, "enrol", func(s *snapshot) (ledger.Batch, error) {
-		if first && len(s.people) > 0 {
+		if first && len(s.people) > 0 && !i.replaced {
 			return ledger.Batch{}, fmt.Errorf("people are enrolled already: an administrator must do it: %w", ErrExists)
 		}
 		op := "add"

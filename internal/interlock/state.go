@@ -25,6 +25,11 @@ var ErrNotFound = errors.New("not found")
 // a batch with them is committed, and that make the batch fail with
 // [ledger.ErrStale] when what they rest upon no longer holds.
 type State interface {
+	// KeepMaster keeps value in place of was (nil: of nothing), if that is what
+	// is kept, and gives what is kept then: of servers that start at once all
+	// get the same.
+	KeepMaster(ctx context.Context, was, value []byte) ([]byte, error)
+
 	// Control gives the control state. Cheap enough for once a second, and at
 	// once when Changes says so.
 	Control(ctx context.Context) (Control, error)

@@ -132,7 +132,7 @@ func (s *Server) start(ctx context.Context) error {
 	s.decisions = decided
 	meter.Ledger = s.ledger
 	s.interlock, err = interlock.New(ctx, interlock.Config{
-		State: s.store, Ledger: meter, Minter: mint, Now: s.ledger.Now, Logger: s.log,
+		State: s.store, Ledger: meter, Minter: mint, ReplaceMaster: c.ReplaceMaster, Now: s.ledger.Now, Logger: s.log,
 		// New at each start, so that what a predecessor left open is seen to be
 		// nobody's.
 		Replica:         c.Replica + "-" + strings.ToLower(ulid.Make().String()),
@@ -144,6 +144,9 @@ func (s *Server) start(ctx context.Context) error {
 		MaxOpenHolds:    c.Limits.OpenHolds,
 		Start:           proof.Start{Origin: key.Origin(), Key: key.Verifier(), Version: Version},
 	})
+	if errors.Is(err, interlock.ErrForeignMaster) {
+		return fmt.Errorf("%w: credentials of the one are worthless at the other. Give all servers of a database the same key (master_key, or master.key in %q); if the old one is lost or known to others, start once with --replace-master-key", err, c.Data)
+	}
 	if err != nil {
 		return err
 	}
@@ -167,7 +170,7 @@ func (s *Server) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("people: %w", err)
 	}
-	if len(people) == 0 {
+	if len(people) == 0 || s.interlock.MasterReplaced() {
 		s.code = s.guard.NewCode()
 	}
 
@@ -332,7 +335,7 @@ func (s *Server) Addr() string { return s.addr }
 func (s *Server) URL() string { return s.url }
 
 // Code is the one-time code for the first administrator; empty when somebody
-// is enrolled.
+// is enrolled whose credential is worth something.
 func (s *Server) Code() string { return s.code }
 
 // Verifier is the log's public key.

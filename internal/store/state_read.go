@@ -351,3 +351,22 @@ func orNil(b []byte) []byte {
 	}
 	return b
 }
+
+// KeepMaster implements [interlock.State].
+func (s *Store) KeepMaster(ctx context.Context, was, value []byte) ([]byte, error) {
+	write := db.New(s.writes())
+	var err error
+	if was == nil {
+		err = write.KeepMaster(ctx, value)
+	} else {
+		err = write.ReplaceMaster(ctx, db.ReplaceMasterParams{Value: value, Was: was})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("keep what tells the master key: %w", err)
+	}
+	kept, err := s.read().Master(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read what tells the master key: %w", err)
+	}
+	return kept, nil
+}

@@ -49,6 +49,9 @@ type Config struct {
 	// MasterKey is the secret that all credentials derive from: 32 bytes in
 	// hexadecimal. Default the file master.key in Data, made on first start.
 	MasterKey Secret `yaml:"master_key"`
+	// ReplaceMaster accepts a master key other than that which the database was
+	// begun with. It is asked for once, at the start, and never in the file.
+	ReplaceMaster bool `yaml:"-" json:"-"`
 	// Policies is the folder of the policy set. Default the built-in set.
 	Policies string `yaml:"policies"`
 

@@ -58,6 +58,7 @@ func keys(t reflect.Type, path string) []string {
 		f := t.Field(i)
 		key := strings.TrimPrefix(path+"."+f.Tag.Get("yaml"), ".")
 		switch {
+		case f.Tag.Get("yaml") == "-": // not of the file
 		case f.Type == reflect.TypeFor[config.Secret]():
 			out = append(out, key)
 		case f.Type.Kind() == reflect.Struct:

@@ -99,6 +99,11 @@ type Lease struct {
 	Expires int64
 }
 
+type Master struct {
+	ID    int64
+	Value []byte
+}
+
 type Memory struct {
 	Subject string
 	Version int64

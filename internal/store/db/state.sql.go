@@ -707,6 +707,15 @@ func (q *Queries) IntentsSince(ctx context.Context, arg IntentsSinceParams) ([]I
 	return items, nil
 }
 
+const keepMaster = `-- name: KeepMaster :exec
+INSERT INTO master (id, value) VALUES (1, $1) ON CONFLICT (id) DO NOTHING
+`
+
+func (q *Queries) KeepMaster(ctx context.Context, value []byte) error {
+	_, err := q.db.Exec(ctx, keepMaster, value)
+	return err
+}
+
 const lastIntent = `-- name: LastIntent :one
 SELECT id, session, subject, gate, target, replica, hold, retry_key, status, opened, settled, actions, touched FROM intent WHERE retry_key = $1 ORDER BY opened DESC, id DESC LIMIT 1
 `
@@ -805,6 +814,17 @@ func (q *Queries) LiveSessions(ctx context.Context, now int64) ([]Session, error
 		return nil, err
 	}
 	return items, nil
+}
+
+const master = `-- name: Master :one
+SELECT value FROM master WHERE id = 1
+`
+
+func (q *Queries) Master(ctx context.Context) ([]byte, error) {
+	row := q.db.QueryRow(ctx, master)
+	var value []byte
+	err := row.Scan(&value)
+	return value, err
 }
 
 const memoriesOf = `-- name: MemoriesOf :many
@@ -1117,6 +1137,20 @@ DELETE FROM person WHERE name = $1
 
 func (q *Queries) RemovePerson(ctx context.Context, name string) error {
 	_, err := q.db.Exec(ctx, removePerson, name)
+	return err
+}
+
+const replaceMaster = `-- name: ReplaceMaster :exec
+UPDATE master SET value = $1 WHERE id = 1 AND value = $2
+`
+
+type ReplaceMasterParams struct {
+	Value []byte
+	Was   []byte
+}
+
+func (q *Queries) ReplaceMaster(ctx context.Context, arg ReplaceMasterParams) error {
+	_, err := q.db.Exec(ctx, replaceMaster, arg.Value, arg.Was)
 	return err
 }
 

@@ -177,3 +177,12 @@ SELECT * FROM break_glass WHERE ended = 0 ORDER BY starts, id;
 -- name: Lease :exec
 INSERT INTO lease (replica, expires) VALUES ($1, $2)
 ON CONFLICT (replica) DO UPDATE SET expires = excluded.expires;
+
+-- name: KeepMaster :exec
+INSERT INTO master (id, value) VALUES (1, $1) ON CONFLICT (id) DO NOTHING;
+
+-- name: ReplaceMaster :exec
+UPDATE master SET value = sqlc.arg(value) WHERE id = 1 AND value = sqlc.arg(was);
+
+-- name: Master :one
+SELECT value FROM master WHERE id = 1;

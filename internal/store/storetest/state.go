@@ -3,6 +3,8 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +18,37 @@ func wantNotFound(t *testing.T, what string, err error) {
 	t.Helper()
 	if !errors.Is(err, interlock.ErrNotFound) {
 		t.Errorf("%s: got %v, want ErrNotFound", what, err)
+	}
+}
+
+func firstMaster(t *testing.T, s Store) {
+	const n = 8
+	values := make([][]byte, n)
+	var group sync.WaitGroup
+	for i := range n {
+		group.Go(func() {
+			var err error
+			if values[i], err = s.KeepMaster(context.Background(), nil, []byte{byte(i + 1)}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	for _, v := range values {
+		if len(v) != 1 || string(v) != string(values[0]) {
+			t.Errorf("of servers that start at once one kept %v, another %v", values[0], v)
+		}
+	}
+	for _, c := range []struct{ was, value, want []byte }{
+		{nil, []byte("other"), values[0]},
+		{[]byte("wrong"), []byte("other"), values[0]},
+		{values[0], []byte("other"), []byte("other")},
+	} {
+		kept, err := s.KeepMaster(context.Background(), c.was, c.value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		diff(t, fmt.Sprintf("kept after %q in place of %q", c.value, c.was), kept, c.want)
 	}
 }
 

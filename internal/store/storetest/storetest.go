@@ -40,6 +40,7 @@ func Exercise(t *testing.T, open func(t *testing.T) Store) {
 		{"SecretsAreErased", secretsAreErased},
 		{"PublishComparesAndSwaps", publishComparesAndSwaps},
 		{"ChangesAreTold", changesAreTold},
+		{"FirstMasterIsKept", firstMaster},
 		{"ControlAndEpoch", controlAndEpoch},
 		{"HaltsFreezesBreakGlass", haltsFreezesBreakGlass},
 		{"Sessions", sessions},

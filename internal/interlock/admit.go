@@ -176,13 +176,7 @@ func (i *Interlock) redeemable(ctx context.Context, c *snapshot, a *Admission, v
 	var state signalbox.State
 	if reason == "" {
 		impact, state = i.probe(ctx, a)
-		if d := h.State.Diff(state); d != "" {
-			reason, detail = "state", d
-		} else if d := approval.Within(h.Ceiling, impact); d != "" && !overrun(h) {
-			// What a hold after an overrun approves was measured, and will be
-			// measured again before it is final: an estimate says nothing more.
-			reason, detail = "ceiling", d
-		}
+		reason, detail = differs(h, impact, state)
 	}
 	if reason != "" {
 		if err := i.kill(ctx, h, reason, detail); err != nil {
@@ -207,6 +201,20 @@ func (i *Interlock) redeemable(ctx context.Context, c *snapshot, a *Admission, v
 	both.note(r.Actions, signalbox.Allow, now)
 	both.unlock()
 	return a, nil
+}
+
+// differs reports why a permit is dead for what was found at the target now: ""
+// when it lives.
+func differs(h approval.Hold, now signalbox.Impact, state signalbox.State) (reason, detail string) {
+	if d := h.State.Diff(state); d != "" {
+		return "state", d
+	}
+	if d := approval.Within(h.Ceiling, now); d != "" && !overrun(h) {
+		// What a hold after an overrun approves was measured, and will be
+		// measured again before it is final: an estimate says nothing more.
+		return "ceiling", d
+	}
+	return "", ""
 }
 
 // survives reports why a permit is dead although the target was not looked at

@@ -207,7 +207,7 @@ func (i *Interlock) execute(ctx context.Context, in intended, as []*Admission, x
 	unbounded := false
 	for _, a := range as {
 		if a.hold != nil {
-			p.Hold = a.hold.ID
+			p.Hold, p.approved = a.hold.ID, a.hold
 		}
 		if !a.limited {
 			continue

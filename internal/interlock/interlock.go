@@ -299,6 +299,25 @@ func (i *Interlock) Admit(ctx context.Context, r Request, x Executor) (*Admissio
 	return i.admit(ctx, r, x)
 }
 
+// Recheck looks whether what an admission was approved for is still so, by what
+// the gate found when it looked again in the transaction that will act. If not,
+// the permit is dead and the admission void: admit the request anew, which opens
+// another hold. An admission without an approval stands.
+func (i *Interlock) Recheck(ctx context.Context, a *Admission, now signalbox.Impact, state signalbox.State) (bool, error) {
+	if a.hold == nil {
+		return true, nil
+	}
+	reason, detail := differs(*a.hold, now, state)
+	if reason == "" {
+		return true, nil
+	}
+	i.Abandon([]*Admission{a})
+	if err := i.kill(ctx, *a.hold, reason, detail); err != nil && !errors.Is(err, ledger.ErrStale) {
+		return false, err
+	}
+	return false, nil // when stale, the permit was ended or used by somebody else
+}
+
 // Carry records one intent for all the admissions, redeeming their permits in
 // the same transaction, has x execute it, and records the outcome. When what
 // was admitted is no longer so, nothing is executed and the error is a

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
 )
 
 // A Permit is the right to execute one recorded intent, once.
@@ -15,11 +16,22 @@ type Permit struct {
 	// before the effects are made final.
 	Limited bool
 
-	ceiling int64 // rows in this request; <0: none
-	spend   func(touched map[string]int64) error
+	approved *approval.Hold // behind it, or nil
+	ceiling  int64          // rows in this request; <0: none
+	spend    func(touched map[string]int64) error
 
 	mu    sync.Mutex
 	spent bool
+}
+
+// Still reports why what the executor finds now, holding the target's locks, is
+// not what was approved; "" when it is, or when nothing had to be approved.
+func (p *Permit) Still(now signalbox.Impact, state signalbox.State) string {
+	if p.approved == nil {
+		return ""
+	}
+	_, detail := differs(*p.approved, now, state)
+	return detail
 }
 
 // Spend checks rows touched, by resource and with those reached by cascades,

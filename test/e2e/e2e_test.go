@@ -375,6 +375,82 @@ func TestP10TheLogTellsItAllAndVerifies(t *testing.T) {
 }
 
 // A restart in the middle: the hold and its approval are still there.
+// Promise P4: rows that another transaction commits while an approved statement, in
+// a transaction of its own, waits for the table's lock.
+func TestP4ApprovedInATransactionIsLookedAtUnderItsLock(t *testing.T) {
+	h := build(t, 1, nil)
+	s := h.agent("kiro", "alice")
+	conn := h.connect(0, s)
+	approve := func() client.Hold {
+		hold := h.open(0)
+		for _, name := range []string{"bob", "carol"} {
+			if _, err := h.as(0, name).Answer(t.Context(), hold.ID, true, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if hold = must(h.as(0, "bob").Hold(t.Context(), hold.ID)); hold.Status == "open" {
+			hold = must(h.as(0, "alice").Confirm(t.Context(), hold.ID))
+		}
+		if hold.Status != "approved" {
+			t.Fatalf("hold is %s: %s", hold.Status, hold.Missing)
+		}
+		return hold
+	}
+	drop := func() error {
+		return pgx.BeginFunc(t.Context(), conn, func(tx pgx.Tx) error {
+			_, err := tx.Exec(t.Context(), "DROP TABLE lines")
+			return err
+		})
+	}
+	for _, change := range []string{
+		"INSERT INTO lines SELECT n, 1 FROM generate_series(2001, 3000) n",
+		"CREATE TABLE parts (id int REFERENCES lines)",
+	} {
+		if err := drop(); code(err) != "SB001" {
+			t.Fatalf("got %v, want it held", err)
+		}
+		hold := approve()
+		other, err := pgx.Connect(t.Context(), h.target.URL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close(context.Background())
+		for _, sql := range []string{"BEGIN", change} {
+			if _, err := other.Exec(t.Context(), sql); err != nil {
+				t.Fatal(err)
+			}
+		}
+		done := make(chan error, 1)
+		go func() { done <- drop() }()
+		eventually(t, "the statement waits for the lock", func() bool {
+			return h.number("SELECT count(*) FROM pg_locks WHERE relation = 'lines'::regclass AND NOT granted") > 0
+		})
+		if _, err := other.Exec(t.Context(), "COMMIT"); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; code(err) != "SB001" {
+			t.Fatalf("%s meanwhile: got %v, want it held again", change, err)
+		}
+		if dead := must(h.as(0, "bob").Hold(t.Context(), hold.ID)); dead.Status != "dead" {
+			t.Errorf("%s meanwhile: the permit is %s", change, dead.Status)
+		}
+		if again := h.open(0); again.ID == hold.ID {
+			t.Error("no other hold was opened")
+		}
+		if n := h.number("SELECT count(*) FROM lines"); n < 1000 {
+			t.Fatalf("%d lines left", n)
+		}
+		if change[0] == 'I' {
+			// Undisturbed, what was approved anew runs.
+			approve()
+			if err := drop(); err != nil {
+				t.Fatal(err)
+			}
+			h.sql("CREATE TABLE lines (id int PRIMARY KEY)", "INSERT INTO lines SELECT generate_series(1, 1000)")
+		}
+	}
+}
+
 func TestHoldsSurviveARestart(t *testing.T) {
 	h := build(t, 1, nil)
 	s := h.agent("kiro", "alice")

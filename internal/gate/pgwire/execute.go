@@ -85,7 +85,7 @@ func (c *conn) runBlock(r *request, w *work, permit Permit) (signalbox.Outcome, 
 		c.tx.opened = true
 		c.tx.changed = 0
 	}
-	if d, err := c.stillSo(r); err != nil {
+	if d, err := c.stillSo(r, permit.Still); err != nil {
 		return c.conclude(&pump{}, err, false)
 	} else if d != "" {
 		return c.undo(&pump{}, fmt.Errorf("what was approved has changed: %s", d))

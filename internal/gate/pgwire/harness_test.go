@@ -52,7 +52,9 @@ type script struct {
 	halts    []chan struct{}
 	failing  error // Reads and Carry fail with it
 	probes   bool  // every request is probed, as if it had a permit
-	probed   struct {
+	// meanwhile is called between a probe and what it is for.
+	meanwhile func()
+	probed    struct {
 		impact signalbox.Impact
 		state  signalbox.State
 		err    error
@@ -157,6 +159,9 @@ func (s *script) Admit(ctx context.Context, r interlock.Request, x Executor) (Ad
 	}
 	if s.probes {
 		s.probed.impact, s.probed.state, s.probed.err = x.Probe(ctx)
+		if s.meanwhile != nil {
+			s.meanwhile()
+		}
 	}
 	a := &scripted{r: r}
 	a.limited = r.Session.Actor.Kind == signalbox.Agent && r.Gate.Environment == signalbox.Production && !a.Read()
@@ -172,6 +177,22 @@ func first(text string) string {
 		text = text[:60] + "…"
 	}
 	return text
+}
+
+// Recheck compares with what Admit found. What differs is held from then on.
+func (s *script) Recheck(_ context.Context, a Admission, now signalbox.Impact, state signalbox.State) (bool, error) {
+	d := s.probed.state.Diff(state)
+	if d == "" {
+		d = approval.Within(s.probed.impact, now)
+	}
+	if d == "" {
+		return true, nil
+	}
+	s.note("dead %s: %s", first(a.(*scripted).r.Text), d)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.decide = holding("")
+	return false, nil
 }
 
 func (s *script) Carry(ctx context.Context, as []Admission, read []proof.Reads, x Executor) (signalbox.Outcome, error) {
@@ -191,6 +212,15 @@ func (s *script) Carry(ctx context.Context, as []Admission, read []proof.Reads, 
 	}
 	var texts []string
 	p := Permit{}
+	if s.probes {
+		approved := s.probed
+		p.Still = func(now signalbox.Impact, state signalbox.State) string {
+			if d := approved.state.Diff(state); d != "" {
+				return d
+			}
+			return approval.Within(approved.impact, now)
+		}
+	}
 	for _, a := range as {
 		texts = append(texts, first(a.(*scripted).r.Text))
 		p.Limited = p.Limited || a.Limited()

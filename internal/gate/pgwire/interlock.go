@@ -23,6 +23,10 @@ type Interlock interface {
 	// Admit decides a request. With a nil error it may go on; its effects must
 	// stay provisional until Carry.
 	Admit(ctx context.Context, r interlock.Request, x Executor) (Admission, error)
+	// Recheck gives what was found when an admitted request was looked at again,
+	// with its locks taken. False: it is not what was approved, the permit is
+	// dead and the admission void.
+	Recheck(ctx context.Context, a Admission, now signalbox.Impact, state signalbox.State) (bool, error)
 	// Carry records what was read, then one intent for all the admissions, in
 	// one commit, and has x execute it. Unless x is called, what was read is
 	// not known to be recorded.
@@ -47,6 +51,9 @@ type Admission interface {
 // A Permit is the right to execute one recorded intent, once.
 type Permit struct {
 	Limited bool
+	// Still reports why what was found now, with the locks taken, is not what
+	// was approved; "" when it is.
+	Still func(now signalbox.Impact, state signalbox.State) string
 	// Spend checks rows touched, by table, against the ceiling. It is called
 	// before the effects are final; an error means that they must be undone.
 	Spend func(touched map[string]int64) error
@@ -78,6 +85,10 @@ func (t through) Admit(ctx context.Context, r interlock.Request, x Executor) (Ad
 	return a, nil
 }
 
+func (t through) Recheck(ctx context.Context, a Admission, now signalbox.Impact, state signalbox.State) (bool, error) {
+	return t.Interlock.Recheck(ctx, a.(*interlock.Admission), now, state)
+}
+
 func (t through) Carry(ctx context.Context, as []Admission, read []proof.Reads, x Executor) (signalbox.Outcome, error) {
 	return t.Interlock.Carry(ctx, admissions(as), read, executor{x})
 }
@@ -103,5 +114,5 @@ func admissions(as []Admission) []*interlock.Admission {
 type executor struct{ Executor }
 
 func (x executor) Execute(ctx context.Context, p *interlock.Permit) (signalbox.Outcome, error) {
-	return x.Executor.Execute(ctx, Permit{Limited: p.Limited, Spend: p.Spend})
+	return x.Executor.Execute(ctx, Permit{Limited: p.Limited, Still: p.Still, Spend: p.Spend})
 }

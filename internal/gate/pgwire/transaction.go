@@ -123,6 +123,10 @@ func irrevocable(actions []signalbox.Action) bool {
 // atOnce carries a request inside of a transaction by itself, its intent durable
 // before it is forwarded: the transaction's end decides nothing about it.
 func (c *conn) atOnce(a Admission, r *request, w *work) (bool, error) {
+	a, err := c.reconfirm(a, r, w)
+	if err != nil {
+		return false, c.turnDown(err)
+	}
 	before := c.tx
 	done, err := c.carry([]Admission{a}, r, func(_ context.Context, permit Permit) (signalbox.Outcome, error) {
 		if permit.Limited {
@@ -423,6 +427,10 @@ func (c *conn) provisional(a Admission, r *request, w *work) (bool, error) {
 		}
 		c.tx.opened = true
 	}
+	a, err := c.reconfirm(a, r, w)
+	if err != nil {
+		return false, c.turnDown(err)
+	}
 	if a.Limited() && c.tx.base == nil && c.up.status != 'E' {
 		base, err := c.touched()
 		if err != nil {
@@ -431,7 +439,7 @@ func (c *conn) provisional(a Admission, r *request, w *work) (bool, error) {
 		c.tx.base = base
 	}
 	p := &pump{replies: -1, quiet: true}
-	err := c.send(w, p)
+	err = c.send(w, p)
 	c.tx.pending = append(c.tx.pending, a)
 	c.tx.changed += p.changed
 	if err != nil {

@@ -28,13 +28,14 @@ func postgresGate(s *Server, g config.Gate, t *tls.Config) (protocol, error) {
 			Name: g.Name, Target: target(g), Environment: g.Environment, Wait: g.Wait,
 			Ceiling: interlock.Ceiling{Request: g.Ceiling.Request, Total: g.Ceiling.Total},
 		},
-		Interlock:  judged{pgwire.Through(s.interlock), s.decisions, g.Name},
-		Upstream:   up,
-		TLS:        t,
-		RequireTLS: !config.Loopback(g.Listen),
-		ReadEach:   g.Reads == config.ReadsEach,
-		HoldURL:    func(id string) string { return s.url + "/holds/" + id },
-		Logger:     s.log,
+		Interlock:   judged{pgwire.Through(s.interlock), s.decisions, g.Name},
+		Upstream:    up,
+		TLS:         t,
+		RequireTLS:  !config.Loopback(g.Listen),
+		ReadEach:    g.Reads == config.ReadsEach,
+		ExactCounts: g.Count == config.CountExact,
+		HoldURL:     func(id string) string { return s.url + "/holds/" + id },
+		Logger:      s.log,
 	})
 }
 

@@ -35,6 +35,10 @@ type Config struct {
 	// ReadEach records every read before its answer is released, instead of
 	// summaries that are at most a second late.
 	ReadEach bool
+	// ExactCounts has the rows counted that a held change would touch, by a
+	// SELECT of at most ten seconds, where the planner's estimate is shown
+	// otherwise. Default false.
+	ExactCounts bool
 	// HoldURL gives the page of a hold, shown in errors. Default: none.
 	HoldURL func(id string) string
 

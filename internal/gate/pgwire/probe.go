@@ -17,9 +17,12 @@ import (
 // a probe to count them one by one.
 const countBelow = 1_000_000
 
-// probeTimeout bounds each question of a probe, in milliseconds: production is
-// not slowed down for the sake of a number.
-const probeTimeout = 2000
+// What bounds each question of a probe, in milliseconds: production is not slowed
+// down for the sake of a number, or not much where an exact one is asked for.
+const (
+	estimateTimeout = 2000
+	exactTimeout    = 10000
+)
 
 // Probe implements [Executor]: what would the request touch now? The questions
 // are asked on the client's own backend, in a READ ONLY transaction or behind a
@@ -35,7 +38,7 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 	if c.up == nil || c.up.status == 'E' || c.tx.begun {
 		return impact, nil, errors.New("the connection to the server is in no state to be asked")
 	}
-	questions := []question{{sql: plainTimeout}}
+	questions := []question{{sql: c.g.probeTimeout()}}
 	targets := r.targets()
 	if len(targets) > 0 {
 		questions = append(questions, question{sql: relationSQL(targets)})
@@ -53,7 +56,7 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 	var state signalbox.State
 	state = append(state, signalbox.Fact{Name: "role", Value: c.names.role}, signalbox.Fact{Name: "database", Value: c.names.database})
 	rows := int64(0) // of everything that goes as a whole
-	whole := false
+	whole, exact := false, c.g.ExactCounts
 	if len(targets) > 0 {
 		if answers[0].failed != nil {
 			return impact, nil, fmt.Errorf("relations cannot be looked up: %s", answers[0].failed.Message)
@@ -67,15 +70,16 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 			impact.Facts = append(impact.Facts, t.facts()...)
 			impact.Dependants += int64(t.count)
 			if r.whole(t.name) {
-				n, exact := t.rows, false
-				if t.countable() {
-					if counted, err := c.countRows(t); err == nil {
-						n, exact = counted, true
+				n, counted := t.rows, false
+				if t.countable(c.g.ExactCounts) {
+					if held, err := c.countRows(t); err == nil {
+						n, counted = held, true
 					}
 				}
-				if exact {
+				if counted {
 					impact.Facts = append(impact.Facts, fmt.Sprintf("%s holds %d rows now (counted).", t.name, n))
 				}
+				exact = exact && (counted || !t.holdsRows())
 				whole = true
 				rows += max(n, 0)
 			}
@@ -96,19 +100,42 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 		}
 		estimated += n
 	}
-	switch {
-	case whole:
-		impact.Count, impact.Measured = roundUp(rows), true
-	case known:
+	note := func(format string, args ...any) { impact.Facts = append(impact.Facts, fmt.Sprintf(format, args...)) }
+	if whole || known {
 		impact.Count, impact.Measured = roundUp(estimated), true
-		impact.Facts = append(impact.Facts, fmt.Sprintf("The planner expects about %d rows to be touched, cascades not counted.", estimated))
+	}
+	if whole {
+		impact.Count = roundUp(rows)
+		if exact {
+			impact.Count = rows // with what a cascade takes as a whole
+		}
+	}
+	if c.g.ExactCounts && known && !(whole && r.deletes()) {
+		n, err := c.countTouched(planned)
+		if err == nil {
+			impact.Count = n
+			note("%d rows would be touched now (counted), cascades and triggers not.", n)
+			known = false // better than the planner
+		} else if !whole {
+			note("Not counted: %v.", err)
+		}
+	}
+	if known && !whole {
+		note("The planner expects about %d rows to be touched, cascades not counted.", estimated)
 	}
 	r.state = state
 	return impact, state, nil
 }
 
-// plainTimeout is plainPath, with the probe's time limit.
-var plainTimeout = fmt.Sprintf(`SELECT pg_catalog.set_config('statement_timeout', '%d', true)`, probeTimeout)
+// probeTimeout gives what bounds each question of a probe. It also makes a
+// transaction of the client's READ ONLY until the probe is over.
+func (g *Gate) probeTimeout() string {
+	limit := estimateTimeout
+	if g.ExactCounts {
+		limit = exactTimeout
+	}
+	return fmt.Sprintf(`SELECT pg_catalog.set_config('statement_timeout', '%d', true), pg_catalog.set_config('transaction_read_only', 'on', true)`, limit)
+}
 
 // A question is one statement of our own, perhaps with the client's parameters.
 type question struct {
@@ -118,7 +145,7 @@ type question struct {
 }
 
 // probeAll asks each question by itself, so that one that fails leaves the
-// others, in a transaction that can write nothing.
+// others, in a transaction that can write nothing. The first sets the bounds.
 func (c *conn) probeAll(questions []question) ([]answer, error) {
 	block := c.up.status == 'T'
 	before, after := "BEGIN READ ONLY", "ROLLBACK"
@@ -231,6 +258,11 @@ func (r *request) whole(name string) bool {
 		}
 	}
 	return false
+}
+
+// deletes reports whether rows go, and others with them where foreign keys say so.
+func (r *request) deletes() bool {
+	return slices.ContainsFunc(r.Actions, func(a signalbox.Action) bool { return a.Verb == signalbox.Delete })
 }
 
 // planned are the statements that the planner can tell of.
@@ -347,8 +379,13 @@ func readRelation(row []string) probed {
 	return p
 }
 
-func (p probed) countable() bool {
-	return (p.relkind == 'r' || p.relkind == 'm') && p.rows < countBelow && p.size < 1<<30
+// holdsRows reports whether the relation has rows of its own.
+func (p probed) holdsRows() bool { return p.relkind == 'r' || p.relkind == 'm' }
+
+// countable reports whether the rows may be counted one by one: those of a small
+// table, or of any where that is asked for.
+func (p probed) countable(exact bool) bool {
+	return p.holdsRows() && (exact || p.rows < countBelow && p.size < 1<<30)
 }
 
 func (p probed) facts() []string {
@@ -386,13 +423,5 @@ func (c *conn) countRows(t probed) (int64, error) {
 	if !ok {
 		return 0, errors.New("no schema")
 	}
-	quote := func(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
-	answers, err := c.probeAll([]question{{sql: plainTimeout}, {sql: "SELECT pg_catalog.count(*) FROM ONLY " + quote(schema) + "." + quote(name)}})
-	if err != nil {
-		return 0, err
-	}
-	if a := answers[1]; a.failed != nil || len(a.rows) != 1 {
-		return 0, errors.New("not counted")
-	}
-	return strconv.ParseInt(answers[1].rows[0][0], 10, 64)
+	return c.count(question{sql: "SELECT pg_catalog.count(*) FROM ONLY " + quoteIdent(schema) + "." + quoteIdent(name)})
 }

@@ -77,6 +77,7 @@ func (c Config) Defaults() Config {
 		fill(&g.Ceiling.Request, 100)
 		fill(&g.Ceiling.Total, 1000)
 		if g.Kind != "aws" {
+			fill(&g.Count, CountEstimate)
 			fill(&g.Upstream.Port, 5432)
 			fill(&g.Upstream.Database, g.Upstream.User)
 		}
@@ -189,8 +190,10 @@ func (p *reading) gates(c Config) {
 			p.fail(at("ceiling"), at("ceiling")+": must not be negative", "")
 		}
 		if g.Kind == "aws" {
+			p.foreign(fmt.Sprintf("gates[%d]", i), "postgres", map[string]bool{"count": g.Count != ""})
 			p.account(at("upstream"), g.Upstream)
 		} else {
+			p.oneOf(at("count"), g.Count, CountEstimate, CountExact)
 			p.database(at("upstream"), g.Upstream)
 		}
 	}

@@ -158,9 +158,19 @@ type Gate struct {
 	// late) or "each" (every read is recorded before its answer is released).
 	// Default summary.
 	Reads string `yaml:"reads"`
+	// Count is "estimate" (a hold shows how many rows the planner expects a change
+	// to touch) or "exact" (they are counted, by a SELECT of at most ten
+	// seconds). Only for PostgreSQL. Default estimate.
+	Count string `yaml:"count"`
 	// Ceiling bounds what agents' changes may touch without approval.
 	Ceiling Ceiling `yaml:"ceiling"`
 }
+
+// The ways to tell how many rows a held change would touch.
+const (
+	CountEstimate = "estimate"
+	CountExact    = "exact"
+)
 
 // The ways to record reads.
 const (

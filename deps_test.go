@@ -59,7 +59,7 @@ const lattice = `
 	internal/server, test/pgtest < bench
 	internal/server < test/regress, test/e2e, test/cloud
 	internal/demo/standin < test/cloud
-	. < test/crash
+	. < test/crash, test/fuzzcorpus
 	. < test/scratch, internal/demo/standin
 	test/scratch < test/pgtest, test/awstest
 `

@@ -2,7 +2,6 @@ package probe
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/signalbox-dev/signalbox"
@@ -156,8 +155,8 @@ func stackGoes(l *look) error {
 			copied = append(copied, r.logical)
 		}
 	}
-	l.fact("%d would be deleted, %s kept (%s), and of %d a snapshot made (%s).", len(s.resources)-len(kept),
-		strconv.Itoa(len(kept)), firstOf(some(kept), "none"), len(copied), firstOf(some(copied), "none"))
+	l.fact("%s would be deleted; kept: %s; a snapshot made of: %s.", plural(len(s.resources)-len(kept), "resource"),
+		firstOf(some(kept), "none"), firstOf(some(copied), "none"))
 	if s.whole {
 		l.impact.Count = int64(len(s.resources) - len(kept))
 	}

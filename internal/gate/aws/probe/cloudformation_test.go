@@ -59,7 +59,7 @@ func TestDeleteStack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want(t, impact, state, []string{"has 3 resources", "2 would be deleted, 1 kept (Files), and of 1 a snapshot made (Db)", "billing, mail", "Termination protection is off"}, "stack/shop/a", "3 with hash")
+	want(t, impact, state, []string{"has 3 resources", "2 resources would be deleted; kept: Files; a snapshot made of: Db.", "billing, mail", "Termination protection is off"}, "stack/shop/a", "3 with hash")
 	if impact.Count != 2 || impact.Total != 3 || impact.Dependants != 2 || impact.Reversible || impact.Scope != signalbox.ScopeAll {
 		t.Errorf("impact %+v", impact)
 	}

@@ -107,12 +107,21 @@ func TestDirectEnds(t *testing.T) {
 	}
 }
 
-// A write that nobody reads ends at its deadline and says how much left.
+// A write that nobody reads to its end is ended by a deadline, and says how much
+// left.
 func TestDirectWriteDeadline(t *testing.T) {
-	near, _ := pair(t)
-	near.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+	near, far := pair(t)
+	begun := make(chan error, 1)
+	go func() {
+		_, err := far.Read(make([]byte, 1))
+		near.SetWriteDeadline(time.Unix(1, 0))
+		begun <- err
+	}()
 	n, err := near.Write(make([]byte, 64<<20))
 	if !timedOut(err) || n == 0 || n == 64<<20 {
 		t.Errorf("wrote %d: %v", n, err)
+	}
+	if err := <-begun; err != nil {
+		t.Error(err)
 	}
 }

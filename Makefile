@@ -139,9 +139,11 @@ regress: packages regress-files ## PostgreSQL's own regression files, direct and
 	go test -count=1 -timeout 60m -v ./test/regress -args -all
 
 .PHONY: bench
-bench: packages build ## speed, beside PgBouncer and a raw log on the same machine
+bench: packages build ## speed, beside PgBouncer, a plain proxy and a raw log on the same machine; 5 GiB through the AWS gate
 	@test/setup/packages.sh pgbouncer
+	@test/setup/aws.sh versitygw
 	go run ./bench
+	go test -count=1 -v -run Streams ./test/cloud -args -stream 5368709120
 
 .PHONY: clean
 clean: ## remove what was built and cached

@@ -56,7 +56,7 @@ const lattice = `
 
 	# Helpers of tests, which import what they help with.
 	proof < proof/prooftest
-	internal/server, test/pgtest < bench
+	internal/server, test/pgtest, test/awstest < bench
 	internal/server < test/regress, test/e2e, test/cloud
 	internal/demo/standin < test/cloud
 	. < test/crash, test/fuzzcorpus

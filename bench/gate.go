@@ -17,60 +17,75 @@ import (
 	"github.com/signalbox-dev/signalbox/test/pgtest"
 )
 
-// startGate puts Signalbox in front of the server, as a user would run it: the
-// default policies, SQLite, a production gate, a session of a human.
+// A house is Signalbox as a user would run it: the default policies, SQLite, one
+// production gate, a session of a human.
+type house struct {
+	home    string
+	server  *server.Server
+	gate    client.Gate
+	session client.OpenedSession
+}
+
+// open starts a house with a gate. The caller closes it.
+func open(ctx context.Context, out io.Writer, gate config.Gate) (h *house, err error) {
+	h = &house{}
+	defer func() {
+		if err != nil {
+			h.close()
+			err = fmt.Errorf("gate: %w", err)
+		}
+	}()
+	if h.home, err = os.MkdirTemp("", "signalbox-gate-"); err != nil {
+		return h, err
+	}
+	gate.Name, gate.Environment, gate.Listen = "bench", signalbox.Production, "127.0.0.1:0"
+	c := config.Config{Data: h.home, Listen: "127.0.0.1:0", Gates: []config.Gate{gate}}
+	h.server, err = server.Start(ctx, c.Defaults(), slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	if err != nil {
+		return h, err
+	}
+	h.gate = h.server.Gates()[0]
+	nobody, err := client.New(client.Config{URL: h.server.URL()})
+	if err != nil {
+		return h, err
+	}
+	alice, err := nobody.Login(ctx, client.Login{Code: h.server.Code(), Name: "alice", Groups: []string{"sre"}})
+	if err != nil {
+		return h, err
+	}
+	her, err := client.New(client.Config{URL: h.server.URL(), Token: alice.Token})
+	if err != nil {
+		return h, err
+	}
+	h.session, err = her.OpenSession(ctx, client.NewSession{Purpose: "measure"})
+	return h, err
+}
+
+func (h *house) close() {
+	if h.server != nil {
+		h.server.Close()
+	}
+	if h.home != "" {
+		os.RemoveAll(h.home)
+	}
+}
+
+// startGate puts Signalbox in front of a PostgreSQL server.
 func startGate(ctx context.Context, out io.Writer, behind *pgtest.Server) (route, error) {
-	home, err := os.MkdirTemp("", "signalbox-gate-")
+	if err := os.Setenv("SIGNALBOX_BENCH_PASSWORD", behind.Password); err != nil {
+		return route{}, err
+	}
+	h, err := open(ctx, out, config.Gate{
+		Kind: "postgres",
+		Upstream: config.Upstream{
+			Host: "127.0.0.1", Port: behind.Port, User: pgtest.User, Database: "bench", TLS: "disable",
+			Password: config.Secret{Env: "SIGNALBOX_BENCH_PASSWORD"},
+		},
+	})
 	if err != nil {
 		return route{}, err
 	}
-	fail := func(err error) (route, error) {
-		os.RemoveAll(home)
-		return route{}, fmt.Errorf("gate: %w", err)
-	}
-	if err := os.Setenv("SIGNALBOX_BENCH_PASSWORD", behind.Password); err != nil {
-		return fail(err)
-	}
-	c := config.Config{
-		Data: home, Listen: "127.0.0.1:0",
-		Gates: []config.Gate{{
-			Name: "bench", Kind: "postgres", Environment: signalbox.Production, Listen: "127.0.0.1:0",
-			Upstream: config.Upstream{
-				Host: "127.0.0.1", Port: behind.Port, User: pgtest.User, Database: "bench", TLS: "disable",
-				Password: config.Secret{Env: "SIGNALBOX_BENCH_PASSWORD"},
-			},
-		}},
-	}
-	s, err := server.Start(ctx, c.Defaults(), slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelWarn})))
-	if err != nil {
-		return fail(err)
-	}
-	stop := func() {
-		s.Close()
-		os.RemoveAll(home)
-	}
-	nobody, err := client.New(client.Config{URL: s.URL()})
-	if err != nil {
-		stop()
-		return fail(err)
-	}
-	alice, err := nobody.Login(ctx, client.Login{Code: s.Code(), Name: "alice", Groups: []string{"sre"}})
-	if err != nil {
-		stop()
-		return fail(err)
-	}
-	her, err := client.New(client.Config{URL: s.URL(), Token: alice.Token})
-	if err != nil {
-		stop()
-		return fail(err)
-	}
-	opened, err := her.OpenSession(ctx, client.NewSession{Purpose: "measure"})
-	if err != nil {
-		stop()
-		return fail(err)
-	}
-	gate := s.Gates()[0]
-	return route{name: "Signalbox", pid: os.Getpid(), close: stop, env: append(behind.Env("bench"),
-		"PGHOST="+gate.Host, "PGPORT="+strconv.Itoa(gate.Port), "PGUSER="+string(opened.Session.ID), "PGPASSWORD="+opened.Credentials["bench"],
+	return route{name: "Signalbox", pid: os.Getpid(), close: h.close, env: append(behind.Env("bench"),
+		"PGHOST="+h.gate.Host, "PGPORT="+strconv.Itoa(h.gate.Port), "PGUSER="+string(h.session.Session.ID), "PGPASSWORD="+h.session.Credentials["bench"],
 	)}, nil
 }

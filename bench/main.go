@@ -8,8 +8,10 @@
 //	go run ./bench -only wire -seconds 5
 //	go run ./bench -only log -loads 256 -through sqlite -profile cpu.out
 //	go run ./bench -only wire -loads prepared -through Signalbox -profile cpu.out
+//	go run ./bench -only aws       # the AWS gate beside a plain reverse proxy
 //
-// It needs what `make bench` installs: PostgreSQL with pgbench, and PgBouncer.
+// It needs what `make bench` installs: PostgreSQL with pgbench, PgBouncer, and
+// versitygw.
 package main
 
 import (
@@ -32,10 +34,11 @@ type bench struct {
 var benches = []bench{
 	{"log", benchLog},
 	{"wire", benchWire},
+	{"aws", benchAWS},
 }
 
 func main() {
-	only := flag.String("only", "", "run one section alone: log or wire")
+	only := flag.String("only", "", "run one section alone: log, wire or aws")
 	seconds := flag.Int("seconds", 10, "how long each measurement takes")
 	flag.StringVar(&onlyLoads, "loads", "", "the loads with this in their name alone")
 	flag.StringVar(&onlyRoutes, "through", "", "the routes with this in their name alone")
@@ -54,6 +57,13 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	if what := os.Getenv(childOf); what != "" {
+		if err := child(ctx, what); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(ctx, os.Stdout, *only, time.Duration(*seconds)*time.Second); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		pprof.StopCPUProfile()

@@ -12,11 +12,11 @@ import (
 // A Request is an HTTP request as it came.
 type Request struct {
 	Method   string
-	Host     string // without port
-	Path     string // still escaped
-	RawQuery string // still escaped
+	Host     string      // without port
+	Path     string      // still escaped
+	RawQuery string      // still escaped
 	Header   http.Header // with canonical names
-	Body     []byte // without transfer and chunk encodings; empty when it streams
+	Body     []byte      // without transfer and chunk encodings; empty when it streams
 
 	// SigningName and Region are of the credential scope, verified. Empty when
 	// the request is not signed.

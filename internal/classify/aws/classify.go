@@ -118,8 +118,8 @@ type judge struct {
 func newJudge(c Call, op *awswire.Operation) *judge {
 	j := &judge{call: c, op: op, service: iamName(op.Service), name: op.Name, p: c.Parameters}
 	class := classOf(j.service, j.name)
-	j.verb, j.traits, j.reason = class.verb, class.traits, class.reason
-	j.besides = class.besides
+	j.verb, j.reason = class.verb, class.reason
+	j.traits, j.besides = slices.Clone(class.traits), slices.Clone(class.besides)
 	j.noun = noun(j.name)
 	return j
 }
@@ -154,8 +154,21 @@ func (j *judge) say(reason string) {
 
 // raise says that the call does something graver than its name tells.
 func (j *judge) raise(v signalbox.Verb, reason string, traits ...signalbox.Trait) {
+	said := 0
+	for _, b := range j.besides {
+		if b.verb == v {
+			said++
+			if b.reason == reason || said == maxReasons {
+				j.trait(traits...)
+				return
+			}
+		}
+	}
 	j.besides = append(j.besides, besides{v, traits, reason})
 }
+
+// maxReasons is how many reasons are given for one verb.
+const maxReasons = 8
 
 // set gives the call another verb: its parameters tell what its name does not.
 func (j *judge) set(v signalbox.Verb, reason string, traits ...signalbox.Trait) {
@@ -254,8 +267,13 @@ func (j *judge) actions() []signalbox.Action {
 // shape is the call without its values: the names of its members, and of theirs.
 // The keys of a map are the caller's own words and count as values.
 func (j *judge) shape() string {
-	seen := map[string]bool{}
+	seen, paths := map[string]bool{}, map[string]bool{}
 	walk(map[string]any(j.p), nil, func(path []string, _ any) {
+		if at := strings.Join(path, "\x00"); paths[at] || len(paths) > 1000 {
+			return
+		} else {
+			paths[at] = true
+		}
 		shown := make([]string, 0, len(path))
 		for i, name := range path {
 			at := append(slices.Clone(path[:i]), "\x00")

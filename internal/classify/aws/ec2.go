@@ -30,6 +30,8 @@ func init() {
 			j.trait(signalbox.TraitBulk)
 		}
 	}
+	rules["autoscaling:CreateOrUpdateTags"] = groupTags
+	rules["autoscaling:DeleteTags"] = groupTags
 	rules["ec2:CreateTags"] = ec2Tags
 	rules["ec2:DeleteTags"] = ec2Tags
 	rules["ec2:ModifyImageAttribute"] = shared
@@ -207,5 +209,27 @@ func shared(j *judge) {
 	}
 	if everybody {
 		j.raise(signalbox.Permission, "opens it to everybody", signalbox.TraitPublic)
+	}
+}
+
+// groupTags names the groups, which each label carries.
+func groupTags(j *judge) {
+	var groups []string
+	for _, t := range j.p.structs("Tags") {
+		if id := t.text("ResourceId"); id != "" {
+			groups = appendNew(groups, id)
+		}
+	}
+	if len(groups) == 0 {
+		return
+	}
+	j.drop(signalbox.TraitTop, signalbox.TraitUnscoped)
+	j.resources = nil
+	for _, g := range groups[:min(len(groups), maxResources)] {
+		j.resources = append(j.resources, j.resource("auto-scaling-group", "", g, true))
+	}
+	j.impact.Count, j.impact.Scope = int64(len(groups)), signalbox.ScopeOne
+	if len(groups) > 1 {
+		j.impact.Scope = signalbox.ScopeSome
 	}
 }

@@ -61,7 +61,7 @@ func init() {
 	rules["iam:*"] = func(j *judge) {
 		// The one whose rights change counts, not the policy that is attached.
 		for _, who := range [][2]string{{"UserName", "user"}, {"RoleName", "role"}, {"GroupName", "group"}} {
-			if name := j.p.text(who[0]); name != "" && !strings.Contains(j.name, "AccessKey") {
+			if name := j.p.text(who[0]); name != "" {
 				j.resources = []signalbox.Resource{j.resource(who[1], "", name, strings.HasPrefix(j.name, "Create") || strings.HasPrefix(j.name, "Delete"+strings.ToUpper(who[1][:1])+who[1][1:]) && len(words(j.name)) == 2)}
 				j.impact.Count, j.impact.Scope = 1, signalbox.ScopeOne
 				if everything(name) {

@@ -77,43 +77,34 @@ func (j *judge) members() {
 	creates := j.verb == signalbox.Create && fresh(j.name)
 	whole := walk(map[string]any(j.p), nil, func(path []string, v any) {
 		name := path[len(path)-1]
-		where := strings.Join(path, ".")
-		if len(path) > 1 && (strings.EqualFold(name, "Value") || strings.EqualFold(name, "Enabled")) && on(v) && opens.MatchString(path[len(path)-2]) {
+		if len(path) > 1 && (strings.EqualFold(name, "Value") || strings.EqualFold(name, "Enabled")) && on(v) && nameOf(path[len(path)-2]).open {
 			name = path[len(path)-2] // an attribute as a structure
 		}
-		switch {
-		case isTagPath(path):
+		if isTagPath(path) {
 			return // labels are the caller's own words: see tags
-		case !creates && off(v) && j.guards(path) && !notProtective.MatchString(name):
-			j.weaken("switches " + clip(where) + " off")
-		case !creates && off(v) && switches.MatchString(name) && !j.has(signalbox.TraitInterrupts) && plainSwitch(name):
-			j.interrupt("switches " + clip(where) + " off")
 		}
-		if n, ok := number(v); ok && !isText(v) {
-			j.numbers(name, where, n, creates)
-		}
-		if on(v) {
+		n := nameOf(name)
+		if !creates && off(v) {
 			switch {
-			case opens.MatchString(name):
-				j.raise(signalbox.Permission, "opens it: "+clip(where))
-				if !strings.HasPrefix(strings.ToLower(name), "privileged") && !strings.EqualFold(name, "enableExecuteCommand") && !strings.EqualFold(name, "AssociatePublicIpAddress") {
-					j.trait(signalbox.TraitPublic)
+			case j.guards(path, n):
+				if !n.notProtective {
+					j.weaken("switches " + clip(where(path)) + " off")
 				}
-			case forces.MatchString(name) && !harmlessForce.MatchString(name):
-				j.forced(name, where)
-			case !creates && disables(name):
-				if protective.MatchString(name) || protective.MatchString(j.name) {
-					j.weaken("switches something protective off by " + clip(where))
-				} else {
-					j.interrupt("switches something off by " + clip(where))
-				}
+			case n.plain && !j.has(signalbox.TraitInterrupts):
+				j.interrupt("switches " + clip(where(path)) + " off")
 			}
 		}
-		if !creates && secret.MatchString(name) && !off(v) {
-			j.raise(signalbox.Permission, "changes a credential: "+clip(where))
+		if x, ok := number(v); ok && !isText(v) {
+			j.numbers(path, n, x, creates)
+		}
+		if on(v) {
+			j.switchedOn(path, name, n, creates)
+		}
+		if !creates && n.secret && !off(v) {
+			j.raise(signalbox.Permission, "changes a credential: "+clip(where(path)))
 		}
 		if s, ok := v.(string); ok {
-			j.texts(path, name, where, s, creates)
+			j.texts(path, name, n, s, creates)
 		}
 	})
 	if !whole {
@@ -157,19 +148,19 @@ func (j *judge) pairs(v any, creates bool, depth int) {
 
 func (j *judge) pair(key string, value any, creates bool) {
 	name := strings.NewReplacer("_", "", ".", "", "-", "", "/", "").Replace(key)
-	zero := text(value) == "0"
+	n, zero := nameOf(name), text(value) == "0"
 	switch {
 	case creates:
-	case (off(value) || zero) && (protective.MatchString(name) || auditing.MatchString(name)) && !notProtective.MatchString(name):
+	case (off(value) || zero) && (n.protective || auditing.MatchString(name)) && !n.notProtective:
 		j.weaken("switches " + clip(key) + " off")
-	case zero && capacities.MatchString(name):
+	case zero && n.capacity:
 		j.interrupt("sets " + clip(key) + " to 0")
-	case on(value) && opens.MatchString(name):
+	case on(value) && n.open:
 		j.raise(signalbox.Permission, "opens it: "+clip(key), signalbox.TraitPublic)
 	case off(value) && strings.Contains(strings.ToLower(name), "authorizationtype"):
 		j.raise(signalbox.Permission, "opens it to everybody", signalbox.TraitPublic)
 	}
-	if s, ok := value.(string); ok && looksJSON(s) && ofPolicy.MatchString(name) {
+	if s, ok := value.(string); ok && looksJSON(s) && n.policy {
 		j.policy(name, s)
 	}
 }
@@ -187,25 +178,42 @@ func fresh(operation string) bool {
 	return false
 }
 
+// where is a path as people write it.
+func where(path []string) string { return strings.Join(path, ".") }
+
 // guards reports whether a switch belongs to something protective: by its own
 // name, by what it is in, or by the operation or the service.
-func (j *judge) guards(path []string) bool {
-	name := path[len(path)-1]
-	if protective.MatchString(name) {
+func (j *judge) guards(path []string, n facts) bool {
+	if n.protective {
 		return true
 	}
-	if !switches.MatchString(name) {
+	if !n.switches {
 		return false
 	}
 	for _, in := range path[:len(path)-1] {
-		if protective.MatchString(in) {
+		if nameOf(in).protective {
 			return true
 		}
 	}
-	if protective.MatchString(strings.Join(j.noun, "")) {
-		return true
+	return nameOf(strings.Join(j.noun, "")).protective || watchers[j.service]
+}
+
+// switchedOn is for members that are on.
+func (j *judge) switchedOn(path []string, name string, n facts, creates bool) {
+	lower := strings.ToLower(name)
+	switch {
+	case n.open:
+		j.raise(signalbox.Permission, "opens it: "+clip(where(path)))
+		if !strings.HasPrefix(lower, "privileged") && lower != "enableexecutecommand" && lower != "associatepublicipaddress" {
+			j.trait(signalbox.TraitPublic)
+		}
+	case n.force:
+		j.forced(name, where(path))
+	case !creates && n.disables && (n.protective || nameOf(j.name).protective):
+		j.weaken("switches something protective off by " + clip(where(path)))
+	case !creates && n.disables:
+		j.interrupt("switches something off by " + clip(where(path)))
 	}
-	return watchers[j.service]
 }
 
 // watchers are services that do nothing but protect.
@@ -236,19 +244,17 @@ func disables(name string) bool {
 // secret are members that carry a new secret for something.
 var secret = regexp.MustCompile(`(?i)^(master(user)?password|newpassword|password|adminuserpassword|admin(istrator)?password|authtoken|secretstring|secretbinary|sharedsecret|rotatemasteruserpassword|mastersecret.*|.*userpassword)$`)
 
-func (j *judge) numbers(name, where string, n float64, creates bool) {
-	if !creates && (capacities.MatchString(name) || kept.MatchString(name)) {
-		j.trait(signalbox.TraitDial)
+func (j *judge) numbers(path []string, n facts, x float64, creates bool) {
+	if creates || !n.capacity && !n.kept {
+		return
 	}
+	j.trait(signalbox.TraitDial)
 	switch {
-	case creates:
-	case n == 0 && capacities.MatchString(name):
-		j.interrupt("sets " + clip(where) + " to 0")
-	case kept.MatchString(name) && (n == 0 || n < 7 && !hours(name)):
-		j.weaken("keeps less: " + clip(where) + " of " + text(n))
+	case x == 0 && n.capacity:
+		j.interrupt("sets " + clip(where(path)) + " to 0")
+	case n.kept && (x == 0 || x < 7 && !hours(path[len(path)-1])):
+		j.weaken("keeps less: " + clip(where(path)) + " of " + text(x))
 		j.impact.Reversible = false
-	case n > bulk && strings.EqualFold(name, "MaxCount"):
-		j.impact.Count, j.impact.Scope = int64(n), signalbox.ScopeSome
 	}
 }
 
@@ -259,7 +265,9 @@ func (j *judge) forced(name, where string) {
 	l := strings.ToLower(name)
 	switch {
 	case j.verb == signalbox.Delete || j.verb == signalbox.Replace:
-		j.trait(signalbox.TraitCascade)
+		if strings.HasPrefix(l, "force") {
+			j.trait(signalbox.TraitCascade)
+		}
 		j.say("forced: " + clip(where))
 	case strings.HasPrefix(l, "skip") && (strings.Contains(l, "snapshot") || strings.Contains(l, "backup")), strings.Contains(l, "automatedbackups"),
 		strings.Contains(l, "withoutrecovery"), strings.HasPrefix(l, "bypass"), strings.Contains(l, "dataloss"), strings.Contains(l, "lock"):
@@ -270,11 +278,11 @@ func (j *judge) forced(name, where string) {
 	}
 }
 
-func (j *judge) texts(path []string, name, where, s string, creates bool) {
+func (j *judge) texts(path []string, name string, n facts, s string, creates bool) {
 	switch {
-	case ofPolicy.MatchString(name) && looksJSON(s):
+	case n.policy && looksJSON(s):
 		j.policy(name, s)
-	case ofPolicy.MatchString(name) && isDocument(j, path) && strings.TrimSpace(s) != "" && !strings.HasPrefix(s, "arn:") && strings.ContainsAny(s, "{}:"):
+	case n.policy && isDocument(j, path) && strings.TrimSpace(s) != "" && !strings.HasPrefix(s, "arn:") && strings.ContainsAny(s, "{}:"):
 		j.unreadablePolicy(name)
 	case publicGroups[strings.ToLower(s)] && (strings.Contains(strings.ToLower(name), "acl") || strings.Contains(strings.ToLower(name), "group")):
 		j.raise(signalbox.Permission, "opens it to everybody", signalbox.TraitPublic)
@@ -282,8 +290,8 @@ func (j *judge) texts(path []string, name, where, s string, creates bool) {
 		j.raise(signalbox.Permission, "opens it to everybody", signalbox.TraitPublic)
 	case openCIDR(name, s) && !j.routes():
 		j.raise(signalbox.Permission, "opens it to all addresses", signalbox.TraitPublic)
-	case code.MatchString(name) && s != "" && j.service != "ssm":
-		j.raise(signalbox.Execute, "carries code that runs later, in "+clip(where), signalbox.TraitDeferred)
+	case n.code && s != "" && j.service != "ssm":
+		j.raise(signalbox.Execute, "carries code that runs later, in "+clip(where(path)), signalbox.TraitDeferred)
 	case strings.HasPrefix(s, "arn:aws") && adminPolicy.MatchString(s):
 		j.raise(signalbox.Permission, "gives rights without limit", signalbox.TraitAdmin)
 	case strings.EqualFold(name, "HttpTokens") && strings.EqualFold(s, "optional") && !creates:
@@ -338,18 +346,32 @@ func width(s string) (int, bool) {
 	if err != nil {
 		return 0, false
 	}
-	a := p.Addr()
+	a, bits := p.Addr(), p.Bits()
 	if a.Is4In6() {
-		a = a.Unmap()
+		a, bits = a.Unmap(), max(0, bits-96)
 	}
 	private := a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast()
 	switch {
-	case private && (a.Is6() && p.Bits() >= 7 || a.Is4() && (a.As4()[0] == 10 && p.Bits() >= 8 || a.As4()[0] == 172 && p.Bits() >= 12 || a.As4()[0] == 192 && p.Bits() >= 16 || a.IsLoopback() || a.IsLinkLocalUnicast())):
+	case private && bits >= privateBits(a):
 		return 0, false
 	case a.Is4():
-		return 32 - p.Bits(), true
+		return 32 - bits, true
 	default:
 		// A site of IPv6 is a /48, as a house of IPv4 is a /32.
-		return max(0, 48-p.Bits()) * 24 / 40, true
+		return max(0, 48-bits) * 24 / 40, true
 	}
+}
+
+// privateBits gives the length of the private block that an address is in: a
+// wider one has public addresses in it.
+func privateBits(a netip.Addr) int {
+	switch {
+	case a.Is6():
+		return 7
+	case a.As4()[0] == 172:
+		return 12
+	case a.As4()[0] == 192, a.As4()[0] == 169:
+		return 16
+	}
+	return 8
 }

@@ -31,14 +31,14 @@ func (j *judge) passRole() {
 	seen := map[string]bool{}
 	walk(map[string]any(j.p), nil, func(path []string, v any) {
 		name := path[len(path)-1]
-		if (strings.EqualFold(name, "Arn") || strings.EqualFold(name, "Name")) && len(path) > 1 && roleMember.MatchString(path[len(path)-2]) {
+		if (strings.EqualFold(name, "Arn") || strings.EqualFold(name, "Name")) && len(path) > 1 && nameOf(path[len(path)-2]).role {
 			name = path[len(path)-2]
 		}
 		s, ok := v.(string)
-		if !ok || s == "" || isTagPath(path) || !roleMember.MatchString(name) || strings.Contains(s, "aws-service-role/") {
+		if !ok || s == "" || !nameOf(name).role || isTagPath(path) || strings.Contains(s, "aws-service-role/") {
 			return
 		}
-		if mildRole.MatchString(name) && !(strings.EqualFold(name, "executionRoleArn") && j.service != "ecs") {
+		if nameOf(name).mild && !(strings.EqualFold(name, "executionRoleArn") && j.service != "ecs") {
 			return
 		}
 		short := shortName(s, "role")

@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -34,12 +35,12 @@ func noun(operation string) []string {
 }
 
 // suffixes end the names of members that identify something, longest first.
-var suffixes = []string{"Identifiers", "Identifier", "Names", "Name", "Arns", "ARNs", "Arn", "ARN", "Ids", "IDs", "Id", "ID", "Url", "URL"}
+var suffixes = []string{"ARNList", "ArnList", "IdList", "IDList", "NameList", "Identifiers", "Identifier", "Names", "Name", "Arns", "ARNs", "Arn", "ARN", "Ids", "IDs", "Id", "ID", "Url", "URL"}
 
 // bareIdentity are members that identify something without such an ending.
 var bareIdentity = map[string]string{
 	"bucket": "bucket", "cluster": "cluster", "clusters": "cluster", "service": "service", "services": "service",
-	"resource": "resource", "resources": "resource", "containerinstance": "container-instance",
+	"resource": "resource", "resources": "resource", "containerinstance": "container-instance", "containerinstances": "container-instance",
 	"taskdefinition": "task-definition", "task": "task", "tasks": "task", "instances": "instance", "streamname": "stream",
 	"rule": "rule", "hostedzone": "hosted-zone", "loadbalancer": "load-balancer", "domain": "domain", "repository": "repository",
 	"secretid": "secret", "keyid": "key", "trail": "trail",
@@ -62,6 +63,13 @@ type handle struct {
 	rank     int
 	required bool
 	names    []string
+}
+
+// known are nouns of operations that speak of a part or a state of the thing
+// whose plain Name or Id they take.
+var known = map[string]string{
+	"cloudtrail logging": "trail", "cloudtrail trail-status": "trail", "guardduty monitoring-member": "detector", "secretsmanager secret-value": "secret",
+	"kms key-rotation": "key", "kms key-deletion": "key", "sqs queue-attribute": "queue", "sns topic-attribute": "topic",
 }
 
 func kebab(w []string) string {
@@ -171,15 +179,11 @@ func namesIn(v any) []string {
 // operation's best, with what it is in before it.
 func (j *judge) identify() {
 	required := j.op.Required()
-	var handles []handle
-	for _, member := range sortedKeys(map[string]any(j.p)) {
-		h, ok := j.handleOf(member, slices.Contains(required, member))
-		if !ok {
-			continue
-		}
-		h.names = namesIn(j.p[member])
-		if len(h.names) > 0 {
-			handles = append(handles, h)
+	handles := j.handles(j.p, required)
+	for _, member := range required {
+		// UpdateTemplate has a Template, and that the TemplateName.
+		if in := j.p.sub(member); len(handles) == 0 && in != nil {
+			handles = j.handles(in, nil)
 		}
 	}
 	slices.SortStableFunc(handles, func(a, b handle) int {
@@ -195,6 +199,9 @@ func (j *judge) identify() {
 		return 0
 	})
 	n := kebab(j.noun)
+	if len(handles) == 0 {
+		handles = j.anyName(required)
+	}
 	if len(handles) == 0 || handles[0].rank < 2 && j.verb == signalbox.Create {
 		j.unidentified(n, required)
 		return
@@ -203,10 +210,16 @@ func (j *judge) identify() {
 	kind := first.kind
 	if first.rank >= 4 || kind == "" {
 		kind = n
+		if k, ok := known[j.service+" "+n]; ok {
+			kind = k
+		}
 	}
 	whole := first.rank >= 3 && (first.rank > 3 || kind == n || j.verb != signalbox.Delete)
-	parent := ""
+	parent, copy := "", copies(j.name) && j.verb == signalbox.Create
 	for _, h := range handles[1:] {
+		if copy {
+			break // what it is made from is not what it is in
+		}
 		if h.required && h.stem != first.stem && len(h.names) == 1 && h.names[0] != "" && (h.rank == 2 || h.rank == 3) || h.kind == "cluster" && len(h.names) == 1 {
 			parent = shortName(h.names[0], h.kind) + "/"
 			break
@@ -231,7 +244,7 @@ func (j *judge) identify() {
 	default:
 		j.impact.Scope = signalbox.ScopeSome
 	}
-	if copies(j.name) && j.verb == signalbox.Create {
+	if copy {
 		for _, h := range handles[1:] {
 			if len(j.resources) == 1 && len(h.names) == 1 && h.names[0] != "" {
 				j.trait(signalbox.TraitCopy)
@@ -239,6 +252,36 @@ func (j *judge) identify() {
 			}
 		}
 	}
+}
+
+// nameless are members that are required and say nothing of what a call is about.
+var nameless = regexp.MustCompile(`(?i)token|policy|description|status|state|type|mode|value|version|reason|document|statement|sql|message|text|body|content|method|action|principal|role|format|level|period|unit`)
+
+// anyName takes a text that is required for the name, where no member is called
+// like one: Identity, Channel.
+func (j *judge) anyName(required []string) []handle {
+	for _, m := range required {
+		if s, ok := j.p[m].(string); ok && s != "" && !nameless.MatchString(m) {
+			return []handle{{member: m, stem: strings.ToLower(m), kind: kebab(words(strings.ToUpper(m[:1]) + m[1:])), rank: 3, required: true, names: []string{s}}}
+		}
+	}
+	return nil
+}
+
+// handles gives the members that name something.
+func (j *judge) handles(p params, required []string) []handle {
+	var out []handle
+	for _, member := range sortedKeys(p) {
+		h, ok := j.handleOf(member, slices.Contains(required, member))
+		if !ok {
+			continue
+		}
+		h.names = namesIn(p[member])
+		if len(h.names) > 0 {
+			out = append(out, h)
+		}
+	}
+	return out
 }
 
 // maxResources is how many of the things that a call names are listed. All are

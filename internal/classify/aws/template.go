@@ -299,12 +299,16 @@ func kebabACL(s string) string {
 	return strings.ToLower(strings.Join(words(s), "-"))
 }
 
+// maxTemplate is the longest template that is read in YAML, which is the longest
+// that AWS takes in a call. It bounds how deep the parser goes.
+const maxTemplate = 51_200
+
 // readYAML reads a template in YAML, short forms of functions as their
 // arguments. What CloudFormation does not accept either is an error: aliases,
 // several documents, a key twice.
 func readYAML(s string) (any, error) {
-	if len(s) > maxDocument {
-		return nil, fmt.Errorf("longer than %d bytes", maxDocument)
+	if len(s) > maxTemplate {
+		return nil, fmt.Errorf("longer than %d bytes", maxTemplate)
 	}
 	f, err := parser.ParseBytes([]byte(s), 0)
 	if err != nil {

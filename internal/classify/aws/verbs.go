@@ -135,10 +135,24 @@ func readClass(s string) (class, error) {
 	return c, nil
 }
 
+// classes keeps the class of each operation that was asked for. Only operations
+// of the table are asked for, so it is bounded.
+var classes sync.Map // "service:Operation" to class
+
 // classOf gives the class of an operation. service is the name that IAM has for
-// it. What no word and no exception knows is code of unknown effect.
+// it. What no word and no exception knows is code of unknown effect. Its slices
+// are shared: nobody changes them.
 func classOf(service, operation string) class {
-	t := verbs()
+	key := service + ":" + operation
+	if c, ok := classes.Load(key); ok {
+		return c.(class)
+	}
+	c := verbs().class(service, operation)
+	classes.Store(key, c)
+	return c
+}
+
+func (t *verbTable) class(service, operation string) class {
 	sections := slices.Concat(t.exact[service+":"+operation], t.exact["*:"+operation])
 	var starred []*section
 	for _, s := range []string{service, "*"} {

@@ -97,6 +97,9 @@ func init() {
 	rules["kms:ScheduleKeyDeletion"] = func(j *judge) {
 		j.trait(signalbox.TraitCascade)
 		j.besides = nil
+		for i := range j.resources {
+			j.resources[i].Whole = true
+		}
 	}
 	rules["rbin:UpdateRule"] = func(j *judge) {
 		if j.p.has("RetentionPeriod") {

@@ -254,8 +254,9 @@ func (d *december) insists(ctx context.Context, s *Step) error {
 }
 
 func (d *december) changes(ctx context.Context, s *Step) error {
-	s.Means = `One parameter, two resources, no outage. An agent's change set waits for one human here, as Kiro was refused on
-this stack before. Carol saw what it contains; her yes counts for this change set, by its ARN, and once.`
+	s.Means = `One parameter, two resources, no outage. It waits for one human, since the request does not say what the change
+set contains, and since Kiro was refused on this stack before. Carol saw what it contains, as the gate read it from the cloud; her
+yes counts for this change set, by its ARN, and once.`
 	code, err := d.ask(ctx, s, agentChange, d.agentEnv())
 	if err != nil {
 		return err

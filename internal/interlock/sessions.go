@@ -34,7 +34,14 @@ func (i *Interlock) Authenticate(ctx context.Context, gate string, id signalbox.
 	}
 	if p := row.Actor.Person(); p != "" {
 		if _, ok := c.people[p]; !ok {
-			return signalbox.Session{}, "", fmt.Errorf("%s is no longer enrolled", p)
+			// Perhaps he was enrolled, and his session opened, at another replica
+			// since we looked.
+			if err := i.reread(ctx); err != nil {
+				return signalbox.Session{}, "", fmt.Errorf("%w: control state: %w", ErrUnavailable, err)
+			}
+			if _, ok := i.control.Load().people[p]; !ok {
+				return signalbox.Session{}, "", fmt.Errorf("%s is not enrolled, or no longer", p)
+			}
 		}
 	}
 	credential := i.Minter.Mint(session.Claim{Kind: session.KindSession, Subject: string(id), Gate: gate, Epoch: row.Epoch})

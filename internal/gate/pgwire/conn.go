@@ -209,11 +209,22 @@ func (c *conn) close() {
 		up.close()
 	}
 	c.abandon()
-	c.client.Close()
+	hangUp(c.client)
 	if err := c.g.landed(c.attendance, c.g.flushReads(c.attendance)); err != nil {
 		c.log.Error("reads could not be recorded", "error", err)
 	}
 	c.g.leave(c)
+}
+
+// hangUp closes a client's connection in a way that lets what was said last
+// arrive. TCP throws it away when the client has sent what nobody read, as one
+// has that is turned away in the middle of a message.
+func hangUp(client net.Conn) {
+	if w, ok := client.(interface{ CloseWrite() error }); ok && w.CloseWrite() == nil {
+		client.SetReadDeadline(time.Now().Add(time.Second))
+		io.CopyN(io.Discard, client, 256<<10) // the client's end, or an error that is one
+	}
+	client.Close()
 }
 
 // cut ends the connection at once, whatever it is doing: a running statement is

@@ -56,6 +56,11 @@ func (c *conn) prepare() error {
 		return &refusal{code: StateDenied, message: c.unread, hint: "Connect again, and leave the setting alone."}
 	}
 	n := &c.names
+	if c.tx.begun && !n.stale && n.snapshot != nil {
+		// To ask the server would end the implicit transaction, and the client's
+		// portals with it. What its first part was judged by stands until its Sync.
+		return nil
+	}
 	inBlock := c.up.status != 'I' || c.tx.begun
 	if !n.stale && !c.g.catalogs.outdated(n.snapshot, inBlock) || c.up.status == 'E' {
 		return nil

@@ -1,6 +1,7 @@
 package pgwire
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -87,4 +88,12 @@ func (s *socket) Write(p []byte) (int, error) {
 		err = os.NewSyscallError("write", s.write.err)
 	}
 	return s.write.n, err
+}
+
+// CloseWrite tells the other side that nothing more comes.
+func (s *socket) CloseWrite() error {
+	if w, ok := s.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }

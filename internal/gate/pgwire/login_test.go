@@ -227,6 +227,10 @@ func TestMalformedMessages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		// Or pgconn, when a write took long, goes on reading in the background.
+		if err := conn.PgConn().SyncConn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		h, err := conn.PgConn().Hijack()
 		if err != nil {
 			t.Fatal(err)

@@ -25,7 +25,7 @@ func (i *Interlock) Halt(ctx context.Context, c Caller, scope HaltScope, name, r
 	h := Halt{Scope: scope, Name: name, By: c.Name(), Reason: reason, At: i.Now()}
 	return i.raise(ctx, "halt", func(*snapshot) (ledger.Batch, error) {
 		record, err := seal(h.At, newID(h.At), proof.Halt{Scope: proof.Scope(scope), Name: name, By: h.By}, proof.Hidden{"reason": reason})
-		return ledger.Batch{Changes: i.State.AddHalt(h), Records: []ledger.Record{record}}, err
+		return ledger.Batch{Changes: i.State.AddHalt(h), Records: []ledger.Record{record}, Vital: true}, err
 	})
 }
 

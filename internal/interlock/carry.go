@@ -321,6 +321,7 @@ func (i *Interlock) conclude(ctx context.Context, intent string, out signalbox.O
 	_, err = i.Ledger.Commit(ctx, ledger.Batch{
 		Changes: i.State.SettleIntent(intent, IntentOpen, status, now, out.Touched),
 		Records: []ledger.Record{record},
+		Vital:   true,
 	})
 	if !errors.Is(err, ledger.ErrStale) {
 		return err
@@ -338,7 +339,7 @@ func (i *Interlock) conclude(ctx context.Context, intent string, out signalbox.O
 	if err != nil {
 		return err
 	}
-	_, err = i.Ledger.Commit(ctx, ledger.Batch{Records: []ledger.Record{record}})
+	_, err = i.Ledger.Commit(ctx, ledger.Batch{Records: []ledger.Record{record}, Vital: true})
 	return err
 }
 

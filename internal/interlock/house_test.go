@@ -40,6 +40,7 @@ type house struct {
 	minter  *session.Minter
 	ahead   atomic.Int64 // what a test adds to the clock, in nanoseconds
 	started int
+	reserve int64 // bytes of the disk held for what is vital; 0: none
 
 	*replica // the first
 }
@@ -55,7 +56,12 @@ type replica struct {
 
 func newHouse(t *testing.T, db store.Config) *house {
 	t.Helper()
-	h := &house{t: t, dir: t.TempDir(), db: db}
+	return build(t, &house{db: db})
+}
+
+func build(t *testing.T, h *house) *house {
+	t.Helper()
+	h.t, h.dir = t, t.TempDir()
 	var err error
 	if h.key, err = ledger.LoadOrCreateKey(filepath.Join(h.dir, "log.key"), "test.example/log"); err != nil {
 		t.Fatal(err)
@@ -96,6 +102,12 @@ func (h *house) start(change func(*interlock.Config)) *replica {
 	h.t.Helper()
 	r := &replica{house: h}
 	var err error
+	var reserve *ledger.Reserve
+	if h.reserve > 0 {
+		if reserve, err = ledger.OpenReserve(filepath.Join(h.dir, "reserve"), h.reserve); err != nil {
+			h.t.Fatal(err)
+		}
+	}
 	if r.store, err = store.Open(h.t.Context(), h.db); err != nil {
 		h.t.Fatal(err)
 	}
@@ -105,7 +117,7 @@ func (h *house) start(change func(*interlock.Config)) *replica {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	r.log, err = ledger.Open(h.t.Context(), ledger.Config{Store: r.store, Shelf: r.store, Blobs: folder, Key: h.key, Now: h.now})
+	r.log, err = ledger.Open(h.t.Context(), ledger.Config{Store: r.store, Shelf: r.store, Blobs: folder, Key: h.key, Reserve: reserve, Now: h.now})
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -58,7 +58,7 @@ func (i *Interlock) begin(ctx context.Context) error {
 }
 
 func (i *Interlock) renewLease(ctx context.Context) error {
-	_, err := i.Ledger.Commit(ctx, ledger.Batch{Changes: i.State.Lease(i.Replica, i.Now().Add(i.LeaseTime))})
+	_, err := i.Ledger.Commit(ctx, ledger.Batch{Changes: i.State.Lease(i.Replica, i.Now().Add(i.LeaseTime)), Vital: true})
 	if err != nil {
 		return fmt.Errorf("renew lease: %w", err)
 	}
@@ -103,7 +103,7 @@ func (i *Interlock) settleOrphans(ctx context.Context, everybody bool) error {
 		if err != nil {
 			return err
 		}
-		if _, err := i.Ledger.Commit(ctx, ledger.Batch{Records: []ledger.Record{record}}); err != nil {
+		if _, err := i.Ledger.Commit(ctx, ledger.Batch{Records: []ledger.Record{record}, Vital: true}); err != nil {
 			return fmt.Errorf("record recovery: %w", err)
 		}
 		i.Logger.Warn("intents left open became unknown", "replica", lost, "count", unknown[lost])

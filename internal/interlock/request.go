@@ -8,6 +8,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/ledger"
 )
 
 // A Gate is what interlock knows of the gate that a request came through. It
@@ -121,6 +122,16 @@ func (e *OverrunError) Error() string { return "rolled back: " + e.Reason }
 // ErrUnavailable is returned, wrapped, when the request was refused because
 // Signalbox itself could not record or decide. Nothing was forwarded.
 var ErrUnavailable = errors.New("refused: signalbox cannot record it")
+
+// Unavailable is what a client may be told of an error that wraps
+// [ErrUnavailable]: that, and whether it is for want of disk. The rest is for
+// the operator.
+func Unavailable(err error) string {
+	if errors.Is(err, ledger.ErrFull) {
+		return ErrUnavailable.Error() + ": " + ledger.ErrFull.Error()
+	}
+	return ErrUnavailable.Error()
+}
 
 func requires(v signalbox.Verdict) string {
 	s := ""

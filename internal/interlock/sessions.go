@@ -156,7 +156,7 @@ func (i *Interlock) EndSession(ctx context.Context, c Caller, id signalbox.Sessi
 		return err
 	}
 	return i.raise(ctx, "end a session", func(*snapshot) (ledger.Batch, error) {
-		b := ledger.Batch{Changes: i.State.EndSession(id, now), Records: []ledger.Record{record}}
+		b := ledger.Batch{Changes: i.State.EndSession(id, now), Records: []ledger.Record{record}, Vital: true}
 		for _, status := range []approval.Status{approval.Open, approval.Approved} {
 			holds, err := i.State.Holds(ctx, status, 1000)
 			if err != nil {

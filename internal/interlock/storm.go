@@ -139,7 +139,7 @@ func (s *storms) flush(ctx context.Context, i *Interlock, all bool) error {
 	s.mu.Unlock()
 	for len(due) > 0 {
 		n := min(len(due), ledger.MaxRecords)
-		var b ledger.Batch
+		b := ledger.Batch{Vital: true}
 		for _, c := range due[:n] {
 			record, err := seal(now, newID(now), *c, nil)
 			if err != nil {

@@ -41,6 +41,10 @@ type Record struct {
 type Batch struct {
 	Changes []Statement // in order
 	Records []Record    // appended in order, next to each other
+	// Vital is for what must be recorded though the disk is full, such as
+	// outcomes and halts: it may use what [Reserve] holds. Anything else is
+	// refused then, with [ErrFull].
+	Vital bool
 }
 
 // A Receipt says where a batch's records stand and under which checkpoint.
@@ -61,6 +65,8 @@ var (
 	// ErrUnknown: the batch may have been committed or not, and the database
 	// could not be asked. Never act on it as if it had been.
 	ErrUnknown = errors.New("not known whether it was committed")
+	// ErrFull: there is no room on the disk of the database.
+	ErrFull = errors.New("the disk of the database is full")
 	// ErrClock: this machine's clock is behind the time of the last commit.
 	ErrClock = errors.New("clock is behind the log")
 	// ErrTampered: the database does not hold what was signed. The log refuses

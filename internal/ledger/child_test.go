@@ -27,6 +27,8 @@ func child(role string) {
 		err = appendUntilKilled(os.Getenv("SIGNALBOX_LEDGER_DIR"), store.Config{URL: os.Getenv("SIGNALBOX_LEDGER_URL"), Path: os.Getenv("SIGNALBOX_LEDGER_PATH"), Logger: quiet})
 	case "full":
 		err = fillDisk(os.Getenv("SIGNALBOX_LEDGER_DIR"))
+	case "reserve":
+		err = keepReserve(os.Getenv("SIGNALBOX_LEDGER_DIR"))
 	default:
 		err = fmt.Errorf("no role %q", role)
 	}

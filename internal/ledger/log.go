@@ -23,6 +23,10 @@ type Config struct {
 	Blobs Blobs // where the published form is kept; required
 	Key   *Key  // signs checkpoints, and names the log; required
 
+	// Reserve is room for vital batches on the database's disk. Default nil:
+	// there is none, and a full disk refuses everything.
+	Reserve *Reserve
+
 	// Interval is how often committed entries are published when nobody
 	// waits for it. Default one second.
 	Interval time.Duration
@@ -59,7 +63,10 @@ type Log struct {
 	broken atomic.Pointer[error] // set once: the log is tampered with
 	high   atomic.Int64          // highest commit time seen, Unix milliseconds
 
-	last Head // owned by the sequencer: the head it knows to be sound
+	// Owned by the sequencer.
+	last  Head      // the head it knows to be sound
+	full  bool      // the disk was full, and the reserve is not held
+	tried time.Time // to hold it, last
 
 	publish sync.Mutex    // held while a publishing step runs
 	wake    chan struct{} // asks the publisher for a step at once
@@ -103,6 +110,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if err := l.startUp(ctx); err != nil {
 		return nil, fmt.Errorf("open log %q: %w", cfg.Key.Origin(), err)
 	}
+	l.holdReserve()
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.stopped.Add(2)
 	go l.sequenceAll()

@@ -144,19 +144,38 @@ func (l *Log) gather(first *pending) (group []*pending, over *pending) {
 	}
 }
 
-// sequence commits a group in one transaction and answers each of its callers.
-// It runs under the log's own time-out and no caller's context: one who gives
-// up must not undo the others.
+// sequence commits a group and answers each of its callers. When the disk is
+// full, what is vital is tried again with the room that was held for it.
 func (l *Log) sequence(group []*pending) {
-	refuse := func(err error) {
-		l.stopIf(err)
-		for _, p := range group {
-			p.done <- answer{err: err}
-		}
-	}
-	if err := l.broken.Load(); err != nil {
-		refuse(*err)
+	if group = l.withRoom(group); len(group) == 0 {
 		return
+	}
+	err := l.carryOut(group)
+	if errors.Is(err, ErrFull) && l.useReserve(err) {
+		if group = l.withRoom(group); len(group) == 0 {
+			return
+		}
+		err = l.carryOut(group)
+	}
+	if err != nil {
+		l.stopIf(err)
+		answerAll(group, err)
+	}
+}
+
+func answerAll(group []*pending, err error) {
+	for _, p := range group {
+		p.done <- answer{err: err}
+	}
+}
+
+// carryOut commits a group in one transaction and answers each of its callers.
+// An error is that nothing was done, and nobody answered. It runs under the
+// log's own time-out and no caller's context: one who gives up must not undo
+// the others.
+func (l *Log) carryOut(group []*pending) error {
+	if err := l.broken.Load(); err != nil {
+		return *err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), l.cfg.Timeout)
 	defer cancel()
@@ -167,25 +186,25 @@ func (l *Log) sequence(group []*pending) {
 	}
 	turn, err := l.cfg.Store.Begin(ctx, batches)
 	if err != nil {
-		refuse(fmt.Errorf("commit: %w", err)) // nothing was done
-		return
+		return fmt.Errorf("commit: %w", err)
 	}
 	defer turn.Rollback()
 
 	head, answers, err := l.extend(turn, group)
 	if err != nil {
-		refuse(fmt.Errorf("commit: %w", err))
-		return
+		return fmt.Errorf("commit: %w", err)
 	}
 	if slices.ContainsFunc(answers, func(a answer) bool { return a.err == nil }) {
 		if err := turn.Commit(ctx, head); err != nil {
 			// Committed or not: from here only the database knows.
 			turn.Rollback()
-			if err := l.settle(group, answers, err); err != nil {
-				for i := range answers {
-					if answers[i].err == nil {
-						answers[i] = answer{err: err}
-					}
+			err = l.settle(group, answers, err)
+			if errors.Is(err, ErrFull) && !errors.Is(err, ErrUnknown) {
+				return err
+			}
+			for i := range answers {
+				if err != nil && answers[i].err == nil {
+					answers[i] = answer{err: err}
 				}
 			}
 		} else {
@@ -196,6 +215,7 @@ func (l *Log) sequence(group []*pending) {
 	for i, p := range group {
 		p.done <- answers[i]
 	}
+	return nil
 }
 
 // extend appends the records of the batches that went through to the tree, and

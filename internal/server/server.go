@@ -104,7 +104,8 @@ func (s *Server) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.openStore(ctx); err != nil {
+	reserve, err := s.openStore(ctx)
+	if err != nil {
 		return err
 	}
 	blobs, err := ledger.OpenFolder(filepath.Join(c.Data, "log"))
@@ -113,7 +114,7 @@ func (s *Server) start(ctx context.Context) error {
 	}
 	s.ledger, err = ledger.Open(ctx, ledger.Config{
 		Store: s.store, Shelf: s.store, Blobs: blobs, Key: key,
-		Interval: c.Log.Publish, Logger: s.log,
+		Reserve: reserve, Interval: c.Log.Publish, Logger: s.log,
 	})
 	if err != nil {
 		return err
@@ -207,21 +208,24 @@ func (s *Server) background(f func(context.Context)) {
 	})
 }
 
-func (s *Server) openStore(ctx context.Context) error {
+// openStore opens the database. The reserve is nil where its disk is another
+// machine's.
+func (s *Server) openStore(ctx context.Context) (reserve *ledger.Reserve, err error) {
 	sc := store.Config{Path: s.config.Data, Logger: s.log}
 	if s.config.Database.URL.Set() {
 		url, err := s.config.Database.URL.Read()
 		if err != nil {
-			return fmt.Errorf("database: %w", err)
+			return nil, fmt.Errorf("database: %w", err)
 		}
 		sc.URL, sc.Path = url, ""
+	} else if reserve, err = ledger.OpenReserve(filepath.Join(s.config.Data, "reserve"), s.config.Database.Reserve); err != nil {
+		return nil, err
 	}
-	var err error
 	if s.store, err = store.Open(ctx, sc); err != nil {
-		return err
+		return nil, err
 	}
 	s.later(s.store.Close)
-	return nil
+	return reserve, nil
 }
 
 // address is how people reach the server.

@@ -63,7 +63,7 @@ func (p *postgres) begin(ctx context.Context, batches []ledger.Batch) (_ *postgr
 	if err := t.applyAll(ctx, batches); err != nil {
 		lost := isLost(conn, err)
 		t.Rollback()
-		return nil, lost, err
+		return nil, lost, fullPostgres(err)
 	}
 	t.news = news(batches, t.errs)
 	return t, false, nil
@@ -282,7 +282,7 @@ func (t *postgresTurn) Commit(ctx context.Context, h ledger.Head) (err error) {
 		err = closed
 	}
 	if err != nil {
-		return fmt.Errorf("commit: %w", err)
+		return fmt.Errorf("commit: %w", fullPostgres(err))
 	}
 	t.conn.Release()
 	t.conn = nil
@@ -304,6 +304,15 @@ func (t *postgresTurn) Rollback() {
 	}
 	t.conn.Release()
 	t.conn = nil
+}
+
+// fullPostgres says what to do if err is that the server's disk is full.
+func fullPostgres(err error) error {
+	var e *pgconn.PgError
+	if errors.As(err, &e) && e.Code == "53100" {
+		return fmt.Errorf("%w: make room on the disk of the PostgreSQL server: %w", ledger.ErrFull, err)
+	}
+	return err
 }
 
 // isOwnPostgres reports whether an error is the fault of the statement: wrong

@@ -28,6 +28,8 @@ type sqlite struct {
 	lock  *os.File // held while open
 	tell  func()
 
+	folder string // of the file
+
 	statements statements // of write
 }
 
@@ -40,7 +42,7 @@ func openSQLite(ctx context.Context, cfg Config, w *watchers) (_ *sqlite, err er
 		}
 		path = filepath.Join(path, "signalbox.db")
 	}
-	s := &sqlite{tell: w.tell}
+	s := &sqlite{tell: w.tell, folder: filepath.Dir(path)}
 	defer func() {
 		if err != nil {
 			s.close()

@@ -87,10 +87,20 @@ func (s *sqlite) Begin(ctx context.Context, batches []ledger.Batch) (ledger.Turn
 	}
 	if err != nil {
 		t.Rollback()
-		return nil, err
+		return nil, s.full(err)
 	}
 	t.news = news(batches, t.errs)
 	return t, nil
+}
+
+// full says what to do if err is that the disk is full. Growing the shared
+// memory file has an error of its own for it.
+func (s *sqlite) full(err error) error {
+	var e *lite.Error
+	if errors.As(err, &e) && (e.Code() == codes.SQLITE_FULL || e.Code() == codes.SQLITE_IOERR_SHMSIZE) {
+		return fmt.Errorf("%w: make room in %q: %w", ledger.ErrFull, s.folder, err)
+	}
+	return err
 }
 
 // begin takes the head lock and reads the head.
@@ -272,13 +282,13 @@ func (t *sqliteTurn) Commit(ctx context.Context, h ledger.Head) error {
 	set := setHead(h)
 	rows, err := t.run(context.WithoutCancel(ctx), litepgx.SQL(set.SQL), set.Args)
 	if err != nil {
-		return fmt.Errorf("write head: %w", err)
+		return fmt.Errorf("write head: %w", t.s.full(err))
 	}
 	if rows != 1 {
 		return fmt.Errorf("write head: %d rows in place of one: %w", rows, ledger.ErrTampered)
 	}
 	if err := t.tx.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err)
+		return fmt.Errorf("commit: %w", t.s.full(err))
 	}
 	if t.news {
 		t.s.tell()

@@ -105,7 +105,7 @@ func (x *exchange) refused(err error) *refusal {
 			message: fmt.Sprintf("the request was forwarded, and nobody can say what came of it (intent %s): look at the target before sending it again", unknown.Intent)}
 	case errors.Is(err, interlock.ErrUnavailable):
 		x.g.Logger.Error("refused because it could not be decided or recorded", "gate", x.g.Config.Gate.Name, "error", err)
-		return &refusal{status: http.StatusServiceUnavailable, code: CodeUnavailable, message: interlock.ErrUnavailable.Error() + ". Nothing was done."}
+		return &refusal{status: http.StatusServiceUnavailable, code: CodeUnavailable, message: interlock.Unavailable(err) + ". Nothing was done."}
 	case errors.Is(err, awswire.ErrMalformed), errors.Is(err, awswire.ErrDuplicate):
 		return &refusal{status: http.StatusBadRequest, code: "MalformedRequest", message: err.Error()}
 	case x.ctx != nil && x.ctx.Err() != nil:

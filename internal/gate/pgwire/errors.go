@@ -83,7 +83,7 @@ func (c *conn) refused(err error) *refusal {
 		return &refusal{code: StateDenied, message: overran.Error()}
 	case errors.Is(err, interlock.ErrUnavailable):
 		c.log.Error("refused because it could not be decided or recorded", "error", err)
-		return &refusal{code: StateUnavailable, message: interlock.ErrUnavailable.Error(), hint: "Nothing was done. Try again; Signalbox's operator finds the cause in its log."}
+		return &refusal{code: StateUnavailable, message: interlock.Unavailable(err), hint: "Nothing was done. Try again; Signalbox's operator finds the cause in its log."}
 	}
 	return nil
 }

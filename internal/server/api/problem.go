@@ -59,6 +59,7 @@ var statuses = []struct {
 	{ledger.ErrNotFound, http.StatusNotFound, ""},
 	{ledger.ErrErased, http.StatusGone, ""},
 	{ledger.ErrStale, http.StatusConflict, "somebody else changed it at the same time: look again"},
+	{ledger.ErrFull, http.StatusServiceUnavailable, "nothing was done; the server's operator must make room"},
 	{interlock.ErrUnavailable, http.StatusServiceUnavailable, "nothing was done; see the server's diagnostics"},
 	{ledger.ErrClosed, http.StatusServiceUnavailable, "the server is stopping"},
 	{ledger.ErrUnknown, http.StatusServiceUnavailable, "look whether it was done before doing it again"},

@@ -62,6 +62,7 @@ func (c Config) Defaults() Config {
 	fill(&c.Log.Key, filepath.Join(c.Data, "log.key"))
 	fill(&c.Log.Publish, time.Second)
 	fill(&c.Logging.Level, "info")
+	fill(&c.Database.Reserve, 64<<20)
 	fill(&c.Limits.Body, 4<<20)
 	fill(&c.Limits.Failures, 30)
 	fill(&c.Limits.OpenHolds, 20)
@@ -148,6 +149,10 @@ func (p *reading) check(c Config) {
 	}
 	p.oneOf("logging.format", c.Logging.Format, "", "text", "json")
 	p.oneOf("logging.level", c.Logging.Level, "debug", "info", "warn", "error")
+	if c.Database.Reserve < 16<<20 {
+		// SQLite's write-ahead log alone takes 4 MB before it is used again.
+		p.fail("database.reserve", "database.reserve: must be at least 16777216 bytes", "")
+	}
 	if c.Limits.Body < 1<<10 || c.Limits.Body > 64<<20 {
 		p.fail("limits.body", "limits.body: must be between 1024 and 67108864 bytes", "")
 	}

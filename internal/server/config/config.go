@@ -78,6 +78,9 @@ func (t TLS) Set() bool { return t != TLS{} }
 type Database struct {
 	// URL is a postgres:// URL; it may hold a password, so it is a secret.
 	URL Secret `yaml:"url"`
+	// Reserve is how many bytes of the disk SQLite keeps for outcomes, halts
+	// and the like, when there is no room for anything else. Default 64 MiB.
+	Reserve int64 `yaml:"reserve"`
 }
 
 // Approvals are the operator's rules about who may approve.

@@ -2,6 +2,8 @@ package aws
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,6 +47,11 @@ func (x *exchange) perform(unsigned bool) error {
 		x.wire.Path = strings.ReplaceAll(x.wire.Path, "%2F", "/")
 		op, err = awswire.Identify(x.wire)
 	}
+	if op != nil && x.body.stream == nil {
+		if err := x.inflate(op); err != nil {
+			return err
+		}
+	}
 	c := call{x: x, service: x.wire.SigningName, region: x.wire.Region, account: x.account()}
 	if err != nil {
 		if unsigned {
@@ -84,6 +91,19 @@ func (x *exchange) perform(unsigned bool) error {
 		}
 	}
 	return x.decide(&c)
+}
+
+// inflate has the body forwarded as it is judged: not in a compressed form, which
+// the service might read in another way.
+func (x *exchange) inflate(op *awswire.Operation) error {
+	plain, err := awswire.Plain(op, x.wire)
+	if err != nil || len(plain.Header) == len(x.wire.Header) {
+		return err
+	}
+	x.wire = plain
+	sum := sha256.Sum256(plain.Body)
+	x.body.whole, x.body.length, x.body.sha256 = plain.Body, int64(len(plain.Body)), hex.EncodeToString(sum[:])
+	return nil
 }
 
 var errUnsigned = &refusal{status: http.StatusForbidden, code: "AccessDenied",

@@ -3,6 +3,7 @@ package aws
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -258,6 +259,8 @@ func TestSmuggling(t *testing.T) {
 		"parameter twice":     c.as("s3").dump(t, "GET", "/bucket/key?versionId=1&versionId=2", ""),
 		"broken escape":       strings.Replace(good, "POST / ", "POST /%zz ", 1),
 		"GET with a body":     c.dump(t, "GET", "/", "{}", json...),
+		"JSON that is a form": c.as("sqs").dump(t, "POST", "/", `{"QueueNamePrefix":"&Action=PurgeQueue&Version=2012-11-05&QueueUrl=q&x="}`, append([]string{"X-Amz-Target", "AmazonSQS.ListQueues"}, form...)...),
+		"header in the query": c.as("s3").dump(t, "PUT", "/bucket/key?x-amz-copy-source=%2Fother%2Fkey", ""),
 	} {
 		t.Run(name, func(t *testing.T) {
 			reply := b.raw(t, text)
@@ -276,10 +279,31 @@ func TestSmuggling(t *testing.T) {
 	if a := b.up.last(); a.target != "/bucket/key" {
 		t.Errorf("arrived as %s", a.target)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if last := b.requests[len(b.requests)-1]; last.Actions[0].Native != "s3:DeleteObject" {
-		t.Errorf("judged as %s", last.Actions[0].Native)
+	judged := func(want string) {
+		t.Helper()
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if last := b.requests[len(b.requests)-1]; last.Actions[0].Native != want {
+			t.Errorf("judged as %s, want %s", last.Actions[0].Native, want)
+		}
+	}
+	judged("s3:DeleteObject")
+	// A compressed form is judged and forwarded as what is in it.
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	z.Name = "&Action=DescribeAlarms&Version=2010-08-01&"
+	if _, err := io.WriteString(z, "Action=DeleteAlarms&Version=2010-08-01&AlarmNames.member.1=a"); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.as("monitoring").do(t.Context(), "POST", "/", packed.Bytes(), append([]string{"Content-Encoding", "gzip"}, form...)...); err != nil {
+		t.Fatal(err)
+	}
+	judged("cloudwatch:DeleteAlarms")
+	if a := b.up.last(); string(a.body) != "Action=DeleteAlarms&Version=2010-08-01&AlarmNames.member.1=a" || a.header.Get("Content-Encoding") != "" {
+		t.Errorf("arrived: %q with %v", a.body, a.header)
 	}
 }
 

@@ -272,6 +272,9 @@ func (x *exchange) normalize() error {
 			return err
 		}
 	}
+	if s3Like(service) && x.sig != nil && !x.sig.Presigned && hasHoisted(query) {
+		return malformed("a header of S3's stands in the query of a request that is no presigned URL")
+	}
 	x.wire = awswire.Request{
 		Method: r.Method, Host: withoutPort(r.Host), Path: path, RawQuery: query, Header: header,
 		SigningName: service, Region: region, GateHosts: x.g.Hosts,
@@ -309,6 +312,17 @@ func unhoist(query string, header http.Header) (string, error) {
 		header.Set(name, plain)
 	}
 	return strings.Join(kept, "&"), nil
+}
+
+// hasHoisted reports whether a query holds a header, which S3 reads there in
+// presigned URLs alone.
+func hasHoisted(query string) bool {
+	for part := range strings.SplitSeq(query, "&") {
+		if len(part) > 6 && strings.EqualFold(part[:6], "x-amz-") {
+			return true
+		}
+	}
+	return false
 }
 
 // s3Like reports whether the service's paths are as they are.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"math"
+	"mime"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,6 +76,7 @@ type decoder struct {
 	operation *Operation
 	request   request
 	answer    bool
+	exact     bool // query and ec2, where only "true" is known to be true to all
 	unknown   []string
 	values    int
 }
@@ -96,16 +98,64 @@ func (d *decoder) strange(path string) {
 	}
 }
 
-// body gives the body, inflated if it is compressed.
+// body gives the body of a request, inflated if it is compressed, or that of an
+// answer.
 func (d *decoder) body() ([]byte, error) {
-	encoding := d.request.Header.Get("Content-Encoding")
-	if encoding == "" || strings.EqualFold(encoding, "identity") || len(d.request.Body) == 0 {
+	if d.answer || d.operation.carriesData() {
 		return d.request.Body, nil
+	}
+	return d.request.plain()
+}
+
+// carriesData reports whether the body is the caller's own data, whose encoding
+// is no matter of the protocol.
+func (o *Operation) carriesData() bool {
+	in := o.inputShape()
+	if in.payload != nil && in.payload.shape.kind == blob {
+		return true
+	}
+	return slices.ContainsFunc(in.members, func(m member) bool {
+		return m.where == inHeader && strings.EqualFold(m.wireName(), "Content-Encoding")
+	})
+}
+
+// Plain gives the request with its body inflated, so that nobody after it can
+// read the compressed form in another way. Data of the caller's own stays as it
+// is.
+func Plain(o *Operation, r Request) (Request, error) {
+	if o.carriesData() || !r.encoded() {
+		return r, nil
+	}
+	body, err := r.plain()
+	if err != nil {
+		return r, err
+	}
+	r.Body, r.Header = body, r.Header.Clone()
+	r.Header.Del("Content-Encoding")
+	return r, nil
+}
+
+// encoded reports whether the body is said to be compressed.
+func (r *Request) encoded() bool {
+	e := r.Header.Get("Content-Encoding")
+	return e != "" && len(r.Body) > 0
+}
+
+// plain gives the body, inflated if it is compressed, as text in UTF-8.
+func (r *Request) plain() ([]byte, error) {
+	if _, p, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil {
+		if c := p["charset"]; c != "" && !strings.EqualFold(c, "utf-8") && !strings.EqualFold(c, "us-ascii") {
+			return nil, malformed("a body in the character set %q", c)
+		}
+	}
+	encoding := r.Header.Get("Content-Encoding")
+	if !r.encoded() || strings.EqualFold(encoding, "identity") {
+		return r.Body, nil
 	}
 	if !strings.EqualFold(encoding, "gzip") {
 		return nil, malformed("a body with the encoding %q", encoding)
 	}
-	z, err := gzip.NewReader(bytes.NewReader(d.request.Body))
+	z, err := gzip.NewReader(bytes.NewReader(r.Body))
 	if err != nil {
 		return nil, malformed("a body that is not gzip: %v", err)
 	}
@@ -205,7 +255,10 @@ func (d *decoder) scalar(sh *shape, s, path string) (any, error) {
 			return json.Number(strconv.FormatFloat(f, 'g', -1, 64)), nil
 		}
 	case boolean:
-		switch strings.ToLower(s) {
+		if !d.exact { // SDKs write False in headers
+			s = strings.ToLower(s)
+		}
+		switch s {
 		case "true":
 			return true, nil
 		case "false":

@@ -299,6 +299,9 @@ func (c *cborDecoder) members(sh *shape, h head, path string, depth int) (any, e
 		}
 		m := sh.byName[name]
 		if m == nil {
+			if !c.answer && sh.almost(name) {
+				return nil, malformed("member %q is not spelled as the service has it", at)
+			}
 			c.strange(at)
 			if err := c.skip(depth + 1); err != nil {
 				return nil, err

@@ -22,6 +22,7 @@ type node struct {
 // forms is for the protocols query and ec2. Parameters are in the query or the
 // body, and it does not matter where.
 func (d *decoder) forms(params map[string]any) error {
+	d.exact = true
 	root := &node{}
 	body := ""
 	if d.request.Method == http.MethodPost {
@@ -48,6 +49,9 @@ func (d *decoder) forms(params map[string]any) error {
 		}
 		if slices.Contains(protocolParams, p.name) {
 			continue
+		}
+		if (strings.EqualFold(p.name, "Action") || strings.EqualFold(p.name, "Version")) && p.name != "Action" && p.name != "Version" {
+			return malformed("parameter %q is almost another", p.name)
 		}
 		if err := root.add(p); err != nil {
 			return err

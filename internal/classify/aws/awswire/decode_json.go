@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -133,6 +134,9 @@ func (j *jsonDecoder) structure(sh *shape, path string, depth int) (any, error) 
 				return nil
 			}
 		} else {
+			if !j.answer && sh.almost(name) {
+				return malformed("member %q is not spelled as the service has it", at)
+			}
 			j.strange(at)
 			if err := j.skip(depth + 1); err != nil {
 				return err
@@ -145,6 +149,14 @@ func (j *jsonDecoder) structure(sh *shape, path string, depth int) (any, error) 
 		return nil
 	})
 	return v, err
+}
+
+// almost reports whether the structure has a member that differs from name by
+// nothing but case: to some readers they are one.
+func (sh *shape) almost(name string) bool {
+	return slices.ContainsFunc(sh.members, func(m member) bool {
+		return m.where == inBody && (strings.EqualFold(m.wireName(), name) || strings.EqualFold(m.name, name))
+	})
 }
 
 // members calls each for the members of the object that has begun.

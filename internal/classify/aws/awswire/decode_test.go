@@ -37,7 +37,9 @@ func TestDecode(t *testing.T) {
 		{"dynamodb", table + `{"TableName":"t","\u0054ableName":"u"}`, ErrDuplicate},
 		{"dynamodb", table + `{"TableName":null,"TableName":"u"}`, ErrDuplicate},
 		{"dynamodb", table + `{"New":1,"New":2}`, ErrDuplicate},
-		{"dynamodb", table + `{"tableName":"t","New":{"a":[1,{"a":2}]}}`, m{"": []string{"New", "tableName"}}},
+		{"dynamodb", table + `{"TableNam":"t","New":{"a":[1,{"a":2}]}}`, m{"": []string{"New", "TableNam"}}},
+		{"dynamodb", table + `{"tableName":"t"}`, ErrMalformed},
+		{"dynamodb", table + `{"TableName":"t","SSESpecification":{"enabled":true}}`, ErrMalformed},
 		{"dynamodb", table + `{"TableName":"t","SSESpecification":{"Enabled":true,"X":0}}`, m{"TableName": "t", "SSESpecification": m{"Enabled": true}, "": []string{"SSESpecification.X"}}},
 		{"dynamodb", table + `{"TableName":null}`, m{}},
 		{"dynamodb", table + `{"DeletionProtectionEnabled":"false"}`, ErrMalformed},
@@ -66,7 +68,8 @@ func TestDecode(t *testing.T) {
 		{"ec2", ec2 + "&InstanceId=i-1", ErrMalformed},
 		{"ec2", ec2 + "&DryRun=true&DryRun=false", ErrDuplicate},
 		{"ec2", ec2 + "&DryRun=maybe", ErrMalformed},
-		{"ec2", ec2 + "&DryRun=True", m{"DryRun": true}},
+		{"ec2", ec2 + "&DryRun=True", ErrMalformed}, // true to some readers, and false to others
+		{"ec2", ec2 + "&action=DescribeInstances", ErrMalformed},
 		{"ec2", ec2 + "&Action=DescribeInstances", ErrDuplicate},
 		{"ec2", ec2 + "&DryRun=true;InstanceId.1=i", ErrMalformed},
 		{"ec2", ec2 + "&DryRun=%zz", ErrMalformed},
@@ -78,6 +81,9 @@ func TestDecode(t *testing.T) {
 		{"ec2", filters + "&Filter.1.Name=vpc-id&Filter.1.Value.1=v&Filter.2.Name=x", m{"Filters": []any{m{"Name": "vpc-id", "Values": []any{"v"}}, m{"Name": "x"}}}},
 		{"rds", rds + "&DBInstanceIdentifier=d&SkipFinalSnapshot=true", m{"DBInstanceIdentifier": "d", "SkipFinalSnapshot": true}},
 		{"rds", rds + "&SkipFinalSnapshot=", ErrMalformed},
+		{"rds", "POST / ; Content-Type: application/x-www-form-urlencoded; charset=utf-8 | Body: Action=ModifyDBInstance&Version=2014-10-31", m{}},
+		{"rds", "POST / ; Content-Type: application/x-www-form-urlencoded; charset=ibm037 | Body: Action=ModifyDBInstance&Version=2014-10-31", ErrMalformed},
+		{"dynamodb", "POST / ; X-Amz-Target: DynamoDB_20120810.ListTables | Content-Type: application/x-amz-json-1.0; charset=utf-16 | Body: {}", ErrMalformed},
 		{"rds", "POST / ; " + asForm + "Action=ModifyDBInstance&Version=2014-10-31&VpcSecurityGroupIds=&BackupRetentionPeriod=%2B007", m{"VpcSecurityGroupIds": []any{}, "BackupRetentionPeriod": json.Number("7")}},
 		{"rds", "POST / ; " + asForm + "Action=ModifyDBInstance&Version=2014-10-31&VpcSecurityGroupIds.1=a", m{"": []string{"VpcSecurityGroupIds.1"}}},
 		{"rds", "POST / ; " + asForm + "Action=ModifyDBInstance&Version=2014-10-31&BackupRetentionPeriod=99999999999999999999", ErrMalformed},
@@ -108,6 +114,11 @@ func TestDecode(t *testing.T) {
 		{"s3", cors + "<CORSConfiguration><New a='b'><x/></New></CORSConfiguration>", m{"Bucket": "b", "CORSConfiguration": m{}, "": []string{"New"}}},
 		{"s3", cors + "<Other/>", m{"Bucket": "b", "CORSConfiguration": m{}, "": []string{"<Other>"}}},
 		{"s3", cors + "<CORSConfiguration>text</CORSConfiguration>", ErrMalformed},
+		{"s3", cors + "<CORSConfiguration xmlns='http://a'><CORSRule><ID>1</ID></CORSRule></CORSConfiguration>", m{"Bucket": "b", "CORSConfiguration": m{"CORSRules": []any{m{"ID": "1"}}}}},
+		{"s3", cors + "<CORSConfiguration xmlns='http://a'><x:CORSRule xmlns:x='http://b'><ID>1</ID></x:CORSRule></CORSConfiguration>", ErrMalformed},
+		{"s3", cors + "<CORSConfiguration><x:CORSRule/></CORSConfiguration>", ErrMalformed},
+		{"s3", cors + "<CORSConfiguration><!-- one --><CORSRule><!-- two --><ID>1</ID></CORSRule></CORSConfiguration>", m{"Bucket": "b", "CORSConfiguration": m{"CORSRules": []any{m{"ID": "1"}}}}},
+		{"s3", cors + "<CORSConfiguration><CORSRule><ID>a<!-- -->b</ID></CORSRule></CORSConfiguration>", ErrMalformed},
 		{"s3", cors + "<CORSConfiguration>", ErrMalformed},
 		{"s3", cors + "<CORSConfiguration/><CORSConfiguration/>", ErrMalformed},
 		{"s3", cors + "<!DOCTYPE x [<!ENTITY a 'b'>]><CORSConfiguration/>", ErrMalformed},
@@ -130,6 +141,7 @@ func TestDecode(t *testing.T) {
 		{"monitoring", alarms + "\xbf\x6aAlarmNames\x9f\x7f\x61a\x61b\xff\xff\xff", m{"AlarmNames": []any{"ab"}}},
 		{"monitoring", alarms + "\xa2jAlarmNames\x80jAlarmNames\x81aa", ErrDuplicate},
 		{"monitoring", alarms + "\xa1aX\xa1aY\x01", m{"": []string{"X"}}},
+		{"monitoring", alarms + "\xa1jalarmNames\x81aa", ErrMalformed},
 		{"monitoring", alarms + "\xa1jAlarmNames\x81\x01", ErrMalformed},
 		{"monitoring", alarms + "\xa1\x01\x01", ErrMalformed},
 		{"monitoring", alarms + "\xa1jAlarmNames\x9b\xff\xff\xff\xff\xff\xff\xff\xff", ErrMalformed},
@@ -188,6 +200,28 @@ func TestDecodeGzip(t *testing.T) {
 		if got, err := Decode(o, r); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%.20q: %v, %v", body, got, err)
 		}
+	}
+	// What is forwarded is what was read.
+	r.Body = []byte(pack(`{"AlarmNames":["a"]}`))
+	plain, err := Plain(o, r)
+	if err != nil || string(plain.Body) != `{"AlarmNames":["a"]}` || plain.Header.Get("Content-Encoding") != "" || r.Header.Get("Content-Encoding") == "" {
+		t.Errorf("plain: %q, %v, %v", plain.Body, plain.Header, err)
+	}
+	// A form says in its compressed form what it does, and nowhere else: not in the
+	// file name that gzip keeps.
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	z.Name = "&Action=DescribeAlarms&Version=2010-08-01&"
+	z.Write([]byte("Action=DeleteAlarms&Version=2010-08-01&AlarmNames.member.1=a"))
+	z.Close()
+	form := parseRequest("POST / ; Content-Type: application/x-www-form-urlencoded | Content-Encoding: gzip", "monitoring")
+	form.Body = b.Bytes()
+	if o, err := Identify(form); err != nil || o.Name != "DeleteAlarms" {
+		t.Errorf("a compressed form: %v, %v", o, err)
+	}
+	put := parseRequest("PUT /b/k ; Content-Encoding: gzip | Body: not gzip", "s3")
+	if got, err := Plain(mustFind(t, "s3", "PutObject"), put); err != nil || string(got.Body) != "not gzip" || got.Header.Get("Content-Encoding") == "" {
+		t.Errorf("an object: %q, %v, %v", got.Body, got.Header, err)
 	}
 	r.Header.Set("Content-Encoding", "br")
 	if got, err := Decode(o, r); !errors.Is(err, ErrMalformed) {

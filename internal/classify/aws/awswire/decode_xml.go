@@ -10,10 +10,11 @@ import (
 	"unicode/utf8"
 )
 
-// An element of an XML document. Namespaces are dropped: no model has two
-// members that differ by nothing else.
+// An element of an XML document. All of a request's are in one namespace: what
+// is in another is there for some readers and not for others.
 type element struct {
 	name  string
+	note  bool // a comment stands in it
 	attrs []xml.Attr
 	chars []byte
 	text  string // chars, when the element has ended
@@ -28,6 +29,7 @@ func (d *decoder) parseXML(body []byte) (*element, error) {
 	in := xml.NewDecoder(bytes.NewReader(body))
 	var root *element
 	var open []*element
+	space := ""
 	for {
 		t, err := in.Token()
 		if err == io.EOF {
@@ -38,6 +40,11 @@ func (d *decoder) parseXML(body []byte) (*element, error) {
 		}
 		switch t := t.(type) {
 		case xml.StartElement:
+			if open == nil && root == nil {
+				space = t.Name.Space
+			} else if !d.answer && t.Name.Space != space {
+				return nil, malformed("XML with <%s> in another namespace", t.Name.Local)
+			}
 			e := &element{name: t.Name.Local, attrs: t.Attr}
 			if err := d.count(len(open)); err != nil {
 				return nil, err
@@ -55,6 +62,9 @@ func (d *decoder) parseXML(body []byte) (*element, error) {
 		case xml.EndElement:
 			e := open[len(open)-1]
 			e.text = string(e.chars)
+			if e.note && !d.answer && strings.TrimSpace(e.text) != "" {
+				return nil, malformed("XML with a comment inside the text of <%s>", e.name)
+			}
 			open = open[:len(open)-1]
 		case xml.CharData:
 			if len(open) > 0 {
@@ -62,6 +72,10 @@ func (d *decoder) parseXML(body []byte) (*element, error) {
 				e.chars = append(e.chars, t...)
 			} else if len(bytes.TrimSpace(t)) > 0 {
 				return nil, malformed("XML with text outside its root")
+			}
+		case xml.Comment:
+			if len(open) > 0 {
+				open[len(open)-1].note = true
 			}
 		case xml.Directive:
 			return nil, malformed("XML with a document type")

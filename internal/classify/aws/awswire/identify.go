@@ -65,7 +65,35 @@ func identifyTarget(r *Request, target string) (*Operation, Protocol, error) {
 		return nil, "", unknownOperation("X-Amz-Target %q with %s %s", target, r.Method, r.Path)
 	}
 	o, err := named(r, target[:dot], target[dot+1:])
-	return o, JSON, err
+	if err != nil {
+		return nil, "", err
+	}
+	if err := saidOnce(r, o, "application/x-amz-json-1.0", "application/x-amz-json-1.1", "application/json"); err != nil {
+		return nil, "", err
+	}
+	return o, JSON, nil
+}
+
+// saidOnce sees to it that a request whose operation a header names is no other
+// request to a service that looks at Content-Type or at Action first.
+func saidOnce(r *Request, o *Operation, types ...string) error {
+	q, err := r.parse()
+	if err != nil {
+		return err
+	}
+	for _, p := range q.query {
+		if strings.EqualFold(p.name, "Action") {
+			return malformed("the operation is named in a header and as %s", p.name)
+		}
+	}
+	t := r.Header.Get("Content-Type")
+	if t == "" && (len(r.Body) == 0 || !o.Service.queryToo) {
+		return nil
+	}
+	if m, _, err := mime.ParseMediaType(t); err != nil || !slices.Contains(types, m) {
+		return malformed("Content-Type %q where it must be %s", t, types[0])
+	}
+	return nil
 }
 
 // identifyCBOR is for rpc-v2-cbor: the path is
@@ -80,7 +108,13 @@ func identifyCBOR(r *Request, protocol string) (*Operation, Protocol, error) {
 		return nil, "", unknownOperation("rpc-v2-cbor with path %q", r.Path)
 	}
 	o, err := named(r, service, operation)
-	return o, CBOR, err
+	if err != nil {
+		return nil, "", err
+	}
+	if err := saidOnce(r, o, "application/cbor"); err != nil {
+		return nil, "", err
+	}
+	return o, CBOR, nil
 }
 
 // narrow leaves the services that the host name means, if it means one: of S3, a
@@ -156,7 +190,10 @@ func actionOf(q request) (action, version string, err error) {
 	if q.Method == http.MethodGet || !isForm(q.Header) {
 		return action, version, nil
 	}
-	rest := q.Body
+	rest, err := q.plain()
+	if err != nil {
+		return "", "", err
+	}
 	for len(rest) > 0 && (action == "" || version == "") {
 		end := slices.Index(rest, '&')
 		p := rest

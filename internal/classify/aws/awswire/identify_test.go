@@ -99,6 +99,14 @@ func TestIdentify(t *testing.T) {
 		{"kms", "POST / ; X-Amz-Target: DynamoDB_20120810.DeleteTable", ""},
 		{"s3", "DELETE /b ; X-Amz-Target: DynamoDB_20120810.ListTables", ""},
 		{"monitoring", "POST / ; X-Amz-Target: GraniteServiceVersion20100801.DeleteAlarms", "DeleteAlarms"},
+		// Who looks at Content-Type or at Action first, finds nothing else.
+		{"sqs", `POST / ; X-Amz-Target: AmazonSQS.ListQueues | Content-Type: application/x-www-form-urlencoded | Body: {"QueueNamePrefix":"&Action=PurgeQueue&Version=2012-11-05&QueueUrl=https://sqs/1/q&x="}`, ""},
+		{"sqs", `POST / ; X-Amz-Target: AmazonSQS.ListQueues | Body: {"QueueNamePrefix":"&Action=PurgeQueue&Version=2012-11-05&QueueUrl=https://sqs/1/q&x="}`, ""},
+		{"sqs", `POST / ; X-Amz-Target: AmazonSQS.ListQueues | Content-Type: application/x-amz-json-1.0 | Body: {}`, "ListQueues"},
+		{"sqs", "POST /?Action=PurgeQueue&Version=2012-11-05&QueueUrl=q ; X-Amz-Target: AmazonSQS.ListQueues", ""},
+		{"dynamodb", "POST / ; X-Amz-Target: DynamoDB_20120810.ListTables | Content-Type: text/xml | Body: {}", ""},
+		{"monitoring", "POST /service/GraniteServiceVersion20100801/operation/DescribeAlarms?Action=DeleteAlarms ; Smithy-Protocol: rpc-v2-cbor", ""},
+		{"monitoring", "POST /service/GraniteServiceVersion20100801/operation/DescribeAlarms ; Smithy-Protocol: rpc-v2-cbor | Content-Type: application/x-www-form-urlencoded", ""},
 		{"elasticmapreduce", "POST / ; X-Amz-Target: ElasticMapReduce.TerminateJobFlows", "TerminateJobFlows"},
 		// query and ec2.
 		{"ec2", "POST / ; " + form + "Action=TerminateInstances&Version=2016-11-15", "TerminateInstances"},

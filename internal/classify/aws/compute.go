@@ -6,7 +6,7 @@ import (
 	"github.com/signalbox-dev/signalbox"
 )
 
-func init() {
+func computeRules(rules map[string]rule) {
 	rules["lambda:UpdateFunctionConfiguration"] = lambdaConfiguration
 	rules["lambda:Invoke"] = func(j *judge) {
 		if strings.EqualFold(j.p.text("InvocationType"), "DryRun") {

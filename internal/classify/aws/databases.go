@@ -6,7 +6,7 @@ import (
 	"github.com/signalbox-dev/signalbox"
 )
 
-func init() {
+func databasesRules(rules map[string]rule) {
 	for _, name := range []string{"ModifyDBInstance", "ModifyDBCluster", "ModifyGlobalCluster"} {
 		rules["rds:"+name] = modifyDatabase
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/signalbox-dev/signalbox"
 )
 
-func init() {
+func dynamodbRules(rules map[string]rule) {
 	rules["dynamodb:BatchWriteItem"] = dynamoBatch
 	rules["dynamodb:TransactWriteItems"] = dynamoTransact
 	rules["dynamodb:UpdateTimeToLive"] = dynamoTTL

@@ -6,7 +6,7 @@ import (
 	"github.com/signalbox-dev/signalbox"
 )
 
-func init() {
+func ec2Rules(rules map[string]rule) {
 	rules["ec2:AuthorizeSecurityGroupIngress"] = firewallOpened
 	rules["ec2:AuthorizeSecurityGroupEgress"] = firewallOpened
 	rules["ec2:ModifySecurityGroupRules"] = firewallOpened

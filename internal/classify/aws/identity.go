@@ -6,7 +6,7 @@ import (
 	"github.com/signalbox-dev/signalbox"
 )
 
-func init() {
+func identityRules(rules, readRules map[string]rule) {
 	readRules["sts:AssumeRole"] = func(j *judge) {
 		role := j.p.text("RoleArn")
 		name := shortName(role, "role")

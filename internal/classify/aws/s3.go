@@ -8,17 +8,7 @@ import (
 	"github.com/signalbox-dev/signalbox"
 )
 
-// A rule looks at the parameters of one operation, or of one service's.
-type rule func(*judge)
-
-// rules by "service:Operation"; "service:*" comes before. readRules are for
-// operations that read.
-var (
-	rules     = map[string]rule{}
-	readRules = map[string]rule{}
-)
-
-func init() {
+func s3Rules(rules map[string]rule) {
 	rules["s3:*"] = s3Resources
 	rules["s3:PutObject"] = s3Put
 	rules["s3:CopyObject"] = s3Copy

@@ -11,7 +11,7 @@ import (
 	"github.com/signalbox-dev/signalbox"
 )
 
-func init() {
+func templateRules(rules map[string]rule) {
 	rules["cloudformation:CreateStack"] = createStack
 	rules["cloudformation:UpdateStack"] = updateStack
 	rules["cloudformation:CreateChangeSet"] = createChangeSet

@@ -11,7 +11,7 @@ import (
 // being removed, by a threshold that is never reached or a filter that matches
 // nothing.
 
-func init() {
+func watchRules(rules map[string]rule) {
 	rules["cloudwatch:PutMetricAlarm"] = alarm
 	rules["cloudwatch:PutCompositeAlarm"] = func(j *judge) {
 		r := strings.ToUpper(j.p.text("AlarmRule"))

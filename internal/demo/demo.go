@@ -126,7 +126,7 @@ func Run(ctx context.Context, c Config) (Result, error) {
 	p := &play{narrator: &narrator{w: c.Out, color: c.Color}, result: &r}
 	s, ok := newStory(c.Story, p)
 	if !ok {
-		return r, fmt.Errorf("story %q: %w (there is: %s)", c.Story, ErrUnknownStory, strings.Join(Stories(), ", "))
+		return r, fmt.Errorf("story %q: %w (there are: %s)", c.Story, ErrUnknownStory, strings.Join(Stories(), ", "))
 	}
 	began := time.Now()
 	defer s.strike()

@@ -256,7 +256,7 @@ func TestMissing(t *testing.T) {
 		want   string
 	}{
 		"fsck":  {Config{Story: OrdersDatabase, Fsck: nowhere}, "make foreign-tools"},
-		"story": {Config{Story: "hamlet"}, "there is: december, orders-database"},
+		"story": {Config{Story: "hamlet"}, "there are: december, orders-database"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, err := Run(t.Context(), c.config)

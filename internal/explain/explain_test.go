@@ -109,8 +109,8 @@ func TestCorpus(t *testing.T) {
 			}
 		}
 	}
-	if judged < 900 {
-		t.Errorf("%d requests judged, want at least 900", judged)
+	if judged < 1300 {
+		t.Errorf("%d requests judged, want at least 1300", judged)
 	}
 }
 

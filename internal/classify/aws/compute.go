@@ -27,6 +27,23 @@ func computeRules(rules map[string]rule) {
 	for _, name := range []string{"CreateService", "UpdateService", "DeleteService"} {
 		rules["ecs:"+name] = ecsService
 	}
+	rules["ecs:StopTask"] = func(j *judge) {
+		// A service starts another one. Memory counts in the cluster.
+		cluster := j.p.text("cluster")
+		if cluster == "" {
+			cluster = "default"
+		}
+		j.drop(signalbox.TraitInterrupts)
+		j.trait(signalbox.TraitDial)
+		j.resources = []signalbox.Resource{j.resource("cluster", "", cluster, false)}
+		j.impact.Count, j.impact.Scope = 1, signalbox.ScopeOne
+	}
+	rules["autoscaling:EnterStandby"] = func(j *judge) {
+		j.trait(signalbox.TraitDial)
+		if len(j.p.list("InstanceIds")) == 1 {
+			j.drop(signalbox.TraitInterrupts)
+		}
+	}
 	rules["ecs:UpdateContainerInstancesState"] = func(j *judge) {
 		if strings.EqualFold(j.p.text("status"), "DRAINING") {
 			j.interrupt("moves what runs there away")
@@ -85,13 +102,21 @@ func computeRules(rules map[string]rule) {
 	rules["codepipeline:PutApprovalResult"] = func(j *judge) {
 		j.set(signalbox.Permission, "answers for a person who should approve")
 	}
-	rules["codebuild:StartBuild"] = func(j *judge) {
-		if j.p.text("buildspecOverride") != "" {
-			j.trait(signalbox.TraitOpaque)
-		}
-	}
+	rules["codebuild:StartBuild"] = build
+	rules["codebuild:StartBuildBatch"] = build
 	for _, name := range []string{"UpdateStage", "UpdateMethod", "UpdateRestApi", "UpdateUsagePlan"} {
 		rules["apigateway:"+name] = patches
+	}
+}
+
+// build starts a build. As its project is defined, that is small change; what is
+// given in place of the definition may do anything with the project's rights.
+func build(j *judge) {
+	for _, m := range sortedKeys(j.p) {
+		if strings.HasSuffix(strings.ToLower(m), "override") {
+			j.trait(signalbox.TraitDeferred)
+			j.raise(signalbox.Execute, "builds something else than the project says: "+clip(m))
+		}
 	}
 }
 
@@ -178,7 +203,9 @@ func listener(j *judge) {
 			case "fixed-response":
 				j.interrupt("answers by itself, so that nothing behind it is reached")
 			case "forward":
-				j.trait(signalbox.TraitDial)
+				if strings.HasPrefix(j.name, "Modify") {
+					j.trait(signalbox.TraitDial)
+				}
 			}
 		}
 	}

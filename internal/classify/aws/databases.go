@@ -25,6 +25,11 @@ func databasesRules(rules map[string]rule) {
 	rules["rds:ModifyDBClusterSnapshotAttribute"] = shared
 	rules["kinesis:UpdateShardCount"] = func(j *judge) { j.trait(signalbox.TraitDial) }
 	rules["kinesis:DecreaseStreamRetentionPeriod"] = func(j *judge) {
+		if hours, ok := j.p.number("RetentionPeriodHours"); ok && hours > 48 {
+			j.set(signalbox.Update, "keeps records for less time", signalbox.TraitDial)
+			j.impact.Reversible = true
+			return
+		}
 		j.trait(signalbox.TraitDataLoss)
 		j.impact.Reversible = false
 	}
@@ -174,6 +179,7 @@ func imageLifecycle(j *judge) {
 		j.say("its rules cannot be read")
 		return
 	}
+	j.trait(signalbox.TraitDial)
 	for _, r := range params(m).structs("rules") {
 		s := r.sub("selection")
 		n, ok := s.number("countNumber")

@@ -19,9 +19,16 @@ func dynamodbRules(rules map[string]rule) {
 		rules["dynamodb:"+name] = func(j *judge) {
 			j.resources = []signalbox.Resource{j.table(j.p.text("TableName"), false)}
 			j.impact.Count, j.impact.Scope = 1, signalbox.ScopeOne
+			if s := strings.ToUpper(strings.TrimSpace(j.p.text("UpdateExpression"))); strings.HasPrefix(s, "REMOVE") && !setClause.MatchString(s) {
+				j.set(signalbox.Delete, "removes what is in an item")
+				j.impact.Reversible = false
+			}
 		}
 	}
 }
+
+// setClause begins a part of an update expression that keeps something.
+var setClause = regexp.MustCompile(`\b(SET|ADD)\b`)
 
 func (j *judge) table(name string, whole bool) signalbox.Resource {
 	return j.resource("table", "", name, whole)

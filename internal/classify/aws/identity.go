@@ -107,15 +107,15 @@ func recordSets(j *judge) {
 				moved++
 			}
 		default:
-			moved++
-			if kind == "TXT" && strings.HasPrefix(set.text("Name"), "_") {
-				moved--
-			}
-		}
-		if n, ok := set.number("Weight"); ok {
-			j.trait(signalbox.TraitDial)
-			if n == 0 {
+			weight, weighed := set.number("Weight")
+			switch {
+			case kind == "TXT" && strings.HasPrefix(set.text("Name"), "_"): // proves a domain
+			case weighed && weight > 0: // a share of what goes there
+				j.trait(signalbox.TraitDial)
+			case weighed:
 				j.interrupt("sends no traffic there")
+			default:
+				moved++
 			}
 		}
 	}

@@ -24,6 +24,9 @@ var capacities = regexp.MustCompile(`(?i)^(desired|max|min)(imum)?(capacity|size
 // kept are members that say how long something is kept, so that less is worse.
 var kept = regexp.MustCompile(`(?i)retention(period|days|indays|inhours|windows|limit|count|value)?$|retain(rule|count|interval)?$|^(backup)?retentionperiod(hours|indays)?$|expirationindays|recoverywindowindays|pendingwindowindays|deleteafterdays|automaticbackupretentiondays|retentionindays|maxretention`)
 
+// dials are other members that can be turned further and further.
+var dials = regexp.MustCompile(`(?i)timeout|threshold|memorysize|ttl$|cooldown|graceperiod|maxreceivecount|healthypercent|maximumpercent|capacityunits|iops$|quota|(rate|burst)?limit$|concurrency|datapoints|evaluationperiods`)
+
 // forces are members that let a call pass over what would stop it.
 var forces = regexp.MustCompile(`(?i)^(force[a-z]*|bypass[a-z]*|override[a-z]*|skip[a-z]*|ignore[a-z]*(check|lock|protect|error|alarm|health)[a-z]*|withoutrecovery|deleteautomatedbackups|purge|disregard[a-z]*|disablerollback|allow.*(downtime|dataloss|unsafe|override).*)$`)
 
@@ -31,7 +34,7 @@ var forces = regexp.MustCompile(`(?i)^(force[a-z]*|bypass[a-z]*|override[a-z]*|s
 var harmlessForce = regexp.MustCompile(`(?i)^(forcenewdeployment|forceupdateenabled|forcealiascreation|overridealias|forcealiasdeletion|skipresourcesinuse|skiparchive|ignoreerrors|forceapidelete|overrideartifactname|overrideconfig|overrides?|skipdestination.*|forcerefresh|forcehttps?|overrideaction|overridename|skipfinalbackupcheck|overrideduration.*)$`)
 
 // opens are members that open something to everybody while they are on.
-var opens = regexp.MustCompile(`(?i)^(publiclyaccessible|publicaccess(enabled)?|endpointpublicaccess|associatepublicip(address)?|public|ispublic|mappubliciponlaunch|publicaccessallowed|allowpublic.*|allowunauthenticated.*|enableunauthenticated.*|privilegedmode|privileged|enableexecutecommand)$`)
+var opens = regexp.MustCompile(`(?i)^(publiclyaccessible|publicaccess(enabled)?|endpointpublicaccess|associatepublicip(address)?|public|ispublic|mappubliciponlaunch|publicaccessallowed|allowpublic.*|allowunauthenticated.*|enableunauthenticated.*|unauthenticated|assignpublicip|privilegedmode|privileged|enableexecutecommand)$`)
 
 // ofPolicy are members that hold a policy document.
 var ofPolicy = regexp.MustCompile(`(?i)(^|[a-z])(policy|policydocument|policytext|policybody|accesspolicies|resourcepolicy|inlinepolicy|keypolicy|repositorypolicy|assumerolepolicydocument|policyinjson|statement)$`)
@@ -111,8 +114,27 @@ func (j *judge) members() {
 		j.trait(signalbox.TraitUnparsed)
 		j.say("its parameters nest too deep to be looked into")
 	}
+	j.emptied()
 	j.pairs(map[string]any(j.p), creates, 0)
 	j.tags()
+}
+
+// emptied looks for lists that an update gives without anything in them: what
+// was in them goes.
+func (j *judge) emptied() {
+	if j.verb != signalbox.Update {
+		return
+	}
+	for _, k := range sortedKeys(j.p) {
+		l, ok := j.p[k].([]any)
+		switch {
+		case !ok || len(l) > 0 || isTagPath([]string{k}):
+		case nameOf(k).protective:
+			j.weaken("empties " + clip(k))
+		default:
+			j.interrupt("empties " + clip(k))
+		}
+	}
 }
 
 // pairs looks at attributes that are written as a pair of a name and a value:
@@ -204,7 +226,7 @@ func (j *judge) switchedOn(path []string, name string, n facts, creates bool) {
 	switch {
 	case n.open:
 		j.raise(signalbox.Permission, "opens it: "+clip(where(path)))
-		if !strings.HasPrefix(lower, "privileged") && lower != "enableexecutecommand" && lower != "associatepublicipaddress" {
+		if !strings.HasPrefix(lower, "privileged") && lower != "enableexecutecommand" && !strings.HasSuffix(lower, "publicip") && !strings.HasSuffix(lower, "publicipaddress") {
 			j.trait(signalbox.TraitPublic)
 		}
 	case n.force:
@@ -245,7 +267,7 @@ func disables(name string) bool {
 var secret = regexp.MustCompile(`(?i)^(master(user)?password|newpassword|password|adminuserpassword|admin(istrator)?password|authtoken|secretstring|secretbinary|sharedsecret|rotatemasteruserpassword|mastersecret.*|.*userpassword)$`)
 
 func (j *judge) numbers(path []string, n facts, x float64, creates bool) {
-	if creates || !n.capacity && !n.kept {
+	if creates || !n.capacity && !n.kept && !n.dial {
 		return
 	}
 	j.trait(signalbox.TraitDial)
@@ -296,6 +318,8 @@ func (j *judge) texts(path []string, name string, n facts, s string, creates boo
 		j.raise(signalbox.Permission, "gives rights without limit", signalbox.TraitAdmin)
 	case strings.EqualFold(name, "HttpTokens") && strings.EqualFold(s, "optional") && !creates:
 		j.weaken("lets credentials of a machine be fetched without a token")
+	case strings.EqualFold(name, "Type") && len(path) > 1 && strings.EqualFold(path[len(path)-2], "PublicAccess") && s != "DISABLED":
+		j.raise(signalbox.Permission, "opens it to all addresses", signalbox.TraitPublic)
 	case strings.EqualFold(name, "authType") && strings.EqualFold(s, "NONE"):
 		j.raise(signalbox.Permission, "opens it to everybody", signalbox.TraitPublic)
 	case strings.EqualFold(name, "OnFailure") && strings.EqualFold(s, "DELETE"):

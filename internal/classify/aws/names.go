@@ -7,7 +7,7 @@ import (
 
 // facts are what the name of a member tells, whatever it is a member of.
 type facts struct {
-	protective, notProtective, switches, plain, capacity, kept, force, open, policy, code, secret, role, mild, disables bool
+	protective, notProtective, switches, plain, capacity, kept, dial, force, open, policy, code, secret, role, mild, disables bool
 }
 
 // Members of AWS's models are few tens of thousands, and most calls use the same
@@ -32,6 +32,7 @@ func nameOf(s string) facts {
 		plain:         plainSwitch(s),
 		capacity:      capacities.MatchString(s),
 		kept:          kept.MatchString(s),
+		dial:          dials.MatchString(s),
 		force:         forces.MatchString(s) && !harmlessForce.MatchString(s),
 		open:          opens.MatchString(s),
 		policy:        ofPolicy.MatchString(s),

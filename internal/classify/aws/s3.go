@@ -182,7 +182,8 @@ func s3Lifecycle(j *judge) {
 		if old {
 			days, known = r.number("NoncurrentVersionExpiration", "NoncurrentDays")
 		}
-		j.impact.Reversible = false
+		j.trait(signalbox.TraitDial)
+		j.impact.Reversible = narrow && known && days >= 30
 		switch {
 		case !narrow && (!known || days < 365):
 			j.trait(signalbox.TraitDataLoss, signalbox.TraitUnscoped)

@@ -54,6 +54,13 @@ func watchRules(rules map[string]rule) {
 			j.weaken("ends the search for what is unusual")
 		}
 	}
+	rules["config:PutRetentionConfiguration"] = func(j *judge) {
+		j.drop(signalbox.TraitTop)
+		j.trait(signalbox.TraitDial)
+		if days, ok := j.p.number("RetentionPeriodInDays"); !ok || days < 90 {
+			j.weaken("keeps a record for less than a quarter")
+		}
+	}
 	rules["config:PutDeliveryChannel"] = func(j *judge) { j.weaken("changes where the record is written") }
 	rules["config:PutConfigurationRecorder"] = func(j *judge) {
 		g := j.p.sub("ConfigurationRecorder", "recordingGroup")

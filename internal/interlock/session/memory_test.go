@@ -144,6 +144,33 @@ func TestMemoryOfSecretsAndIdentities(t *testing.T) {
 	}
 }
 
+// The same identity taken again is one; what was refused was not taken.
+func TestMemoryOfRoles(t *testing.T) {
+	var m session.Memory
+	assume := func(role string) signalbox.Action {
+		return with(act(signalbox.Read, "sts:AssumeRole", false, role), signalbox.TraitIdentity)
+	}
+	for _, role := range []string{"reader", "reader", "builder"} {
+		m.Note(assume(role), signalbox.Allow, noon)
+	}
+	m.Note(assume("admin"), signalbox.Hold, noon)
+	if v := m.View(assume("operator"), noon); v.IdentitiesBeside != 2 || v.IdentityChanges != 3 {
+		t.Errorf("a third role: got %+v", v)
+	}
+	if v := m.View(assume("reader"), noon); v.IdentitiesBeside != 1 {
+		t.Errorf("one that was taken before: got %+v", v)
+	}
+	if v := m.Clone().View(assume("operator"), noon.Add(session.Window+time.Hour)); v.IdentitiesBeside != 0 {
+		t.Errorf("a day later: got %+v", v)
+	}
+	for n := range 100 {
+		m.Note(assume(fmt.Sprint("role", n)), signalbox.Allow, noon.Add(time.Duration(n)))
+	}
+	if n := len(m.Identities); n > 20 {
+		t.Errorf("%d identities are kept", n)
+	}
+}
+
 func TestMemoryOfPages(t *testing.T) {
 	var m session.Memory
 	page, other := act(signalbox.Read, "SELECT page", false, "users"), act(signalbox.Read, "SELECT other", false, "users")

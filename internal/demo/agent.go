@@ -48,7 +48,7 @@ type said struct {
 // 0 done, 1 failed, 4 refused by the cloud.
 func Agent(ctx context.Context, args []string, out io.Writer) int {
 	a := &agent{out: json.NewEncoder(out), service: os.Getenv("COST_SERVICE"), stack: os.Getenv("COST_STACK")}
-	c, err := config.LoadDefaultConfig(ctx, config.WithRetryMaxAttempts(1))
+	c, err := config.LoadDefaultConfig(ctx)
 	if err != nil || len(args) != 1 {
 		a.think("I cannot start: %v %q", err, args)
 		return 1

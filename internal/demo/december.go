@@ -21,6 +21,7 @@ type december struct {
 	*play
 	cloud   *standin.Cloud
 	program []string // that runs the agent
+	last    string   // that the agent did, and what came of it
 	users   *customers
 	remove  client.Hold // the DeleteStack that nobody approves
 }
@@ -105,7 +106,7 @@ func (d *december) unguarded(ctx context.Context, s *Step) error {
 		return err
 	}
 	if code != 0 {
-		return fmt.Errorf("the agent ended with %d, it should have done it all", code)
+		return fmt.Errorf("the agent ended with %d, it should have done it all (%s)", code, d.last)
 	}
 	met := who.leave()
 	gone := d.cloud.Simulated(met.longest)
@@ -178,7 +179,7 @@ and its page in the message. The gate asked the cloud what the stack is made of 
 		return err
 	}
 	if code != agentHeld {
-		return fmt.Errorf("the agent ended with %d, it should be held", code)
+		return fmt.Errorf("the agent ended with %d, it should be held (%s)", code, d.last)
 	}
 	if d.remove, err = d.onlyHold(ctx, s); err != nil {
 		return err
@@ -262,7 +263,7 @@ yes counts for this change set, by its ARN, and once.`
 		return err
 	}
 	if code != agentHeld {
-		return fmt.Errorf("the agent ended with %d: after a refusal its change should be held", code)
+		return fmt.Errorf("the agent ended with %d: after a refusal its change should be held (%s)", code, d.last)
 	}
 	h, err := d.onlyHold(ctx, s)
 	if err != nil {
@@ -283,7 +284,7 @@ yes counts for this change set, by its ARN, and once.`
 		return err
 	}
 	if code != 0 {
-		return fmt.Errorf("the agent ended with %d, it should have made the change", code)
+		return fmt.Errorf("the agent ended with %d, it should have made the change (%s)", code, d.last)
 	}
 	met := d.users.leave()
 	d.line(s, "customers", fmt.Sprintf("asked %d times for what they spent", met.requests), fmt.Sprintf("%d requests failed", met.failed))

@@ -130,6 +130,7 @@ func (d *december) ask(ctx context.Context, s *Step, task string, env []string) 
 	if err := cmd.Start(); err != nil {
 		return 0, fmt.Errorf("start the agent: %w", err)
 	}
+	d.last = ""
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		var l said
@@ -140,6 +141,7 @@ func (d *december) ask(ctx context.Context, s *Step, task string, env []string) 
 			d.line(s, "kiro thinks", l.Thinks, "")
 			continue
 		}
+		d.last = l.Did + ": " + l.Answer
 		d.line(s, "kiro", l.Did, l.Answer)
 	}
 	a, err := outcome(ctx, cmd, nil, cmd.Wait())

@@ -62,9 +62,10 @@ func TestDecemberCancelled(t *testing.T) {
 			nothingLeft(t)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			r, err := Run(ctx, Config{Out: &reader{at: at, do: cancel}})
+			told := &reader{at: at, do: cancel}
+			r, err := Run(ctx, Config{Out: told})
 			if !errors.Is(err, context.Canceled) || r.OK {
-				t.Errorf("result %v, error %v", r.OK, err)
+				t.Errorf("result %v, error %v\n%s", r.OK, err, told)
 			}
 		})
 	}

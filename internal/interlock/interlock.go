@@ -242,7 +242,11 @@ func (i *Interlock) Do(ctx context.Context, r Request, x Executor) (signalbox.Ou
 			return signalbox.Outcome{}, err
 		}
 		// Record the intent, execute, record the outcome.
-		out, err := i.carry(ctx, []*Admission{a}, nil, x)
+		var read []proof.Reads
+		if r.Reads != nil {
+			read = r.Reads()
+		}
+		out, err := i.carry(ctx, []*Admission{a}, read, x)
 		if !errors.Is(err, errAgain) {
 			return out, err
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
+	"github.com/signalbox-dev/signalbox/proof"
 )
 
 // A Gate is what interlock knows of the gate that a request came through. It
@@ -55,6 +56,12 @@ type Request struct {
 	// may allow, because it would lead around the gate or change the rules
 	// themselves.
 	Floor signalbox.Verdict
+
+	// Reads gives summaries as for [Interlock.Reads], which [Interlock.Do] records
+	// in the transaction of the intent: durable when Execute is called, and if it is
+	// never called, not known to be recorded. It may be asked more than once, and
+	// not at all. nil: there are none.
+	Reads func() []proof.Reads
 }
 
 // forever is the expiry of what does not expire.

@@ -103,6 +103,35 @@ func (t *Tally) Flush(ctx context.Context) (wait func() error) {
 	ctx = context.WithoutCancel(ctx)
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	for _, sum := range t.take() {
+		land := t.depart(sum)
+		t.attempts.Go(func() { land(t.record(ctx, sealed(sum))) })
+	}
+	return arrived(slices.Clone(t.flights))
+}
+
+// Depart gives what was counted to a caller who records it himself, with the
+// intent of a write, and says by land what came of it: with an error, it is kept
+// for the next time. ahead waits, as the function that Flush gives, for what was
+// on its way before. land must be called, and only its first call counts.
+func (t *Tally) Depart() (aboard []proof.Reads, land func(error), ahead func() error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	ahead = arrived(slices.Clone(t.flights))
+	sums := t.take()
+	if len(sums) == 0 {
+		return nil, func(error) {}, ahead
+	}
+	for _, sum := range sums {
+		aboard = append(aboard, sealed(sum))
+	}
+	down := t.depart(sums...)
+	var once sync.Once
+	return aboard, func(err error) { once.Do(func() { down(err) }) }, ahead
+}
+
+// take gives all that nobody is recording yet. The caller holds t.mu.
+func (t *Tally) take() []proof.Reads {
 	sums := t.kept
 	t.kept = nil
 	if t.sum.Statements > 0 {
@@ -112,23 +141,36 @@ func (t *Tally) Flush(ctx context.Context) (wait func() error) {
 		sums = append(sums, t.sum)
 		t.sum = proof.Reads{}
 	}
-	for _, sum := range sums {
-		f := &tallyFlight{done: make(chan struct{})}
-		t.flights = append(t.flights, f)
-		t.attempts.Go(func() {
-			sent := sum
-			sent.Hash = proof.Commit(proof.NewSalt(), sum.Hash)
-			f.err = t.record(ctx, sent)
-			t.mu.Lock()
-			defer t.mu.Unlock()
-			t.flights = slices.DeleteFunc(t.flights, func(o *tallyFlight) bool { return o == f })
-			if f.err != nil {
+	return sums
+}
+
+// sealed is a summary as the log has it.
+func sealed(sum proof.Reads) proof.Reads {
+	sum.Hash = proof.Commit(proof.NewSalt(), sum.Hash)
+	return sum
+}
+
+// depart notes that the summaries are on their way, until land is called. The
+// caller holds t.mu; land takes it.
+func (t *Tally) depart(sums ...proof.Reads) (land func(error)) {
+	f := &tallyFlight{done: make(chan struct{})}
+	t.flights = append(t.flights, f)
+	return func(err error) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		f.err = err
+		t.flights = slices.DeleteFunc(t.flights, func(o *tallyFlight) bool { return o == f })
+		if err != nil {
+			for _, sum := range sums {
 				t.keep(sum)
 			}
-			close(f.done)
-		})
+		}
+		close(f.done)
 	}
-	flights := slices.Clone(t.flights)
+}
+
+// arrived waits for flights.
+func arrived(flights []*tallyFlight) func() error {
 	return func() error {
 		var err error
 		for _, f := range flights {

@@ -107,6 +107,34 @@ func TestTallyLosesNothing(t *testing.T) {
 	}
 }
 
+// Who records the counts himself says what came of it; others wait for him.
+func TestTallyDeparts(t *testing.T) {
+	var s shelf
+	tally := interlock.NewTally(signalbox.Session{ID: "s1"}, orders, s.record)
+	tally.Add(time.Now(), read("a"), nil)
+	aboard, land, ahead := tally.Depart()
+	if len(aboard) != 1 || aboard[0].Statements != 1 || aboard[0].Hash.IsZero() || ahead() != nil {
+		t.Fatalf("aboard: %+v", aboard)
+	}
+	none, landed, wait := tally.Depart()
+	if len(none) != 0 {
+		t.Errorf("twice aboard: %+v", none)
+	}
+	landed(nil)
+	lost := errors.New("lost")
+	go land(lost)
+	if err := wait(); !errors.Is(err, lost) {
+		t.Errorf("waited for what was lost: %v", err)
+	}
+	land(nil) // too late
+	if !tally.Due(time.Now()) {
+		t.Error("what was lost is not due")
+	}
+	if err := tally.Flush(t.Context())(); err != nil || len(s.sums) != 1 || s.sums[0].Statements != 1 {
+		t.Errorf("%v, recorded %+v", err, s.sums)
+	}
+}
+
 // A flush waits for what another has begun.
 func TestTallyWaitsForFlights(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/gate/aws/probe"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/proof"
 )
 
 // decide has a call decided, and done if it may be, and answers the client.
@@ -27,12 +28,44 @@ func (x *exchange) decide(c *call) error {
 
 // do has a change decided, recorded and executed, and releases its answer.
 func (x *exchange) do(c *call, e *execution) error {
-	// What the session read comes before what it does next.
-	if err := x.a.tally.Flush(x.ctx)(); err != nil {
-		return fmt.Errorf("%w: reads: %w", interlock.ErrUnavailable, err)
+	return x.conclude(e, x.commit(c, e))
+}
+
+// commit has interlock decide, record and execute a call. What the session read
+// is recorded before: with the intent, so that a write waits for the log once.
+func (x *exchange) commit(c *call, e *execution) error {
+	r := c.request()
+	r.Reads = e.depart
+	_, err := x.g.Interlock.Do(x.ctx, r, e)
+	if e.land != nil {
+		// The intent did not come to be, as far as is known here, and with it went
+		// the summaries.
+		e.land(errNotIntended)
 	}
-	_, err := x.g.Interlock.Do(x.ctx, c.request(), e)
-	return x.conclude(e, err)
+	return err
+}
+
+var errNotIntended = errors.New("the call that it was to be recorded with was not recorded")
+
+// depart gives what the session has read so far, once.
+func (e *execution) depart() []proof.Reads {
+	if e.land == nil {
+		e.aboard, e.land, e.ahead = e.x.a.tally.Depart()
+	}
+	return e.aboard
+}
+
+// arrive sees to it that all that the session read is durable.
+func (e *execution) arrive(ctx context.Context) error {
+	if e.land == nil {
+		return nil // nothing departed: it was recorded before
+	}
+	e.land(nil)
+	if e.ahead() == nil {
+		return nil
+	}
+	// What others were to record is back, and recorded here.
+	return e.x.a.tally.Flush(ctx)()
 }
 
 // admit decides a read. It reports done when the read was carried out and
@@ -95,6 +128,11 @@ type execution struct {
 	c   *call
 	run func(context.Context, Permit) (signalbox.Outcome, error)
 
+	// What the session read, on its way to the log with the intent.
+	aboard []proof.Reads
+	land   func(error) // nil: nothing has departed
+	ahead  func() error
+
 	probed  *signalbox.Impact // as last measured
 	refused error             // what the client is told when nothing was forwarded
 }
@@ -126,6 +164,9 @@ func (x *exchange) watcher() identity {
 
 // Execute implements [Executor].
 func (e *execution) Execute(ctx context.Context, p Permit) (signalbox.Outcome, error) {
+	if err := e.arrive(ctx); err != nil {
+		return e.notForwarded(fmt.Errorf("%w: reads: %w", interlock.ErrUnavailable, err)), nil
+	}
 	var touched map[string]int64
 	if p.Limited {
 		// Nothing can be undone at AWS: what may be touched is counted before.

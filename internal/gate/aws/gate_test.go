@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/signalbox-dev/signalbox"
@@ -89,6 +91,37 @@ func TestReadsAreSummedUp(t *testing.T) {
 	if sum.Statements != 3 || sum.Session != "agent-kiro" || sum.Gate != "prod" || len(sum.Shapes) != 1 || sum.Hash.IsZero() {
 		t.Errorf("summary %+v", sum)
 	}
+}
+
+// What was read travels with the write that comes next: one append, and durable
+// before the write goes on.
+func TestReadsTravelWithTheWrite(t *testing.T) {
+	b := newBench(t, nil)
+	c := b.client("agent-kiro")
+	for range 2 {
+		if err := c.list(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.put(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"reads 2 with the intent", "intent dynamodb:PutItem", "outcome done "}
+	if d := cmp.Diff(want, b.entries()); d != "" {
+		t.Error(d)
+	}
+	// Refused, it takes nothing along; not recorded, nothing is lost.
+	b.mu.Lock()
+	b.failing = fmt.Errorf("%w: disk", interlock.ErrUnavailable)
+	b.mu.Unlock()
+	if err := c.list(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, c.put(t.Context()), http.StatusServiceUnavailable)
+	b.mu.Lock()
+	b.failing = nil
+	b.mu.Unlock()
+	eventually(t, func() bool { b.mu.Lock(); defer b.mu.Unlock(); return len(b.sums) == 2 })
 }
 
 func TestReadsOfEach(t *testing.T) {

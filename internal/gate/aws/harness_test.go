@@ -161,6 +161,17 @@ func (s *script) Do(ctx context.Context, r interlock.Request, x Executor) (signa
 	if err != nil {
 		return signalbox.Outcome{}, err
 	}
+	s.mu.Lock()
+	failing := s.failing
+	s.mu.Unlock()
+	if sums := r.Reads(); failing == nil {
+		for _, sum := range sums {
+			s.note("reads %d with the intent", sum.Statements)
+			s.mu.Lock()
+			s.sums = append(s.sums, sum)
+			s.mu.Unlock()
+		}
+	}
 	return s.Carry(ctx, a, x)
 }
 

@@ -242,6 +242,49 @@ func TestP9HaltAndEnd(t *testing.T) {
 }
 
 // An unknown operation is the worst, and nothing of it is guessed.
+// At the time when a write arrives at AWS, what the session read before is in the
+// log, however many writes go on at once.
+func TestP1ReadsBeforeWrites(t *testing.T) {
+	h := newHouse(t, nil)
+	c, _ := h.open("kiro", "alice")
+	var mu sync.Mutex
+	admitted := 0
+	h.up.answer(func(w http.ResponseWriter, r *http.Request, _ []byte) {
+		if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".PutItem") {
+			recorded := 0
+			for _, e := range h.entries(proof.KindReads) {
+				recorded += int(e.(*proof.Reads).Statements)
+			}
+			mu.Lock()
+			want := admitted
+			mu.Unlock()
+			if recorded < want {
+				t.Errorf("a write arrived when %d of %d reads were recorded", recorded, want)
+			}
+		}
+		io.WriteString(w, "{}")
+	})
+	for range 4 {
+		for range 3 {
+			if err := c.list(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		mu.Lock()
+		admitted += 3
+		mu.Unlock()
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				if err := c.put(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
+
 func TestP8UnknownIsWorst(t *testing.T) {
 	h := newHouse(t, nil)
 	agent, _ := h.open("kiro", "alice")

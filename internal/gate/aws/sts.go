@@ -9,7 +9,6 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/classify/aws/awswire"
-	"github.com/signalbox-dev/signalbox/internal/interlock"
 )
 
 // whoAmI answers sts:GetCallerIdentity: as whom the client acts here. AWS would
@@ -84,10 +83,7 @@ func (x *exchange) assumeRole(c *call) error {
 		given, answer, out, err = x.assume(ctx, e, claim, c.params, p.Intent)
 		return out, err
 	}
-	if err := x.a.tally.Flush(x.ctx)(); err != nil {
-		return fmt.Errorf("%w: reads: %w", interlock.ErrUnavailable, err)
-	}
-	if _, err := x.g.Interlock.Do(x.ctx, c.request(), e); err != nil {
+	if err := x.commit(c, e); err != nil {
 		return err
 	}
 	if e.refused != nil {

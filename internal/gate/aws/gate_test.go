@@ -124,6 +124,35 @@ func TestReadsTravelWithTheWrite(t *testing.T) {
 	eventually(t, func() bool { b.mu.Lock(); defer b.mu.Unlock(); return len(b.sums) == 2 })
 }
 
+// A write waits for reads that another has taken along, and records them itself
+// when that came to nothing.
+func TestWritesWaitForReadsOfOthers(t *testing.T) {
+	b := newBench(t, nil)
+	c := b.client("agent-kiro")
+	if err := c.list(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.gate.mu.Lock()
+	tally := b.gate.sessions["agent-kiro"].tally
+	b.gate.mu.Unlock()
+	_, land, _ := tally.Depart()
+	b.up.answer(func(w http.ResponseWriter, _ *http.Request, _ []byte) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if len(b.sums) != 1 {
+			t.Errorf("the write arrived after %d summaries", len(b.sums))
+		}
+		io.WriteString(w, "{}")
+	})
+	done := make(chan error, 1)
+	go func() { done <- c.put(t.Context()) }()
+	eventually(t, func() bool { return len(b.entries()) > 0 }) // its intent
+	land(errNotIntended)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestReadsOfEach(t *testing.T) {
 	b := newBench(t, func(c *Config, _ *upstream) { c.ReadEach = true })
 	if err := b.client("agent-kiro").list(t.Context()); err != nil {

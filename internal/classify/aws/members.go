@@ -248,7 +248,9 @@ var watchers = map[string]bool{
 // plainSwitch reports whether a switch is about the thing itself.
 func plainSwitch(name string) bool {
 	switch strings.ToLower(name) {
-	case "enabled", "enable", "state", "status", "active", "enabledstate":
+	case "enabled", "enable", "state", "status", "active", "enabledstate",
+		// What the thing is there for.
+		"sendingenabled", "receivingenabled", "deliveryenabled", "publishingenabled", "servingenabled", "trafficenabled", "executionenabled", "dnsenabled":
 		return true
 	}
 	return false
@@ -294,13 +296,33 @@ func (j *judge) forced(name, where string) {
 	case strings.HasPrefix(l, "skip") && (strings.Contains(l, "snapshot") || strings.Contains(l, "backup")), strings.Contains(l, "automatedbackups"),
 		strings.Contains(l, "withoutrecovery"), strings.HasPrefix(l, "bypass"), strings.Contains(l, "dataloss"), strings.Contains(l, "lock"):
 		j.weaken("passes over a protection: " + clip(where))
-	case j.verb == signalbox.Create:
+	case j.verb == signalbox.Create && fresh(j.name):
 	default:
 		j.interrupt("forced: " + clip(where))
 	}
 }
 
+// removes reports whether a member has something removed by what is made or
+// changed: as an action, a step, or what a copy does with what has no original.
+// A list of changes says what is done at once, and is the operation's own matter.
+func removes(path []string, s string) bool {
+	name := path[len(path)-1]
+	switch strings.ToUpper(s) {
+	case "DELETE", "EXPIRE", "PURGE", "DESTROY":
+		l := strings.ToLower(name)
+		at := len(path) > 1 && (path[len(path)-2] == "Changes" || path[len(path)-2] == "Updates")
+		return !at && (l == "action" || l == "type" || l == "actiontype")
+	case "REMOVE":
+		return strings.HasPrefix(strings.ToLower(name), "preserve")
+	}
+	return false
+}
+
 func (j *judge) texts(path []string, name string, n facts, s string, creates bool) {
+	if removes(path, s) {
+		j.trait(signalbox.TraitDataLoss)
+		j.say("removes, by " + clip(where(path)))
+	}
 	switch {
 	case n.policy && looksJSON(s):
 		j.policy(name, s)

@@ -48,6 +48,7 @@ func (p pattern) matches(operation string) bool {
 // verbTable is verbs.txt, read.
 type verbTable struct {
 	words    map[string]class
+	later    map[string]class      // of words further on, in a name that adds
 	exact    map[string][]*section // by "service:Operation", "*:Operation" included
 	patterns map[string][]pattern  // by service, "*" included
 }
@@ -61,14 +62,18 @@ var verbs = sync.OnceValue(func() *verbTable {
 })
 
 func readVerbs(text string) (*verbTable, error) {
-	t := &verbTable{words: map[string]class{}, exact: map[string][]*section{}, patterns: map[string][]pattern{}}
+	t := &verbTable{words: map[string]class{}, later: map[string]class{}, exact: map[string][]*section{}, patterns: map[string][]pattern{}}
 	var now *section
 	for i, line := range strings.Split(text, "\n") {
 		line = strings.TrimSpace(line)
 		switch {
 		case line == "" || strings.HasPrefix(line, "#"):
-		case strings.HasPrefix(line, "words "):
-			name, list, ok := strings.Cut(strings.TrimPrefix(line, "words "), ":")
+		case strings.HasPrefix(line, "words "), strings.HasPrefix(line, "later "):
+			into := t.words
+			if line[0] == 'l' {
+				into = t.later
+			}
+			name, list, ok := strings.Cut(line[len("words "):], ":")
 			if !ok {
 				return nil, fmt.Errorf("line %d: no colon", i+1)
 			}
@@ -77,7 +82,7 @@ func readVerbs(text string) (*verbTable, error) {
 				return nil, fmt.Errorf("line %d: %w", i+1, err)
 			}
 			for _, w := range strings.Fields(list) {
-				t.words[w] = c
+				into[w] = c
 			}
 		case strings.HasPrefix(line, "["):
 			head, reason, ok := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(line, "["), "]"), "|")
@@ -155,10 +160,12 @@ func classOf(service, operation string) class {
 func (t *verbTable) class(service, operation string) class {
 	sections := slices.Concat(t.exact[service+":"+operation], t.exact["*:"+operation])
 	var starred []*section
+	all := false // by a star that says nothing of how the name begins
 	for _, s := range []string{service, "*"} {
 		for _, p := range t.patterns[s] {
 			if p.matches(operation) {
 				starred = append(starred, p.section)
+				all = all || p.prefix == ""
 			}
 		}
 	}
@@ -168,7 +175,7 @@ func (t *verbTable) class(service, operation string) class {
 			c, found = s.class, true
 		}
 	}
-	if found && c.verb != signalbox.Read && len(sections) == 0 && t.byWord(operation).verb == signalbox.Read {
+	if found && c.verb != signalbox.Read && len(sections) == 0 && all && t.byWord(operation).verb == signalbox.Read {
 		found = false // a star does not make a read out to be more
 	}
 	if !found {
@@ -187,6 +194,9 @@ func (t *verbTable) byWord(operation string) class {
 	w := words(operation)
 	for n := min(2, len(w)); n > 0; n-- {
 		if c, ok := t.words[strings.Join(w[:n], "")]; ok {
+			if c.verb == signalbox.Create {
+				c = t.byLaterWord(c, w[n:])
+			}
 			c.reason = verbReason(c)
 			return c
 		}
@@ -195,6 +205,17 @@ func (t *verbTable) byWord(operation string) class {
 		verb: signalbox.Execute, traits: []signalbox.Trait{signalbox.TraitOpaque},
 		reason: "nothing is known of what it does",
 	}
+}
+
+// byLaterWord is for what starts or creates something that takes away:
+// StartBatchDeleteConfigurationTask.
+func (t *verbTable) byLaterWord(c class, rest []string) class {
+	for _, w := range rest {
+		if l, ok := t.later[w]; ok {
+			return l
+		}
+	}
+	return c
 }
 
 func verbReason(c class) string {

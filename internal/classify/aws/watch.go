@@ -97,6 +97,16 @@ func watchRules(rules map[string]rule) {
 			j.interrupt("a pattern that matches nothing")
 		}
 	}
+	rules["kms:ImportKeyMaterial"] = func(j *judge) {
+		if j.p.text("ExpirationModel") != "KEY_MATERIAL_DOES_NOT_EXPIRE" {
+			j.set(signalbox.Update, "gives a key material that expires, and with it what the key protects", signalbox.TraitDataLoss)
+		}
+	}
+	rules["acm:ImportCertificate"] = func(j *judge) {
+		if j.p.has("CertificateArn") {
+			j.set(signalbox.Update, "puts a certificate in place of one that may be in use", signalbox.TraitInterrupts)
+		}
+	}
 	rules["kms:UpdateAlias"] = func(j *judge) {
 		j.trait(signalbox.TraitRename)
 		j.say("lets a key's name stand for another key")

@@ -9,7 +9,7 @@ import (
 func computeRules(rules map[string]rule) {
 	rules["lambda:UpdateFunctionConfiguration"] = lambdaConfiguration
 	rules["lambda:Invoke"] = func(j *judge) {
-		if strings.EqualFold(j.p.text("InvocationType"), "DryRun") {
+		if j.p.text("InvocationType") == "DryRun" {
 			j.set(signalbox.Read, "a dry run, which runs nothing")
 			j.besides, j.traits = nil, nil
 			j.impact.Reversible = true

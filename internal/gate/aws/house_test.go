@@ -323,18 +323,26 @@ func TestCredentialsStayBehindTheGate(t *testing.T) {
 	h := newHouse(t, nil)
 	agent, _ := h.open("kiro", "alice")
 	form := []string{"Content-Type", "application/x-www-form-urlencoded"}
-	for _, c := range []struct{ service, body string }{
-		{"sts", "Action=GetSessionToken&Version=2011-06-15"},
-		{"sts", "Action=GetFederationToken&Version=2011-06-15&Name=x"},
-		{"iam", "Action=CreateAccessKey&Version=2010-05-08"},
+	pipeline := []string{"Content-Type", "application/x-amz-json-1.1", "X-Amz-Target", "CodePipeline_20150709.GetJobDetails"}
+	for _, c := range []struct {
+		service, method, target, body string
+		header                        []string
+	}{
+		{"sts", "POST", "/", "Action=GetSessionToken&Version=2011-06-15", form},
+		{"sts", "POST", "/", "Action=GetFederationToken&Version=2011-06-15&Name=x", form},
+		{"iam", "POST", "/", "Action=CreateAccessKey&Version=2010-05-08", form},
+		{"s3", "GET", "/bucket?session", "", nil},
+		{"codepipeline", "POST", "/", `{"jobId":"j"}`, pipeline},
+		{"grafana", "POST", "/workspaces/w/apikeys", `{"keyName":"k","keyRole":"ADMIN","secondsToLive":60}`, nil},
+		{"quicksight", "GET", "/accounts/123456789012/session-embed-url", "", nil},
 	} {
-		_, err := agent.as(c.service).do(t.Context(), "POST", "/", []byte(c.body), form...)
+		_, err := agent.as(c.service).do(t.Context(), c.method, c.target, []byte(c.body), c.header...)
 		wantError(t, err, 403, "credentials-past-the-gate")
 	}
 	if n := len(h.up.arrivals()); n != 0 {
 		t.Errorf("%d requests arrived", n)
 	}
-	if n := len(h.entries(proof.KindRefusal)); n != 3 {
+	if n := len(h.entries(proof.KindRefusal)); n != 7 {
 		t.Errorf("%d refusals are recorded", n)
 	}
 }

@@ -133,6 +133,24 @@ func TestDryRunOnlyWhereTheModelHasIt(t *testing.T) {
 	}
 }
 
+// Keys and destinations of another account are for its people.
+func TestAnotherAccounts(t *testing.T) {
+	for operation, parameters := range map[string]string{
+		"ec2:CopySnapshot":           `{"SourceRegion":"eu-central-1","SourceSnapshotId":"snap-1","KmsKeyId":"arn:aws:kms:eu-central-1:%s:key/1"}`,
+		"s3:PutBucketEncryption":     `{"Bucket":"b","ServerSideEncryptionConfiguration":{"Rules":[{"ApplyServerSideEncryptionByDefault":{"SSEAlgorithm":"aws:kms","KMSMasterKeyID":"arn:aws:kms:eu-central-1:%s:key/1"}}]}}`,
+		"logs:PutSubscriptionFilter": `{"logGroupName":"g","filterName":"f","filterPattern":"","destinationArn":"arn:aws:logs:eu-central-1:%s:destination:x"}`,
+	} {
+		service, name, _ := strings.Cut(operation, ":")
+		has := func(account string) bool {
+			got := call(t, service, name, strings.ReplaceAll(parameters, "%s", account))
+			return slices.ContainsFunc(got, func(a signalbox.Action) bool { return a.Verb == signalbox.Permission })
+		}
+		if has("111122223333") || !has("999999999999") {
+			t.Errorf("%s: our own is a matter of rights %v, another's %v", operation, has("111122223333"), has("999999999999"))
+		}
+	}
+}
+
 // Every operation of the table has an answer, with nothing given and with a
 // value for each member that is required.
 func TestEveryOperation(t *testing.T) {

@@ -49,6 +49,17 @@ func databasesRules(rules map[string]rule) {
 	rules["glue:BatchDeleteTable"] = func(j *judge) { j.listed("TablesToDelete", "") }
 	rules["glue:BatchDeletePartition"] = func(j *judge) { j.listed("PartitionsToDelete", "") }
 	rules["athena:StartQueryExecution"] = athenaQuery
+	rules["secretsmanager:UpdateSecretVersionStage"] = func(j *judge) {
+		if j.p.text("VersionStage") == "AWSCURRENT" {
+			j.trait(signalbox.TraitRename)
+			j.say("puts another version in the place of the one in use")
+		}
+	}
+	rules["rds:ModifyOptionGroup"] = func(j *judge) {
+		if len(j.p.list("OptionsToRemove")) > 0 {
+			j.interrupt("takes options away")
+		}
+	}
 	for _, key := range []string{"secretsmanager:PutSecretValue", "secretsmanager:UpdateSecret", "ssm:PutParameter"} {
 		rules[key] = secretValue
 	}

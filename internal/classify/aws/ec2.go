@@ -19,6 +19,11 @@ func ec2Rules(rules map[string]rule) {
 	rules["ec2:CreateNetworkAclEntry"] = networkACL
 	rules["ec2:CreateRoute"] = func(j *judge) { j.interrupt("sends traffic another way") }
 	rules["ec2:ModifyInstanceAttribute"] = instanceAttribute
+	rules["ec2:CreateImage"] = func(j *judge) {
+		if !j.p.is("NoReboot") {
+			j.interrupt("restarts the machine, since it does not say NoReboot")
+		}
+	}
 	rules["ec2:RunInstances"] = func(j *judge) {
 		n, _ := j.p.number("MaxCount")
 		j.resources = []signalbox.Resource{{Type: "instance", Name: unnamed, Whole: true}}

@@ -302,6 +302,18 @@ func (j *judge) forced(name, where string) {
 	}
 }
 
+// foreign reports whether a member hands something over to another account: as
+// the key that it is locked with, or as where it goes.
+func (j *judge) foreign(name, s string) bool {
+	if j.call.Account == "" || !strings.HasPrefix(s, "arn:") || !handsOver.MatchString(name) {
+		return false
+	}
+	a, ok := readARN(s)
+	return ok && len(a.account) == len("111122223333") && a.account != j.call.Account
+}
+
+var handsOver = regexp.MustCompile(`(?i)kms.*key|encryptionkey|keyarn|destination`)
+
 // removes reports whether a member has something removed by what is made or
 // changed: as an action, a step, or what a copy does with what has no original.
 // A list of changes says what is done at once, and is the operation's own matter.
@@ -319,6 +331,16 @@ func removes(path []string, s string) bool {
 }
 
 func (j *judge) texts(path []string, name string, n facts, s string, creates bool) {
+	switch {
+	case j.foreign(name, s):
+		j.raise(signalbox.Permission, "has another account's in "+clip(where(path)))
+	case s != "" && strings.HasPrefix(name, "SSECustomerKey"):
+		j.weaken("locks it with a key that nobody else has")
+	case strings.EqualFold(name, "sourcePath") && len(path) > 1 && strings.EqualFold(path[len(path)-2], "host"):
+		j.raise(signalbox.Permission, "gives it files of its host", signalbox.TraitHostFile)
+	case strings.EqualFold(name, "OptInType") && strings.EqualFold(s, "immediate"):
+		j.interrupt("does at once what takes it out of service")
+	}
 	if removes(path, s) {
 		j.trait(signalbox.TraitDataLoss)
 		j.say("removes, by " + clip(where(path)))

@@ -102,6 +102,11 @@ func watchRules(rules map[string]rule) {
 			j.set(signalbox.Update, "gives a key material that expires, and with it what the key protects", signalbox.TraitDataLoss)
 		}
 	}
+	rules["route53:UpdateHealthCheck"] = func(j *judge) {
+		if j.p.is("Inverted") {
+			j.weaken("has a health check say the opposite")
+		}
+	}
 	rules["acm:ImportCertificate"] = func(j *judge) {
 		if j.p.has("CertificateArn") {
 			j.set(signalbox.Update, "puts a certificate in place of one that may be in use", signalbox.TraitInterrupts)

@@ -66,9 +66,7 @@ func find(c Call) (op *awswire.Operation, unknown []string, found bool) {
 			break
 		}
 	}
-	for _, path := range texts(c.Parameters[""]) {
-		unknown = append(unknown, path)
-	}
+	unknown = append(unknown, texts(c.Parameters[""])...)
 	if paths, ok := c.Parameters[""].([]string); ok {
 		unknown = append(unknown, paths...)
 	}

@@ -361,11 +361,10 @@ func yamlValue(n ast.Node, depth int) (any, error) {
 func yamlMap(values []*ast.MappingValueNode, depth int) (any, error) {
 	m := map[string]any{}
 	for _, kv := range values {
-		k, ok := kv.Key.(ast.MapKeyNode)
-		if !ok || kv.Key.IsMergeKey() {
+		if kv.Key == nil || kv.Key.IsMergeKey() {
 			return nil, errors.New("a key that is none")
 		}
-		name := k.String()
+		name := kv.Key.String()
 		if s, ok := kv.Key.(*ast.StringNode); ok {
 			name = s.Value
 		}

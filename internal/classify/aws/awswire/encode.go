@@ -140,9 +140,7 @@ func (e *encoder) jsonBody(in *shape, params map[string]any) error {
 func (e *encoder) rest(in *shape, params map[string]any) error {
 	o := e.operation
 	labels := map[string]string{}
-	for _, l := range o.route.literals {
-		e.query = append(e.query, l)
-	}
+	e.query = append(e.query, o.route.literals...)
 	inside := map[string]any{} // the body
 	for i := range in.members {
 		m := &in.members[i]

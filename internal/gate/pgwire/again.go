@@ -61,7 +61,7 @@ func (c *conn) lookAgain(r *request) (impact signalbox.Impact, state signalbox.S
 		if len(r.planned()) == len(r.statements) {
 			mode = "ROW EXCLUSIVE" // rows change under it, the table does not
 		}
-		answers, err := c.ask("LOCK TABLE " + strings.Join(names, ", ") + " IN " + mode + " MODE")
+		answers, err := c.try("LOCK TABLE " + strings.Join(names, ", ") + " IN " + mode + " MODE")
 		if err != nil {
 			return impact, nil, "", err
 		}

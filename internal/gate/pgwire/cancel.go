@@ -30,10 +30,14 @@ func (g *Gate) cancelRequest(client net.Conn, packet []byte) {
 		stop() // it waits for approvals, and the server knows nothing of it
 		return
 	}
-	if up == nil || c.state.Load() != busy {
+	// Only a statement of the client's own may be hit. The gate's, such as the
+	// BEGIN that makes what follows provisional, wait until the request is over.
+	c.cancels.Lock()
+	defer c.cancels.Unlock()
+	if up == nil || !c.running {
 		return
 	}
-	ctx, cancel := context.WithTimeout(g.ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(g.ctx, 2*time.Second)
 	defer cancel()
 	if err := up.cancel(ctx); err != nil {
 		c.log.Warn("cancel request not passed on", "error", err)

@@ -25,10 +25,58 @@ const touchedSQL = `SELECT c.oid, pg_catalog.concat(n.nspname, '.', c.relname), 
  AND (pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid) OPERATOR(pg_catalog.>) 0::pg_catalog.int8
  OR pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) OPERATOR(pg_catalog.>) 0::pg_catalog.int8
  OR pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) OPERATOR(pg_catalog.>) 0::pg_catalog.int8)
- UNION ALL SELECT 0::pg_catalog.oid, pg_catalog.current_setting('track_counts'), 0, 0, 0, 'p'`
+ UNION ALL SELECT 0::pg_catalog.oid, pg_catalog.concat(pg_catalog.current_setting('track_counts'), ' ',
+ pg_catalog.current_setting('session_replication_role')), 0, 0, 0, 'p'`
 
 // errNoCounts refuses what cannot be measured.
-var errNoCounts = errors.New("rows touched cannot be measured: the server's track_counts is off")
+var errNoCounts = errors.New("rows touched cannot be measured: the server's track_counts is off, or its triggers are")
+
+// lockedSQL counts the locks on relations that this transaction holds and that a
+// read does not take. They go with a ROLLBACK TO of what took them, unlike the
+// transaction's id. What a value of a sequence takes is left out.
+const lockedSQL = `SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks l
+ WHERE l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() AND l.granted
+ AND l.mode OPERATOR(pg_catalog.<>) ALL (ARRAY['AccessShareLock', 'RowShareLock'])
+ AND NOT EXISTS (SELECT FROM pg_catalog.pg_class s WHERE s.oid OPERATOR(pg_catalog.=) l.relation AND s.relkind OPERATOR(pg_catalog.=) 'S'::"char")`
+
+// takeBase notes the counts from which the transaction's own are reckoned. It is
+// called before the first write of an agent's transaction, and refuses to go on
+// when something has written before: nothing that writes was admitted until then.
+func (c *conn) takeBase() error {
+	answers, err := c.ask(lockedSQL, touchedSQL)
+	if err != nil {
+		return err
+	}
+	if err := c.unwritten(answers[0]); err != nil {
+		return err
+	}
+	base, err := readTouched(answers[1])
+	if err != nil {
+		return err
+	}
+	c.tx.base = base
+	return nil
+}
+
+// onlyRead refuses a transaction of an agent that has written although nothing
+// that writes was admitted in it. That cannot be: whatever hole it came through,
+// it does not get to its COMMIT.
+func (c *conn) onlyRead() error {
+	answers, err := c.ask(lockedSQL)
+	if err != nil {
+		return err
+	}
+	return c.unwritten(answers[0])
+}
+
+// unwritten judges the answer to lockedSQL.
+func (c *conn) unwritten(a answer) error {
+	if c.tx.carried || len(a.rows) == 1 && a.rows[0][0] == "0" {
+		return nil
+	}
+	c.log.Error("an agent's transaction wrote what was never admitted: rolled back", "session", string(c.session.ID))
+	return &refusal{code: StateDenied, message: "the transaction has written, and nothing that writes was admitted in it: it is rolled back", hint: "Report this to Signalbox's operator."}
+}
 
 // touched asks for the counts as they are now.
 func (c *conn) touched() (map[string]count, error) {
@@ -40,14 +88,11 @@ func (c *conn) touched() (map[string]count, error) {
 }
 
 func readTouched(a answer) (map[string]count, error) {
-	if a.failed != nil {
-		return nil, fmt.Errorf("rows touched cannot be measured: %s", a.failed.Message)
-	}
 	counts := make(map[string]count)
 	tracked := false
 	for _, row := range a.rows {
 		if row[0] == "0" {
-			tracked = row[1] == "on"
+			tracked = row[1] == "on origin" // anything else leaves changes or triggers out
 			continue
 		}
 		n := count{name: row[1], temp: row[5] == "t"}
@@ -72,12 +117,17 @@ const unmeasured = "(not counted by table)"
 
 // measure gives the rows touched since the base was taken, by table.
 func (c *conn) measure() (map[string]int64, error) {
-	if c.tx.base == nil {
-		return nil, errors.New("rows touched cannot be measured: there is nothing to compare with")
-	}
 	now, err := c.touched()
 	if err != nil {
 		return nil, err
+	}
+	return c.compare(now)
+}
+
+// compare gives the rows by which now exceeds the base, by table.
+func (c *conn) compare(now map[string]count) (map[string]int64, error) {
+	if c.tx.base == nil {
+		return nil, errors.New("rows touched cannot be measured: there is nothing to compare with")
 	}
 	touched := make(map[string]int64)
 	var total int64

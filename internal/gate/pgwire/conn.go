@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -49,6 +50,8 @@ type conn struct {
 	replied    int           // how many of them came
 	looked     bool          // the catalog was read anew for this unit
 	unread     string        // why the server would read texts otherwise than the gate; see heed
+	lifted     bool          // the gate itself has lifted the READ ONLY default for a moment
+	tampered   *refusal      // the READ ONLY default was lifted by something else: the connection ends
 	copying    bool          // a COPY runs: the server is listened to while the client is
 	awaitsSync bool          // a Sync was eaten by a COPY: the client sends another
 	skips      bool          // the server skips to a Sync after an error
@@ -71,6 +74,9 @@ type conn struct {
 	reason  error              // why it was cut
 	retired bool               // goes away when idle
 	waiting context.CancelFunc // ends a wait for approvals
+
+	cancels sync.Mutex // held while a cancel request is on its way to the server
+	running bool       // a statement of the client's runs, which it may cancel; under cancels
 }
 
 // States of a connection.
@@ -95,6 +101,9 @@ func (c *conn) run() error {
 		}
 		if err == nil {
 			err = c.out.err
+		}
+		if err == nil && c.tampered != nil {
+			err = c.tampered
 		}
 		if err != nil {
 			return c.farewell(err)
@@ -165,6 +174,15 @@ func (c *conn) farewell(err error) error {
 	case reason != nil:
 		r.code, r.message, r.hint = "57P01", reason.Error(), "Start another session with `signalbox run` when it is allowed again."
 		err = reason
+	case c.tampered != nil:
+		r = *c.tampered
+		c.log.Error("an agent's connection lost its READ ONLY default to something that was not judged", "session", string(c.session.ID))
+		err = c.tampered
+	case errors.As(err, &lost):
+		r.code, r.message = "08006", lost.Error()
+		if c.tx.unknown {
+			r.code, r.message = "08007", lost.Error()+": nobody knows whether it was carried out"
+		}
 	case errors.Is(err, errTerminated) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		c.out.flush()
 		return err
@@ -173,11 +191,6 @@ func (c *conn) farewell(err error) error {
 		return err
 	case retired:
 		r.code, r.message = "57P01", errShutdown.Error()
-	case errors.As(err, &lost):
-		r.code, r.message = "08006", lost.Error()
-		if c.tx.unknown {
-			r.code, r.message = "08007", lost.Error()+": nobody knows whether it was carried out"
-		}
 	case errors.Is(err, errTooLong):
 		r.code, r.message, r.hint = "54000", err.Error(), "Send less at once, or have the gate's max_message raised."
 	case errors.Is(err, errProtocol) || errors.Is(err, errShort):
@@ -390,7 +403,8 @@ type judged struct {
 	copyIn   bool // the client will send data
 	writes   bool // has an action that is no read
 	executes bool // has an EXECUTE, which means what was prepared last
-	fetches  bool // has a FETCH or MOVE, which runs what a portal was bound to
+	queries  bool // nothing but queries, which can run in a READ ONLY transaction
+	holds    bool // declares a cursor WITH HOLD
 	names    bool // may change what names mean: role, search path, objects
 	objects  bool // may change objects, and not only settings
 	renames  bool // may give objects or their columns other names
@@ -398,7 +412,13 @@ type judged struct {
 
 func newJudged(r sql.Result, version uint64) *judged {
 	j := &judged{Result: r, version: version, actions: r.Actions(), readOnly: r.ReadOnly()}
+	j.queries = j.readOnly
 	for _, s := range r.Statements {
+		switch s.Kind {
+		case sql.KindQuery, sql.KindExplain, sql.KindFetch, sql.KindExecute, sql.KindCopyOut, sql.KindDeclare:
+		default:
+			j.queries = false
+		}
 		switch s.Kind {
 		case sql.KindBegin, sql.KindCommit, sql.KindRollback, sql.KindSavepoint, sql.KindRelease, sql.KindRollbackTo, sql.KindPrepareTx:
 			j.control = true
@@ -406,8 +426,9 @@ func newJudged(r sql.Result, version uint64) *judged {
 			j.copyIn = true
 		case sql.KindExecute:
 			j.executes, j.names = true, true
-		case sql.KindFetch:
-			j.fetches = true
+		case sql.KindDeclare:
+			// Too many are taken for one, none for none.
+			j.holds = j.holds || strings.Contains(strings.ToUpper(s.Text), "HOLD")
 		case sql.KindSet:
 			j.names = j.names || !setsTransaction(s)
 		case sql.KindDiscard, sql.KindUtility, sql.KindUnknown, sql.KindCommitTx:
@@ -417,7 +438,7 @@ func newJudged(r sql.Result, version uint64) *judged {
 	}
 	for _, a := range j.actions {
 		if a.Verb != signalbox.Read {
-			j.writes = true
+			j.writes, j.queries = true, false
 		}
 		if a.Has(signalbox.TraitOpaque) || a.Has(signalbox.TraitIdentity) {
 			j.names = true
@@ -425,8 +446,11 @@ func newJudged(r sql.Result, version uint64) *judged {
 	}
 	settings := j.names
 	for _, s := range r.Statements {
-		if s.Action.Has(signalbox.TraitSession) && s.Kind != sql.KindSet {
-			j.names = true // set_config in a query, for one
+		switch s.Kind {
+		case sql.KindSet, sql.KindShow, sql.KindClose, sql.KindListen, sql.KindUnlisten:
+		default:
+			// set_config in a query, or in one that a FETCH goes on with.
+			j.names = j.names || slices.ContainsFunc(s.Actions(), func(a signalbox.Action) bool { return a.Has(signalbox.TraitSession) })
 		}
 		settings = settings && s.Kind == sql.KindSet
 		code := s.Action.Verb == signalbox.Execute && (s.Kind == sql.KindUtility || s.Kind == sql.KindUnknown)

@@ -51,6 +51,7 @@ func (r *refusal) encode() []byte {
 func (c *conn) refused(err error) *refusal {
 	var (
 		own     *refusal
+		server  *askError
 		held    *interlock.HeldError
 		denied  *interlock.DeniedError
 		overran *interlock.OverrunError
@@ -58,6 +59,9 @@ func (c *conn) refused(err error) *refusal {
 	switch {
 	case errors.As(err, &own):
 		return own
+	case errors.As(err, &server):
+		c.log.Error("refused because the server did not answer the gate", "error", err)
+		return &refusal{code: StateUnavailable, message: server.Error(), hint: "Nothing was done."}
 	case errors.As(err, &held):
 		h := held.Hold
 		r := &refusal{code: StateHeld, message: held.Error()}

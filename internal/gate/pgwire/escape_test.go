@@ -27,7 +27,12 @@ type raw struct {
 
 func dialRaw(b *bench, t *testing.T, params map[string]string) (*raw, error) {
 	t.Helper()
-	cfg, err := pgx.ParseConfig(b.url("agent-kiro"))
+	return dialRawAs(b, t, "agent-kiro", params)
+}
+
+func dialRawAs(b *bench, t *testing.T, session string, params map[string]string) (*raw, error) {
+	t.Helper()
+	cfg, err := pgx.ParseConfig(b.url(session))
 	if err != nil {
 		t.Fatal(err)
 	}

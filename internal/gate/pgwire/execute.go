@@ -17,7 +17,7 @@ func (c *conn) finalRun(r *request, w *work) func(context.Context, Permit) (sign
 		switch {
 		case w.lone && c.agent():
 			return c.runLone(w, permit)
-		case permit.Limited || c.agent() || r.state != nil && !w.lone:
+		case c.tx.opened || permit.Limited || c.agent() || r.state != nil && !w.lone:
 			return c.runBlock(r, w, permit)
 		}
 		return c.runPlain(w)
@@ -31,11 +31,16 @@ func (c *conn) runPlain(w *work) (signalbox.Outcome, error) {
 	if err == nil && w.sync && !p.ready {
 		err = c.copySync(p)
 	}
+	// A simple query is told complete when it is committed, statements of the
+	// extended protocol before that.
+	p.settled = w.simple && w.commands > 0 && p.commands == w.commands
 	return c.conclude(p, err, true)
 }
 
 // conclude makes the outcome of a pumped answer, and leaves its held-back end
-// for released. final says that a lost connection leaves it unknown.
+// for released. final says that what was forwarded makes effects final, so that
+// a lost connection may leave them unknown: an end of the connection is no
+// answer, not even when the server gives a reason for it.
 func (c *conn) conclude(p *pump, err error, final bool) (signalbox.Outcome, error) {
 	c.ending.held, c.ending.failed = p.held, p.failed()
 	out := signalbox.Outcome{Result: signalbox.Done, Rows: p.rows}
@@ -46,14 +51,42 @@ func (c *conn) conclude(p *pump, err error, final bool) (signalbox.Outcome, erro
 		return out, nil
 	}
 	c.ending.err = err
-	if errors.Is(err, errFatal) && p.failed() {
+	c.ending.failed = true
+	switch {
+	case p.settled:
+		c.ending.failed = false
+		return signalbox.Outcome{Result: signalbox.Done, Rows: p.rows}, nil
+	case p.errored:
 		return out, nil // the server said that it failed before it hung up
-	}
-	if !final {
-		return signalbox.Outcome{Result: signalbox.Failed, Code: "08006", Detail: "the connection was lost before COMMIT: the server rolls back"}, nil
+	case !final:
+		if !p.failed() {
+			out = signalbox.Outcome{Result: signalbox.Failed, Code: "08006", Detail: "the connection was lost before COMMIT: the server rolls back"}
+		}
+		return out, nil
 	}
 	c.ending.unknown = true
 	return signalbox.Outcome{Result: signalbox.ResultUnknown, Rows: signalbox.CountUnknown}, err
+}
+
+// refusedOwn is the outcome when the server refused a statement of the gate's own
+// that had to succeed before the client's: nothing was forwarded, and the client
+// is told what the server said. A lost connection is not final either.
+func (c *conn) refusedOwn(err error) (signalbox.Outcome, error) {
+	own := (*askError)(nil)
+	if !errors.As(err, &own) {
+		return c.conclude(&pump{}, err, false)
+	}
+	if b, err := own.response.Encode(nil); err == nil {
+		c.out.write(b)
+	}
+	c.ending.failed = true
+	c.discard = true
+	if c.up.status != 'I' {
+		if err := c.rollback(); err != nil {
+			return c.conclude(&pump{}, err, false)
+		}
+	}
+	return signalbox.Outcome{Result: signalbox.Failed, Code: own.response.Code, Detail: own.response.Message}, nil
 }
 
 // runLone forwards a statement that PostgreSQL refuses in a transaction block,
@@ -63,39 +96,58 @@ func (c *conn) runLone(w *work, permit Permit) (signalbox.Outcome, error) {
 	if err := permit.Spend(nil); err != nil {
 		return signalbox.Outcome{}, err
 	}
+	c.lifted = true
 	if _, err := c.ask("SET " + readOnlyGUC + " = off"); err != nil {
-		return c.conclude(&pump{}, err, false)
+		c.lifted = false
+		return c.refusedOwn(err)
 	}
 	out, err := c.runPlain(w)
-	if c.ending.err == nil {
-		if _, aerr := c.ask("SET " + readOnlyGUC + " = on"); aerr != nil {
-			c.ending.err = aerr
-		}
+	if c.ending.err != nil {
+		return out, err
 	}
+	if _, aerr := c.ask("SET " + readOnlyGUC + " = on"); aerr != nil {
+		// A connection that an agent could write on must not be used again.
+		c.ending.err = &lostError{aerr}
+	}
+	c.lifted = false
 	return out, err
+}
+
+// openBlock opens a block of our own around what the client believes to be an
+// implicit transaction. An agent can write in it.
+func (c *conn) openBlock() error {
+	begin := "BEGIN"
+	if c.agent() {
+		begin = "BEGIN READ WRITE"
+	}
+	if _, err := c.ask(begin); err != nil {
+		return err
+	}
+	if c.up.status != 'T' {
+		return &lostError{errors.New("the server opened no transaction block")}
+	}
+	c.tx.opened = true
+	c.tx.changed = 0
+	return nil
 }
 
 // runBlock runs w between BEGIN and COMMIT of our own, and measures what it
 // touched before the COMMIT.
 func (c *conn) runBlock(r *request, w *work, permit Permit) (signalbox.Outcome, error) {
 	if !c.tx.opened {
-		if _, err := c.ask("BEGIN READ WRITE"); err != nil {
-			return c.conclude(&pump{}, err, false)
+		if err := c.openBlock(); err != nil {
+			return c.refusedOwn(err)
 		}
-		c.tx.opened = true
-		c.tx.changed = 0
-	}
-	if d, err := c.stillSo(r, permit.Still); err != nil {
-		return c.conclude(&pump{}, err, false)
-	} else if d != "" {
-		return c.undo(&pump{}, fmt.Errorf("what was approved has changed: %s", d))
 	}
 	if permit.Limited && c.tx.base == nil {
-		base, err := c.touched()
-		if err != nil {
-			return c.conclude(&pump{}, err, false)
+		if err := c.takeBase(); err != nil {
+			return c.undo(&pump{}, err)
 		}
-		c.tx.base = base
+	}
+	if d, err := c.stillSo(r, permit.Still); err != nil {
+		return c.refusedOwn(err)
+	} else if d != "" {
+		return c.undo(&pump{}, fmt.Errorf("what was approved has changed: %s", d))
 	}
 	p := &pump{replies: -1, hold: true, quiet: true}
 	inner := *w
@@ -115,37 +167,94 @@ func (c *conn) runBlock(r *request, w *work, permit Permit) (signalbox.Outcome, 
 		}
 		return c.conclude(p, nil, false)
 	}
-	var touched map[string]int64
+	end, err := c.beforeCommit(permit.Limited)
+	if err != nil {
+		return c.undo(p, err)
+	}
 	if permit.Limited {
-		var err error
-		if touched, err = c.measure(); err == nil {
-			err = permit.Spend(touched)
-		}
-		if err != nil {
+		if err := permit.Spend(end.touched); err != nil {
 			return c.undo(p, err)
 		}
 	}
-	answers, err := c.ask("COMMIT")
+	out, err := c.commitOwn(p)
+	out.Touched = end.touched
+	return out, err
+}
+
+// commitOwn ends our own block, and tells what came of it.
+func (c *conn) commitOwn(p *pump) (signalbox.Outcome, error) {
+	answers, err := c.try("COMMIT")
+	last := answer{}
+	if len(answers) > 0 {
+		last = answers[0]
+	}
+	p.settled = last.tag == "COMMIT"
 	if err != nil {
 		return c.conclude(p, err, true)
 	}
 	c.ended()
-	if e := answers[0].failed; e != nil {
+	switch e := last.failed; {
+	case e != nil:
 		p.code, p.message, p.held = e.Code, e.Message, nil
 		if b, err := e.Encode(nil); err == nil {
 			c.out.write(b)
 		}
+	case !p.settled:
+		// Nothing had failed, and yet the server rolled back.
+		p.code, p.message, p.held = "40000", "the server answered COMMIT with "+last.tag, nil
+		c.out.write((&refusal{code: p.code, message: p.message}).encode())
 	}
-	out, err := c.conclude(p, nil, true)
-	out.Touched = touched
-	return out, err
+	return c.conclude(p, nil, true)
 }
 
-// undo rolls back what exceeded its ceiling.
+// A finish is what the server says of a transaction when all of it has run, just
+// before its COMMIT.
+type finish struct {
+	xid     string           // its transaction id; empty: it has none
+	touched map[string]int64 // rows by table, where they are measured
+}
+
+// xidSQL asks for the transaction's id, in the form that pg_xact_status takes.
+const xidSQL = "SELECT COALESCE(pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, '')"
+
+// beforeCommit has everything run that would run at COMMIT, so that nothing is
+// left to happen after the measurement: deferred triggers and constraints.
+func (c *conn) beforeCommit(limited bool) (finish, error) {
+	var sqls []string
+	if c.tx.shielded {
+		sqls = append(sqls, unshield)
+		c.tx.shielded = false
+	}
+	if limited {
+		sqls = append(sqls, "SET CONSTRAINTS ALL IMMEDIATE", touchedSQL)
+	}
+	sqls = append(sqls, xidSQL)
+	answers, err := c.ask(sqls...)
+	if err != nil {
+		return finish{}, err
+	}
+	end := finish{xid: answers[len(answers)-1].rows[0][0]}
+	if limited {
+		now, err := readTouched(answers[len(answers)-2])
+		if err == nil {
+			end.touched, err = c.compare(now)
+		}
+		if err != nil {
+			return finish{}, err
+		}
+	}
+	return end, nil
+}
+
+// undo rolls back what exceeded its ceiling, or what the server refused to go on
+// with.
 func (c *conn) undo(p *pump, why error) (signalbox.Outcome, error) {
-	lost := (*lostError)(nil)
+	lost, own := (*lostError)(nil), (*askError)(nil)
 	if errors.As(why, &lost) {
 		return c.conclude(p, why, false)
+	}
+	if errors.As(why, &own) {
+		return c.refusedOwn(why)
 	}
 	if err := c.rollback(); err != nil {
 		return c.conclude(p, err, false)
@@ -155,9 +264,13 @@ func (c *conn) undo(p *pump, why error) (signalbox.Outcome, error) {
 		return signalbox.Outcome{}, why
 	}
 	// It could not be measured or charged: undone, and the client is told.
-	c.out.write((&refusal{code: StateUnavailable, message: why.Error(), hint: "Nothing was done."}).encode())
+	told := (*refusal)(nil)
+	if !errors.As(why, &told) {
+		told = &refusal{code: StateUnavailable, message: why.Error(), hint: "Nothing was done."}
+	}
+	c.out.write(told.encode())
 	c.ending.failed = true
-	return signalbox.Outcome{Result: signalbox.Failed, Code: StateUnavailable, Detail: why.Error()}, nil
+	return signalbox.Outcome{Result: signalbox.Failed, Code: told.code, Detail: told.message}, nil
 }
 
 // copySync waits for the Sync that a client sends after a COPY in the extended

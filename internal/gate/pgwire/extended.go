@@ -3,6 +3,7 @@ package pgwire
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/signalbox-dev/signalbox"
@@ -16,13 +17,14 @@ type statement struct {
 	judged *judged
 }
 
-// A portal was made by Bind.
+// A portal was made by Bind, or by something that the gate has not seen.
 type portal struct {
 	statement *statement
 	tail      []byte // the Bind's, kept for portals that outlive their unit
 	params    []string
 	judged    *judged
-	admitted  bool // its Execute was admitted: going on with it is the same act
+	admitted  bool // what it runs was admitted: going on with it is the same act
+	listed    bool // it is among what its group asks to be admitted
 }
 
 // An expectation is one reply that is due for a message of the unit, and what
@@ -35,7 +37,8 @@ type expectation struct {
 	rows      int64
 }
 
-// A step is one message of a unit.
+// A step is one message of a unit. What its names mean is found out when its
+// turn comes: see group.
 type step struct {
 	typ       byte
 	off, size int
@@ -59,7 +62,6 @@ func (c *conn) extended() error {
 	steps := c.steps[:0]
 	off := 0
 	end := byte('H')
-	view := overlay{c: c}
 	for off < maxUnit {
 		typ, size, err := c.in.at(off)
 		if err != nil {
@@ -73,16 +75,7 @@ func (c *conn) extended() error {
 		if !strings.ContainsRune("PBDEC", rune(typ)) {
 			break // not of this protocol: it is served after what came before it
 		}
-		s := step{typ: typ, off: off, size: size}
-		if err := view.decode(&s, c.in.body(off, size)); err != nil {
-			if r := c.refused(err); r != nil {
-				c.in.drop(off)
-				return c.turnDown(r)
-			}
-			return err
-		}
-		steps = append(steps, s)
-		view.add(steps)
+		steps = append(steps, step{typ: typ, off: off, size: size})
 		off += size
 	}
 	if cap(steps) <= lookBack {
@@ -96,59 +89,62 @@ func (c *conn) extended() error {
 		return c.out.flush()
 	}
 	if err := c.prepare(); err != nil {
-		if r := c.refused(err); r != nil {
-			c.refuse(r)
-			c.discard = true
-			if end == 'S' {
-				c.in.drop(off)
-				c.ready()
-				return nil
-			}
-			c.in.drop(off)
-			return nil
+		r := c.refused(err)
+		if r == nil {
+			return err
 		}
-		return err
+		c.in.drop(off)
+		c.refuse(r)
+		c.discard = true
+		if end == 'S' {
+			c.ready()
+		}
+		return nil
 	}
 	return c.unit(steps, off, end == 'S')
 }
 
-// unit has the steps decided and forwarded, a group at a time: what comes
-// before a COMMIT must have run, and be measured, before the COMMIT is decided.
+// unit has the steps decided and forwarded, a group at a time: what comes before
+// a COMMIT must have run, and be measured, before the COMMIT is decided; and what
+// comes behind a statement that changes what names mean is judged when that has
+// run.
 func (c *conn) unit(steps []step, size int, sync bool) error {
-	for i := range steps {
-		if steps[i].typ == 'P' && c.agent() {
-			// BEGIN is rewritten where it is parsed, so that a prepared one
-			// begins what it began for others.
-			if j := c.judge(steps[i].statement.text); len(j.Statements) == 1 && j.Statements[0].Kind == sql.KindBegin {
-				steps[i].text, _ = readWrite(j.Statements[0])
-			}
-		}
-		if p := steps[i].portal; p != nil && steps[i].typ == 'E' && !p.admitted {
-			c.judgePortal(p)
-		}
-	}
-	for i := range steps {
-		if p := steps[i].portal; p != nil && steps[i].typ == 'E' && p.judged != nil && p.judged.fetches && c.unadmitted(steps) {
+	raw := c.in.raw(0, size)
+	copied := false
+	for len(steps) > 0 && !c.discard && !c.awaitsSync {
+		n, err := c.group(steps, raw)
+		if err == nil && !copied && !(n == len(steps) && c.fast(steps, sync)) {
+			// What runs may look back at the client, which moves the buffer.
+			raw, copied = append([]byte(nil), raw...), true
 			c.in.drop(size)
-			if err := c.turnDown(errFetch); err != nil || !sync {
+			size = 0
+			n, err = c.group(steps, raw)
+		}
+		if err == nil {
+			err = c.ordered(steps, n, sync)
+		}
+		if err != nil {
+			if c.refused(err) == nil {
 				return err
 			}
-			return c.syncOnly()
+			if err := c.turnDown(err); err != nil {
+				return err
+			}
+			break
 		}
-	}
-	raw := c.in.raw(0, size)
-	if !c.fast(steps, sync) {
-		raw = append([]byte(nil), raw...)
-		c.in.drop(size)
-		size = 0
-	}
-	for len(steps) > 0 && !c.discard && !c.awaitsSync {
-		n := c.group(steps)
 		last := n == len(steps)
 		if err := c.runGroup(steps[:n], raw, sync && last); err != nil {
 			return err
 		}
 		steps = steps[n:]
+		if last || c.discard || c.awaitsSync {
+			continue
+		}
+		if err := c.prepare(); err != nil {
+			if err := c.turnDown(err); err != nil {
+				return err
+			}
+		}
 	}
 	c.in.drop(size)
 	if c.awaitsSync {
@@ -159,7 +155,7 @@ func (c *conn) unit(steps []step, size int, sync bool) error {
 	if !sync {
 		return c.out.flush()
 	}
-	if c.discard || c.up.status == 'I' && c.tx.begun {
+	if c.discard || c.tx.opened || c.up.status == 'I' && c.tx.begun {
 		return c.syncOnly()
 	}
 	c.ready()
@@ -170,28 +166,38 @@ func (c *conn) unit(steps []step, size int, sync bool) error {
 // transactions: what runs beside it could not be measured, nor undone.
 var errLonely = &refusal{code: "0A000", message: "a statement that cannot run inside a transaction must be sent by itself", hint: "Send it alone."}
 
-// errFetch refuses to run a bound statement by way of FETCH or MOVE, which are
-// judged as the reading of a cursor that was judged when it was declared.
-var errFetch = &refusal{code: "0A000", message: "FETCH and MOVE are refused while a portal waits that was bound and not yet executed", hint: "Execute or close the portal first."}
+// errUnsettled refuses an agent to go on after a change that the gate cannot look at
+// without ending the implicit transaction.
+var errUnsettled = &refusal{code: "0A000", message: "what names mean was changed in an implicit transaction of which a part has run", hint: "Send Sync before it, or open a transaction."}
 
-// unadmitted reports whether there is a portal, of this unit or of earlier ones,
-// whose Execute was not admitted.
-func (c *conn) unadmitted(steps []step) bool {
-	for name, p := range c.portals {
-		if name != "" && !p.admitted {
-			return true
+// ordered sees that the gate can ask the server about what the next n steps have
+// changed before those behind them are judged: outside of a block it opens one
+// around the implicit transaction.
+func (c *conn) ordered(steps []step, n int, sync bool) error {
+	changes, lone := false, false
+	for i := range steps[:n] {
+		if p := steps[i].portal; p != nil && p.judged != nil && !p.judged.control {
+			changes, lone = changes || p.judged.names, lone || p.judged.lone
 		}
 	}
-	for i := range steps {
-		if steps[i].typ == 'B' && steps[i].name != "" && !steps[i].portal.admitted {
-			return true
-		}
+	more := slices.ContainsFunc(steps[n:], func(s step) bool { return s.typ == 'B' || s.typ == 'E' })
+	switch {
+	case c.up.status != 'I' && !c.tx.opened:
+		return nil
+	case lone && c.agent() && (more || c.tx.begun || c.tx.opened):
+		return errLonely
+	case !changes || lone || c.tx.opened || sync && !more:
+		return nil
+	case c.tx.begun && c.agent():
+		return errUnsettled
+	case c.tx.begun:
+		return nil
 	}
-	return false
+	return c.openBlock()
 }
 
-// judgePortal classifies what a portal would execute, unless names still mean
-// what they meant when it was last done.
+// judgePortal classifies what a portal would run, unless names still mean what
+// they meant when it was last done.
 func (c *conn) judgePortal(p *portal) {
 	st := p.statement
 	switch {
@@ -216,7 +222,7 @@ func (*conn) fast(steps []step, sync bool) bool {
 	}
 	for i := range steps {
 		switch s := &steps[i]; s.typ {
-		case 'E':
+		case 'B', 'E':
 			if s.portal == nil || s.portal.judged == nil {
 				return false
 			}
@@ -232,20 +238,56 @@ func (*conn) fast(steps []step, sync bool) bool {
 	return true
 }
 
-// group gives how many of the steps go together: up to an Execute of
-// transaction control, or that Execute alone.
-func (*conn) group(steps []step) int {
-	for i, s := range steps {
-		if s.typ == 'E' && s.portal != nil && s.portal.judged != nil && s.portal.judged.control {
-			return max(i, 1)
+// group finds out what the next steps mean, and gives how many of them go
+// together: up to an Execute of transaction control, or that Execute alone; up to
+// and with an Execute that may change what names, prepared statements or settings
+// mean; and no further than to the Bind of something whose meaning depends on what
+// has not run yet. All before these steps has run.
+func (c *conn) group(steps []step, raw []byte) (int, error) {
+	view := overlay{c: c}
+	for i := range steps {
+		s := &steps[i]
+		if err := view.decode(s, raw[s.off+headerSize:s.off+s.size]); err != nil {
+			if i > 0 {
+				return i, nil // those before it have their turn first
+			}
+			return 0, err
+		}
+		view.add(steps[:i+1])
+		switch s.typ {
+		case 'P':
+			if c.agent() {
+				// BEGIN is rewritten where it is parsed, so that a prepared one
+				// begins what it began for others.
+				if j := c.judge(s.statement.text); len(j.Statements) == 1 && j.Statements[0].Kind == sql.KindBegin {
+					s.text, _ = readWrite(j.Statements[0])
+				}
+			}
+		case 'B':
+			c.judgePortal(s.portal)
+			if s.portal.judged.executes && i > 0 {
+				return i, nil
+			}
+		case 'E':
+			if s.portal.judged == nil {
+				c.judgePortal(s.portal)
+			}
+			switch j := s.portal.judged; {
+			case j.control:
+				return max(i, 1), nil
+			case j.names:
+				return i + 1, nil
+			}
 		}
 	}
-	return len(steps)
+	return len(steps), nil
 }
 
-// runGroup forwards some steps under one decision.
+// runGroup forwards some steps under one decision. Whatever is bound is decided
+// as if it were executed: planning it may run code, and a portal that stands on
+// the server can be run by more than an Execute.
 func (c *conn) runGroup(steps []step, raw []byte, sync bool) error {
-	w := &work{sync: sync, readOnly: true, reads: true}
+	w := &work{sync: sync, readOnly: true, reads: true, neutral: true, queries: true}
 	c.expected = c.expected[:0]
 	c.replied = 0
 	var acts []*portal
@@ -256,32 +298,45 @@ func (c *conn) runGroup(steps []step, raw []byte, sync bool) error {
 			c.expected[i].name = string(s.kind) + s.name
 		}
 		w.replies++
-		if s.typ != 'E' || s.portal == nil || s.portal.judged == nil || s.portal.admitted {
+		if s.typ == 'E' {
+			w.executes++
+		}
+		p := s.portal
+		if s.typ != 'E' && s.typ != 'B' || p.judged == nil || p.judged.control {
 			continue
 		}
-		acts = append(acts, s.portal)
-		j := s.portal.judged
+		j := p.judged
+		w.neutral = false
 		w.readOnly = w.readOnly && j.readOnly
+		w.queries = w.queries && j.queries
+		w.reads = w.reads && !j.writes
+		if p.admitted || p.listed {
+			continue
+		}
+		p.listed = true
+		acts = append(acts, p)
 		w.lone = w.lone || j.lone
 		w.copyIn = w.copyIn || j.copyIn
-		w.reads = w.reads && !j.writes
+		w.holds = w.holds || j.holds
 	}
 	w.raw = pick(steps, raw)
+	if s := steps[0]; len(steps) == 1 && s.typ == 'E' && s.portal.judged.control {
+		return c.runControl(s.portal, w)
+	}
 	if len(acts) == 0 {
-		// Nothing is executed: parsing, binding and describing do no harm that
-		// an Execute would not be judged for.
+		// Nothing is run that was not admitted before. An agent's statement that is
+		// only parsed and described must not leave an implicit transaction behind,
+		// in which a write could not follow.
+		w.settles = c.agent() && w.neutral && !c.tx.begun && c.up.status == 'I' && !slices.ContainsFunc(steps, func(s step) bool { return s.typ == 'B' || s.typ == 'E' })
 		_, err := c.forward(nil, w)
 		c.applied()
 		return err
 	}
-	if len(acts) == 1 && acts[0].judged.control {
-		return c.runControl(acts[0], w)
+	r, err := c.requestOf(acts)
+	if err != nil {
+		return c.turnDown(err)
 	}
-	r, refuse := c.requestOf(acts)
-	if refuse != nil {
-		return c.turnDown(refuse)
-	}
-	_, err := c.perform(r, w)
+	_, err = c.perform(r, w)
 	c.applied()
 	return err
 }
@@ -308,19 +363,25 @@ func pick(steps []step, raw []byte) []byte {
 	return b
 }
 
+// maxActs bounds the statements of one request: each stands in its intent.
+const maxActs = 2000
+
 // requestOf makes the one request of what a group executes.
-func (c *conn) requestOf(acts []*portal) (*request, *refusal) {
+func (c *conn) requestOf(acts []*portal) (*request, error) {
 	if len(acts) == 1 && len(acts[0].judged.Statements) == 1 {
 		// The common case, without copies of the actions.
 		p := acts[0]
-		if r := c.guarded(p.judged); r != nil {
-			return nil, r
+		if err := c.guarded(p.judged); err != nil {
+			return nil, err
 		}
 		statements := bounds(p.judged)
 		for i := range statements {
 			statements[i].types, statements[i].tail, statements[i].params = p.statement.types, p.tail, p.params
 		}
 		return c.newRequest(p.judged.actions, []string{p.statement.text}, statements), nil
+	}
+	if len(acts) > maxActs {
+		return nil, &refusal{code: "54000", message: fmt.Sprintf("%d statements in one unit are more than the gate takes: the limit is %d", len(acts), maxActs), hint: "Send Sync more often."}
 	}
 	var actions []signalbox.Action
 	var texts []string
@@ -329,8 +390,8 @@ func (c *conn) requestOf(acts []*portal) (*request, *refusal) {
 		if p.judged.lone && c.agent() {
 			return nil, errLonely
 		}
-		if r := c.guarded(p.judged); r != nil {
-			return nil, r
+		if err := c.guarded(p.judged); err != nil {
+			return nil, err
 		}
 		statements := bounds(p.judged)
 		actions = append(actions, p.judged.actions...)
@@ -365,6 +426,7 @@ func (c *conn) applied() {
 				c.prepared.Prepared(e.name, r.Statements[0], c.names.catalog)
 			}
 		case 'B':
+			e.portal.admitted = e.portal.listed
 			if c.up.status != 'I' || c.tx.begun || c.tx.opened {
 				// It outlives the unit, whose bytes do not.
 				e.portal.tail = bytes.Clone(e.portal.tail)
@@ -372,8 +434,8 @@ func (c *conn) applied() {
 			}
 		case 'E':
 			if e.portal != nil {
-				e.portal.admitted = true
 				if e.portal.judged != nil {
+					e.portal.admitted = !e.portal.judged.control
 					c.settle(e.portal.judged)
 				}
 			}
@@ -426,6 +488,20 @@ func (c *conn) syncOnly() error {
 			if err := c.rollback(); err != nil {
 				return err
 			}
+		case !failed && c.tx.opened && len(c.tx.pending) == 0:
+			// Nothing was admitted that writes: see that nothing has.
+			if c.agent() {
+				if err := c.onlyRead(); err != nil {
+					if err := c.turnDown(err); err != nil {
+						return err
+					}
+					break
+				}
+			}
+			if _, err := c.ask("COMMIT"); err != nil {
+				return &lostError{err}
+			}
+			c.ended()
 		case !failed && len(c.tx.pending) > 0:
 			r := &request{c: c}
 			if _, err := c.carry(c.tx.pending, r, c.finalRun(r, w)); err != nil {

@@ -56,9 +56,10 @@ func (c *conn) prepare() error {
 		return &refusal{code: StateDenied, message: c.unread, hint: "Connect again, and leave the setting alone."}
 	}
 	n := &c.names
-	if c.tx.begun && !n.stale && n.snapshot != nil {
+	if c.tx.begun && n.snapshot != nil {
 		// To ask the server would end the implicit transaction, and the client's
-		// portals with it. What its first part was judged by stands until its Sync.
+		// portals with it. What its first part was judged by stands until its Sync,
+		// and an agent changes nothing that it rests on: see unit.
 		return nil
 	}
 	inBlock := c.up.status != 'I' || c.tx.begun
@@ -135,7 +136,7 @@ func (c *conn) askQuietly(sqls ...string) ([]answer, error) {
 	if guarded {
 		sqls = append(append([]string{`SAVEPOINT "signalbox probe"`}, sqls...), `ROLLBACK TO SAVEPOINT "signalbox probe"`, `RELEASE SAVEPOINT "signalbox probe"`)
 	}
-	answers, err := c.ask(sqls...)
+	answers, err := c.try(sqls...)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +144,7 @@ func (c *conn) askQuietly(sqls ...string) ([]answer, error) {
 		c.log.Error("question to the server failed", "code", last.failed.Code, "error", last.failed.Message)
 		if guarded {
 			if _, err := c.ask(`ROLLBACK TO SAVEPOINT "signalbox probe"`, `RELEASE SAVEPOINT "signalbox probe"`); err != nil {
-				return nil, err
+				return nil, &lostError{err}
 			}
 		}
 		return nil, nil
@@ -213,20 +214,56 @@ func (c *conn) doubt(j *judged) {
 	}
 }
 
-// guarded refuses an agent what would undo the gate's own hold on its
-// connection.
-func (c *conn) guarded(j *judged) *refusal {
-	if !c.agent() {
-		return nil
-	}
+// guarded refuses what cannot be judged as what it runs, and to an agent what
+// would undo the gate's own hold on its connection.
+func (c *conn) guarded(j *judged) error {
 	for _, s := range j.Statements {
-		if s.Kind != sql.KindSet {
+		if s.Kind == sql.KindExecute {
+			if err := c.executable(s); err != nil {
+				return err
+			}
+		}
+		if !c.agent() || s.Kind != sql.KindSet {
 			continue
 		}
 		name := strings.ToLower(s.Name)
 		characteristics := strings.Contains(name, "characteristics") && strings.Contains(strings.ToUpper(s.Text), "READ WRITE")
 		if guardedSetting(name) || characteristics {
 			return &refusal{code: StateDenied, message: fmt.Sprintf("%s is set by the gate for an agent's session", s.Name), hint: "Write without it: the gate opens a transaction for what it lets through."}
+		}
+	}
+	return nil
+}
+
+// preparedSQL asks how a statement of this name was prepared.
+const preparedSQL = "SELECT from_sql FROM pg_catalog.pg_prepared_statements WHERE name OPERATOR(pg_catalog.=) "
+
+// executable refuses an EXECUTE of anything but a query or a change of rows.
+// PREPARE takes nothing else, but a Parse message does: a COMMIT or a FETCH that
+// was prepared so would run unseen by all that looks at kinds of statements.
+func (c *conn) executable(s sql.Statement) error {
+	refuse := &refusal{code: "0A000", message: fmt.Sprintf("EXECUTE %s would run something else than a query or a change of rows", quoteIdent(s.Name)), hint: "Send the statement itself."}
+	if in := s.Inner; in != nil {
+		if in.Kind != sql.KindQuery && in.Kind != sql.KindWrite {
+			return refuse
+		}
+		return nil
+	}
+	if c.up.status == 'E' {
+		return nil // it fails
+	}
+	if c.tx.begun {
+		return refuse // to ask would end the implicit transaction
+	}
+	// Not seen, so it is judged as the worst. A function may have prepared it by
+	// PREPARE, which takes nothing else.
+	answers, err := c.ask(preparedSQL + quoteLiteral(s.Name))
+	if err != nil {
+		return err
+	}
+	for _, row := range answers[0].rows {
+		if row[0] != "t" {
+			return refuse
 		}
 	}
 	return nil
@@ -276,4 +313,14 @@ func quoteName(name string) string {
 		parts[i] = `"` + p + `"`
 	}
 	return strings.Join(parts, ".")
+}
+
+// quoteLiteral quotes a string for a statement of our own, whatever
+// standard_conforming_strings says.
+func quoteLiteral(s string) string {
+	quoted := "'" + strings.ReplaceAll(s, "'", "''") + "'"
+	if strings.Contains(s, `\`) {
+		return "E" + strings.ReplaceAll(quoted, `\`, `\\`)
+	}
+	return quoted
 }

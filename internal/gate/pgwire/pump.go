@@ -18,15 +18,18 @@ type pump struct {
 	quiet   bool // keep ReadyForQuery from the client
 	block   bool // in the extended protocol: an error ends it too
 
-	ready   bool   // ReadyForQuery came
-	done    int    // replies that came
-	rows    int64  // rows that the statements reported
-	changed int64  // of these, rows inserted, updated, deleted or merged
-	code    string // SQLSTATE of the first error
-	message string // and its text; may hold values
-	copied  bool   // data came in from the client
-	fatal   bool
-	held    []byte
+	ready    bool   // ReadyForQuery came
+	done     int    // replies that came
+	rows     int64  // rows that the statements reported
+	changed  int64  // of these, rows inserted, updated, deleted or merged
+	code     string // SQLSTATE of the first error
+	message  string // and its text; may hold values
+	copied   bool   // data came in from the client
+	fatal    bool   // the last error was the end of the connection
+	errored  bool   // an error came that was not: what was provisional is undone
+	settled  bool   // the server said that it has committed, or has run all that w holds
+	commands int    // CommandCompletes that came
+	held     []byte
 }
 
 // failed reports whether the server answered with an error.
@@ -70,6 +73,7 @@ func (p *pump) run(c *conn) error {
 			}
 			return nil
 		case 'C':
+			p.commands++
 			p.count(c, raw[headerSize:])
 			if p.hold {
 				p.release(c)
@@ -90,6 +94,7 @@ func (p *pump) run(c *conn) error {
 				p.code, p.message = e.Code, e.Message
 			}
 			p.fatal = e.SeverityUnlocalized == "FATAL" || e.SeverityUnlocalized == "PANIC"
+			p.errored = p.errored || !p.fatal
 			if p.block && !p.fatal {
 				p.replies = 0
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/signalbox-dev/signalbox"
@@ -25,6 +26,7 @@ type request struct {
 	c          *conn
 	statements []bound
 	state      signalbox.State // as last probed; nil: never, for nobody had to approve
+	xid        string          // of the transaction that it commits, where that is known
 	run        func(ctx context.Context, p Permit) (signalbox.Outcome, error)
 }
 
@@ -43,26 +45,23 @@ func (c *conn) newRequest(actions []signalbox.Action, texts []string, statements
 	r.Session = c.session
 	r.Gate = c.g.Config.Gate
 	r.Actions = actions
+	var text strings.Builder
 	for i, t := range texts {
 		if i > 0 {
-			r.Text += ";\n"
+			text.WriteString(";\n")
 		}
-		r.Text += t
-	}
-	if len(r.Text) > maxShown {
-		r.Partial = true
+		text.WriteString(t)
 	}
 	for i := range statements {
 		if in := statements[i].Inner; in != nil && statements[i].Kind == sql.KindExecute {
 			// EXECUTE names what was prepared: people see, and an approval is
 			// bound to, the statement itself.
-			texts = append(texts[:len(texts):len(texts)], in.Text)
-			r.Text += "\n-- prepared as:\n" + in.Text
+			texts = append(texts, in.Text)
+			text.WriteString("\n-- prepared as:\n" + in.Text)
 		}
 	}
-	if len(r.Text) > maxShown {
-		r.Partial = true
-	}
+	r.Text = text.String()
+	r.Partial = len(r.Text) > maxShown
 	parts := make([]proof.Part, 0, 6)
 	parts = append(parts, proof.Text("database", c.g.Upstream.Database), proof.Text("role", c.names.role), proof.Text("search_path", c.names.path), proof.Text("settings", c.names.settings))
 	list := make([]proof.Part, 0, 2*len(texts))

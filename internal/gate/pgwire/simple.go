@@ -66,7 +66,7 @@ func (c *conn) orRefuse(err error) error {
 
 // query has a text decided and run, up to but without ReadyForQuery.
 func (c *conn) query(text string, j *judged, raw []byte) (bool, error) {
-	w := &work{raw: raw, simple: true, readOnly: j.readOnly, lone: j.lone, copyIn: j.copyIn, reads: !j.writes}
+	w := &work{raw: raw, simple: true, readOnly: j.readOnly, lone: j.lone, copyIn: j.copyIn, reads: !j.writes, queries: j.queries, holds: j.holds, commands: len(j.Statements)}
 	switch {
 	case len(j.Statements) == 0:
 		return c.forward(nil, &work{raw: raw, simple: true})
@@ -79,14 +79,11 @@ func (c *conn) query(text string, j *judged, raw []byte) (bool, error) {
 	case j.control:
 		return c.pieces(text, j, raw)
 	}
-	if r := c.guarded(j); r != nil {
-		return false, c.turnDown(r)
+	if err := c.guarded(j); err != nil {
+		return false, c.turnDown(err)
 	}
 	if j.lone && len(j.Statements) > 1 && c.agent() {
 		return false, c.turnDown(errLonely)
-	}
-	if j.fetches && c.unadmitted(nil) {
-		return false, c.turnDown(errFetch)
 	}
 	return c.perform(c.newRequest(j.actions, []string{text}, bounds(j)), w)
 }
@@ -212,7 +209,7 @@ func (c *conn) pieces(text string, j *judged, raw []byte) (bool, error) {
 			return false, err
 		}
 		piece := blank(text[:begin]) + s.Text
-		w := &work{raw: appendQuery(nil, piece), simple: true}
+		w := &work{raw: appendQuery(nil, piece), simple: true, commands: 1}
 		if ok, err := c.controlled(s, w, piece); !ok || err != nil {
 			return false, err
 		}
@@ -256,6 +253,9 @@ func (c *conn) fate(j *judged) (settled, open bool) {
 
 // whole runs a text with transaction control in it as one request, in one piece.
 func (c *conn) whole(text string, j *judged, raw []byte, settles bool) (bool, error) {
+	if err := c.guarded(j); err != nil {
+		return false, c.turnDown(err)
+	}
 	r := c.newRequest(j.actions, []string{text}, nil)
 	a, err := c.g.Interlock.Admit(c.ctx, r.Request, r)
 	if err == nil && c.g.ReadEach && a.Read() {
@@ -264,7 +264,7 @@ func (c *conn) whole(text string, j *judged, raw []byte, settles bool) (bool, er
 	if err != nil {
 		return false, c.turnDown(err)
 	}
-	w := &work{raw: raw, simple: true, copyIn: j.copyIn}
+	w := &work{raw: raw, simple: true, copyIn: j.copyIn, commands: len(j.Statements)}
 	as := c.tx.pending
 	if !a.Read() {
 		as = append(as, a)

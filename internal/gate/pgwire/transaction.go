@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,7 +28,8 @@ type transaction struct {
 	names      bool             // what names mean was changed in it: its end may change them back
 	objects    bool             // and objects may have been changed
 	renamed    bool             // and been given other names
-	outside    bool             // something ran that was carried by itself, or that locks rows: see atOnce
+	carried    bool             // something ran in it that was carried by itself: see atOnce
+	shielded   bool             // reads run READ ONLY behind a savepoint of ours: see shield
 	unknown    bool             // effects were made final and nobody knows whether
 }
 
@@ -68,6 +70,12 @@ type work struct {
 	lone     bool
 	copyIn   bool
 	reads    bool // account for its rows as reads
+	neutral  bool // runs nothing: it only parses, describes or closes
+	queries  bool // nothing but queries: see shield
+	holds    bool // declares a cursor WITH HOLD, which runs when the transaction ends
+	commands int  // statements of a simple query
+	executes int  // Executes of the extended protocol
+	settles  bool // a Sync of ours follows, of which the client learns nothing
 }
 
 // inBlock reports whether a transaction block of the client's own is open.
@@ -77,6 +85,9 @@ func (c *conn) inBlock() bool { return c.up != nil && c.up.status != 'I' && !c.t
 // block. When it is refused the client is told, the backend's transaction fails
 // with it, and done is false. An error ends the connection.
 func (c *conn) perform(r *request, w *work) (done bool, err error) {
+	if refuse := c.outOfPlace(r, w); refuse != nil {
+		return false, c.turnDown(refuse)
+	}
 	a, err := c.g.Interlock.Admit(c.ctx, r.Request, r)
 	if err != nil {
 		held := (*interlock.HeldError)(nil)
@@ -95,18 +106,84 @@ func (c *conn) perform(r *request, w *work) (done bool, err error) {
 	}
 	switch {
 	case a.Read() && (w.readOnly || !c.agent() || c.inBlock()):
-		c.tx.outside = c.tx.outside || !w.readOnly // a row lock takes a transaction id
 		return c.forward(r, w)
 	case a.Read() && c.final(w) && len(c.tx.pending) == 0:
 		// An agent's read that a READ ONLY transaction refuses, such as one
-		// that locks rows.
+		// that locks rows. It is measured all the same, for it must touch none.
 		r.run = c.finalRun(r, w)
-		_, err := r.run(c.ctx, Permit{Spend: func(map[string]int64) error { return nil }})
+		_, err := r.run(c.ctx, Permit{Limited: true, Spend: c.spendNothing})
 		return c.released(err)
 	case c.final(w):
 		return c.carry(append(c.tx.pending, a), r, c.finalRun(r, w))
 	}
 	return c.provisional(a, r, w)
+}
+
+// spendNothing is what a read may touch.
+func (c *conn) spendNothing(touched map[string]int64) error {
+	if len(touched) == 0 {
+		return nil
+	}
+	c.log.Error("what was admitted as a read has written: rolled back", "session", string(c.session.ID))
+	return errWroteAsRead
+}
+
+var errWroteAsRead = &refusal{code: StateDenied, message: "what was admitted as a read has written: it is rolled back", hint: "Report this to Signalbox's operator."}
+
+// outOfPlace refuses an agent what would run where the gate cannot measure it,
+// or cannot keep it from writing.
+func (c *conn) outOfPlace(r *request, w *work) *refusal {
+	if !c.agent() {
+		return nil
+	}
+	block := c.up.status != 'I' || c.tx.begun
+	switch {
+	case w.holds && (block || !c.final(w) || len(r.statements) > 1):
+		// Its query would run at COMMIT, behind the measurement.
+		return &refusal{code: "0A000", message: "a cursor WITH HOLD is refused inside of an agent's transaction", hint: "Declare it by itself, or without WITH HOLD."}
+	case c.tx.begun && !c.tx.opened && !w.readOnly:
+		return &refusal{code: "0A000", message: "a write cannot follow reads in an implicit transaction of an agent", hint: "Send Sync before it, or open a transaction."}
+	}
+	if w.readOnly || !w.reads {
+		return nil
+	}
+	// It locks rows and so cannot run READ ONLY. On tables alone nothing of
+	// anybody's runs with it.
+	for _, b := range r.statements {
+		for _, name := range b.Reads {
+			rel, ok := c.names.catalog.Relations[name]
+			if system := strings.HasPrefix(name, "pg_catalog.") || strings.HasPrefix(name, "information_schema."); !system && (!ok || rel.Kind != 'r' && rel.Kind != 'p') {
+				return &refusal{code: "0A000", message: fmt.Sprintf("row locks are taken on tables alone: %s is none", name), hint: "Lock the rows of the tables behind it."}
+			}
+		}
+	}
+	return nil
+}
+
+// Reads of an agent run READ ONLY within a transaction that may write, too, so
+// that the server itself keeps to the verdict: behind a savepoint of ours, which
+// is released before anything else is forwarded. Nothing that runs behind it can
+// make it writable again: PostgreSQL refuses that in a subtransaction.
+const (
+	shieldSavepoint = `SAVEPOINT "signalbox read"`
+	shieldReadOnly  = "SET LOCAL transaction_read_only = on"
+	unshield        = `RELEASE SAVEPOINT "signalbox read"`
+)
+
+// shield queues what makes the agent's block READ ONLY for w, or writable again,
+// and gives the number of statements queued.
+func (c *conn) shield(w *work) int {
+	reads := w.queries && !w.control
+	if !c.agent() || c.up.status != 'T' || w.neutral && !w.control || reads == c.tx.shielded {
+		return 0
+	}
+	c.tx.shielded = reads
+	if reads {
+		c.queue(shieldSavepoint, shieldReadOnly)
+		return 2
+	}
+	c.queue(unshield)
+	return 1
 }
 
 // irrevocable reports whether a ROLLBACK may not undo what the actions do: code of
@@ -123,6 +200,12 @@ func irrevocable(actions []signalbox.Action) bool {
 // atOnce carries a request inside of a transaction by itself, its intent durable
 // before it is forwarded: the transaction's end decides nothing about it.
 func (c *conn) atOnce(a Admission, r *request, w *work) (bool, error) {
+	if c.agent() && len(c.tx.pending) == 0 && c.up.status == 'T' {
+		if err := c.onlyRead(); err != nil {
+			c.g.Interlock.Abandon([]Admission{a})
+			return false, c.turnDown(err)
+		}
+	}
 	a, err := c.reconfirm(a, r, w)
 	if err != nil {
 		return false, c.turnDown(err)
@@ -132,7 +215,7 @@ func (c *conn) atOnce(a Admission, r *request, w *work) (bool, error) {
 		if permit.Limited {
 			base, err := c.touched()
 			if err != nil {
-				return c.conclude(&pump{}, err, false)
+				return c.refusedOwn(err)
 			}
 			c.tx.base, c.tx.changed = base, 0
 		}
@@ -157,9 +240,9 @@ func (c *conn) atOnce(a Admission, r *request, w *work) (bool, error) {
 		return out, nil
 	})
 	if c.up != nil && c.up.status != 'I' {
-		unknown := c.tx.unknown
+		unknown, shielded := c.tx.unknown, c.tx.shielded
 		c.tx = before
-		c.tx.outside, c.tx.unknown = true, unknown
+		c.tx.carried, c.tx.unknown, c.tx.shielded = true, unknown, shielded
 	} else if len(before.pending) > 0 {
 		c.g.Interlock.Abandon(before.pending)
 	}
@@ -274,8 +357,11 @@ func (c *conn) released(err error) (bool, error) {
 	}
 	if end.err != nil {
 		// The connection to the server is gone. Unknown, unless it never was
-		// asked to make anything final.
+		// asked to make anything final, or has said that it did.
 		c.tx.unknown = end.unknown
+		if err == nil && !end.failed {
+			c.out.write(end.held)
+		}
 		return false, end.err
 	}
 	unknown := (*interlock.UnknownError)(nil)
@@ -291,7 +377,7 @@ func (c *conn) released(err error) (bool, error) {
 type ending struct {
 	held    []byte // the last CommandComplete
 	failed  bool   // the server refused; the client has been told
-	err     error  // the connection to the server is lost
+	err     error  // the connection to the server is lost, or must not be used again
 	unknown bool   // when the effects may have become final
 }
 
@@ -351,7 +437,7 @@ func (c *conn) poison() error {
 // rollback ends the block that we opened.
 func (c *conn) rollback() error {
 	if _, err := c.ask("ROLLBACK"); err != nil {
-		return err
+		return &lostError{err}
 	}
 	c.abandon()
 	return nil
@@ -363,7 +449,7 @@ func (c *conn) forward(r *request, w *work) (bool, error) {
 	if err := c.send(w, p); err != nil {
 		return false, err
 	}
-	if w.reads && r != nil {
+	if w.reads && (r != nil || len(c.expected) > 0 && !w.neutral) {
 		c.account(r, p)
 	}
 	if c.up.status == 'I' && !c.tx.opened && len(c.tx.pending) > 0 {
@@ -374,10 +460,12 @@ func (c *conn) forward(r *request, w *work) (bool, error) {
 
 // send forwards the messages of w and pumps until they are answered.
 func (c *conn) send(w *work, p *pump) error {
+	own := c.shield(w)
 	c.up.out = append(c.up.out, w.raw...)
+	c.up.sent += int64(max(w.commands, w.executes))
 	// In a transaction block a Sync ends nothing, and its answer tells the true
 	// status. Only an implicit transaction must be kept open by a Flush.
-	synced := w.sync || w.control || c.up.status != 'I'
+	synced := w.sync || w.settles || w.control || c.up.status != 'I'
 	if !w.simple {
 		if synced {
 			c.up.out = appendSync(c.up.out)
@@ -390,7 +478,21 @@ func (c *conn) send(w *work, p *pump) error {
 	if err := c.up.send(); err != nil {
 		return &lostError{err}
 	}
+	if own > 0 {
+		answers, err := c.gather(own)
+		if err == nil && answers[len(answers)-1].failed != nil {
+			err = &askError{answers[len(answers)-1].failed}
+		}
+		if err != nil {
+			return &lostError{err} // what was sent behind it has run in another state than it was judged for
+		}
+	}
+	c.cancellable(true)
 	err := p.run(c)
+	c.cancellable(false)
+	if c.tampered != nil {
+		return c.tampered
+	}
 	if err == nil && synced && !w.simple && !p.ready {
 		// A COPY took the Sync. The client sends another if the first was its
 		// own; if it was ours, so do we.
@@ -415,28 +517,32 @@ func (c *conn) send(w *work, p *pump) error {
 	return err
 }
 
+// cancellable notes whether a statement of the client's runs. When it returns, no
+// cancel request of the client's is on its way any more.
+func (c *conn) cancellable(runs bool) {
+	c.cancels.Lock()
+	c.running = runs
+	c.cancels.Unlock()
+}
+
 // provisional forwards what stays undone until COMMIT, or until the Sync that
 // ends an implicit transaction.
 func (c *conn) provisional(a Admission, r *request, w *work) (bool, error) {
 	if c.up.status == 'I' && c.agent() && !c.tx.opened {
-		if c.tx.begun {
-			return false, c.turnDown(&refusal{code: "0A000", message: "a write cannot follow reads in an implicit transaction of an agent", hint: "Send Sync before it, or open a transaction."})
+		if err := c.openBlock(); err != nil {
+			c.g.Interlock.Abandon([]Admission{a})
+			return false, c.turnDown(err)
 		}
-		if _, err := c.ask("BEGIN READ WRITE"); err != nil {
-			return false, err
+	}
+	if a.Limited() && c.tx.base == nil && c.up.status != 'E' {
+		if err := c.takeBase(); err != nil {
+			c.g.Interlock.Abandon([]Admission{a})
+			return false, c.turnDown(err)
 		}
-		c.tx.opened = true
 	}
 	a, err := c.reconfirm(a, r, w)
 	if err != nil {
 		return false, c.turnDown(err)
-	}
-	if a.Limited() && c.tx.base == nil && c.up.status != 'E' {
-		base, err := c.touched()
-		if err != nil {
-			return false, err
-		}
-		c.tx.base = base
 	}
 	p := &pump{replies: -1, quiet: true}
 	err = c.send(w, p)
@@ -460,12 +566,20 @@ func (c *conn) control(s sql.Statement, w *work) (bool, error) {
 		if was == 'T' && len(c.tx.pending) > 0 {
 			return c.commit(s, w)
 		}
-		if was == 'T' && c.agent() && !c.tx.outside {
+		if was == 'T' && c.agent() {
 			// By our account the transaction has only read. The server knows.
 			if err := c.onlyRead(); err != nil {
 				c.tx.committing = true // what is refused now is rolled back
 				return false, c.turnDown(err)
 			}
+		}
+	case sql.KindSavepoint:
+		if strings.HasPrefix(s.Name, ownPrefix) {
+			return false, c.turnDown(reserved(s.Name))
+		}
+	case sql.KindBegin:
+		if c.tx.opened {
+			c.tx.opened = false // the block becomes the client's own, as an implicit transaction does
 		}
 	}
 	p := &pump{replies: -1, quiet: true}
@@ -475,6 +589,9 @@ func (c *conn) control(s sql.Statement, w *work) (bool, error) {
 	}
 	if p.failed() {
 		return false, nil
+	}
+	if was == 'E' {
+		c.tx.shielded = false // it went with what was rolled back
 	}
 	switch s.Kind {
 	case sql.KindCommit, sql.KindRollback, sql.KindPrepareTx:
@@ -507,27 +624,31 @@ func (c *conn) control(s sql.Statement, w *work) (bool, error) {
 // durable before COMMIT is forwarded.
 func (c *conn) commit(s sql.Statement, w *work) (bool, error) {
 	as := c.tx.pending
-	changed, base := c.tx.changed, c.tx.base
-	r := &request{c: c}
+	changed := c.tx.changed
+	limited := slices.ContainsFunc(as, func(a Admission) bool { return a.Limited() })
 	c.tx.committing = true
+	end, err := c.beforeCommit(limited)
+	if err != nil {
+		return false, c.failCommit(err)
+	}
+	r := &request{c: c, xid: end.xid}
 	return c.carry(as, r, func(_ context.Context, permit Permit) (signalbox.Outcome, error) {
-		var touched map[string]int64
 		if permit.Limited {
-			c.tx.base, c.tx.changed = base, changed
-			var err error
-			if touched, err = c.measure(); err == nil {
-				err = permit.Spend(touched)
-			}
-			if err != nil {
+			// Nothing runs on the server between the measurement and COMMIT.
+			if err := permit.Spend(end.touched); err != nil {
 				return c.undo(&pump{}, err)
 			}
 		}
 		p := &pump{replies: -1, hold: true, quiet: true}
 		w.control = true
 		err := c.send(w, p)
+		tag := string(tagOf(p.held))
+		p.settled = tag == "COMMIT" || tag == "PREPARE TRANSACTION"
 		out, err := c.conclude(p, err, true)
-		out.Rows, out.Touched = changed, touched
-		if strings.HasPrefix(string(tagOf(p.held)), "ROLLBACK") {
+		if out.Result == signalbox.Done {
+			out.Rows, out.Touched = changed, end.touched
+		}
+		if tag == "ROLLBACK" {
 			// The server had reasons of its own.
 			out = signalbox.Outcome{Result: signalbox.Failed, Code: "40000", Detail: "the server answered COMMIT with ROLLBACK"}
 		}
@@ -536,19 +657,21 @@ func (c *conn) commit(s sql.Statement, w *work) (bool, error) {
 	})
 }
 
-// onlyRead refuses a transaction of an agent that has written although nothing
-// that writes was admitted in it. That cannot be: whatever hole it came through,
-// it does not get to its COMMIT.
-func (c *conn) onlyRead() error {
-	answers, err := c.ask("SELECT pg_catalog.txid_current_if_assigned() IS NULL")
-	switch {
-	case err != nil:
-		return err
-	case answers[0].failed == nil && len(answers[0].rows) == 1 && answers[0].rows[0][0] == "t":
-		return nil
+// failCommit ends a transaction that cannot be committed, before its intent. What
+// the server says of it, of a deferred constraint perhaps, is the answer to the
+// client's COMMIT.
+func (c *conn) failCommit(why error) error {
+	own := (*askError)(nil)
+	if !errors.As(why, &own) {
+		return c.turnDown(why)
 	}
-	c.log.Error("an agent's transaction wrote what was never admitted: rolled back", "session", string(c.session.ID))
-	return &refusal{code: StateDenied, message: "the transaction has written, and nothing that writes was admitted in it: it is rolled back", hint: "Report this to Signalbox's operator."}
+	b, err := own.response.Encode(nil)
+	if err != nil {
+		return err
+	}
+	c.out.write(b)
+	c.discard = true
+	return c.rollback()
 }
 
 // tagOf gives the tag within a CommandComplete message.

@@ -25,6 +25,7 @@ type upstream struct {
 	secret []byte
 	config *pgconn.Config
 
+	sent   int64             // statements sent so far, ours and the client's
 	status byte              // transaction status of the last ReadyForQuery
 	params map[string]string // as reported at its start
 }
@@ -116,15 +117,47 @@ func (e *lostError) Unwrap() error { return e.err }
 // An answer is what came back for a statement of our own.
 type answer struct {
 	rows   [][]string
+	tag    string // of its CommandComplete; empty: none came
 	failed *pgproto3.ErrorResponse
 }
 
-// ask runs statements of our own in the extended protocol, under names that
-// leave the client's unnamed statement and portal alone, and ends with a Sync.
-// Each sql is one statement; a failed one ends the row. Outside of a
-// transaction block they are one implicit transaction. Notices that come
-// meanwhile go to the client.
+// An askError says that the server refused a statement of the gate's own.
+type askError struct{ response *pgproto3.ErrorResponse }
+
+func (e *askError) Error() string {
+	return fmt.Sprintf("the server refused a statement of the gate's own: %s (SQLSTATE %s)", e.response.Message, e.response.Code)
+}
+
+// ask runs statements of our own, all of which must succeed: the first that the
+// server refuses is an [*askError], and those behind it have not run. Nothing of
+// the client's may go on as if they had. See try for the rest.
 func (c *conn) ask(sqls ...string) ([]answer, error) {
+	answers, err := c.try(sqls...)
+	if err != nil {
+		return answers, err
+	}
+	if last := answers[len(answers)-1]; last.failed != nil {
+		return answers, &askError{last.failed}
+	}
+	return answers, nil
+}
+
+// try runs statements of our own in the extended protocol, under names that
+// leave the client's unnamed statement and portal alone, and ends with a Sync.
+// Each sql is one statement; a failed one ends the row, and the caller must look
+// for it. Outside of a transaction block they are one implicit transaction.
+// Notices that come meanwhile go to the client. With an error, the answers that
+// came before it are given.
+func (c *conn) try(sqls ...string) ([]answer, error) {
+	c.queue(sqls...)
+	if err := c.up.send(); err != nil {
+		return nil, &lostError{err}
+	}
+	return c.gather(len(sqls))
+}
+
+// queue puts statements of our own, and a Sync, before what is sent next.
+func (c *conn) queue(sqls ...string) {
 	u := c.up
 	for _, sql := range sqls {
 		u.out = appendParse(u.out, ownStatement, sql, nil)
@@ -134,19 +167,21 @@ func (c *conn) ask(sqls ...string) ([]answer, error) {
 		u.out = appendClose(u.out, 'S', ownStatement)
 	}
 	u.out = appendSync(u.out)
-	if err := u.send(); err != nil {
-		return nil, &lostError{err}
-	}
-	answers := make([]answer, 0, len(sqls))
-	for range sqls {
+	u.sent += int64(len(sqls))
+}
+
+// gather reads the answers to n queued statements.
+func (c *conn) gather(n int) ([]answer, error) {
+	answers := make([]answer, 0, n)
+	for range n {
 		a, err := c.collect(5)
-		if err != nil {
-			return nil, err
-		}
 		answers = append(answers, a)
+		if err != nil {
+			return answers, err
+		}
 		if a.failed != nil {
 			if err := c.awaitReady(); err != nil {
-				return nil, err
+				return answers, err
 			}
 			return answers, c.forgetOwn()
 		}
@@ -196,7 +231,10 @@ func (c *conn) collect(n int) (answer, error) {
 				return a, &lostError{err}
 			}
 			n = 0
-		case '1', '2', '3', 'C', 'I', 's', 'n':
+		case 'C':
+			a.tag = string(tagOf(c.up.in.raw(0, size)))
+			n--
+		case '1', '2', '3', 'I', 's', 'n':
 			n--
 		case 'N', 'A', 'S':
 			c.aside(typ, size)
@@ -229,19 +267,31 @@ func (c *conn) awaitReady() error {
 	}
 }
 
-// heed notes settings under which the server reads a text differently from the
-// classifier: nothing of an agent's is forwarded from then on.
+// heed notes settings under which an agent's connection cannot go on. Where the
+// server would read a text differently from the classifier, nothing is forwarded
+// from then on. Where the agent's reads would no longer be READ ONLY although the
+// gate did not lift that, something ran that was not judged: the connection ends,
+// and what is open on it is rolled back.
 func (c *conn) heed(name, value string) {
-	if !c.agent() || c.unread != "" {
+	if !c.agent() {
 		return
 	}
 	switch {
-	case name == "standard_conforming_strings" && value != "on":
-	case name == "client_encoding" && foreignEncodings[strings.ToUpper(value)]:
-	default:
-		return
+	case name == readOnlyGUC && value != "on" && !c.lifted:
+		c.tampered = errTampered
+	case c.unread != "":
+	case name == "standard_conforming_strings" && value != "on",
+		name == "client_encoding" && foreignEncodings[strings.ToUpper(value)]:
+		c.unread = fmt.Sprintf("%s is %s: the server reads statements differently from the gate", name, value)
 	}
-	c.unread = fmt.Sprintf("%s is %s: the server reads statements differently from the gate", name, value)
+}
+
+// errTampered ends a connection whose protection was switched off by something
+// that was not judged.
+var errTampered = &refusal{
+	severity: "FATAL", code: StateDenied,
+	message: readOnlyGUC + " was changed behind the gate's back: the connection ends, and what was open is rolled back",
+	hint:    "Report this to Signalbox's operator.",
 }
 
 // foreignEncodings are the client encodings in which a byte of a longer
@@ -258,11 +308,11 @@ func (c *conn) aside(typ byte, size int) {
 	if typ == 'S' {
 		if name, rest, err := cstring(raw[headerSize:]); err == nil {
 			if value, _, err := cstring(rest); err == nil {
+				c.heed(string(name), string(value))
 				if c.hidden(string(name)) {
 					return
 				}
 				c.told[string(name)] = string(value)
-				c.heed(string(name), string(value))
 			}
 		}
 	}

@@ -54,17 +54,18 @@ func clearActions(actions []signalbox.Action, hidden proof.Hidden) []proof.Actio
 	return clear
 }
 
-func intentRecord(id string, as []*Admission, c *snapshot, row IntentRow, retries, replica string, now time.Time) (ledger.Record, error) {
+func intentRecord(id string, as []*Admission, c *snapshot, row IntentRow, g ground, retries, replica string, now time.Time) (ledger.Record, error) {
 	r := as[0].request
 	body := proof.Intent{
 		Session: r.Session.ID, Actor: r.Session.Actor,
 		Gate: r.Gate.Name, Target: r.Gate.Target, Environment: r.Gate.Environment,
-		Hold: row.Hold, Retries: retries, Epoch: c.Epoch, Lease: replica,
+		Hold: row.Hold, Retries: retries, Epoch: c.Epoch, Gap: !g.atomic, Lease: replica,
 	}
 	if c.set != nil {
 		body.Policy = c.set.Version()
 	}
 	hidden := hideRequest(r)
+	hideReference(hidden, g.reference)
 	verdict := as[0].verdict
 	digests := make([]proof.Part, len(as))
 	var texts, params []string
@@ -104,10 +105,21 @@ func intentRecord(id string, as []*Admission, c *snapshot, row IntentRow, retrie
 func outcomeRecord(intent string, out signalbox.Outcome, now time.Time) (ledger.Record, error) {
 	return seal(now, newID(now), proof.Outcome{
 		Intent: intent, Result: out.Result, Code: out.Code, Rows: out.Rows, Touched: out.Touched,
-	}, hideDetail(out))
+	}, hideOutcome(out))
 }
 
-func hideDetail(out signalbox.Outcome) proof.Hidden { return proof.Hidden{"detail": out.Detail} }
+// hideOutcome gives the hidden fields of an outcome or a resolution.
+func hideOutcome(out signalbox.Outcome) proof.Hidden {
+	h := proof.Hidden{"detail": out.Detail}
+	hideReference(h, out.Reference)
+	return h
+}
+
+func hideReference(h proof.Hidden, ref signalbox.Reference) {
+	if len(ref) > 0 {
+		h["reference"] = ref
+	}
+}
 
 func readsRecords(sums []proof.Reads, now time.Time) ([]ledger.Record, error) {
 	records := make([]ledger.Record, 0, len(sums)+1) // an intent may follow

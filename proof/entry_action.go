@@ -271,7 +271,8 @@ type ShapeCount struct {
 }
 
 // A Read is one read, recorded before its answer is released. Hidden: the
-// request, its parameters, and the actions where not all are shown.
+// request, its parameters, the salt of the digest, and the actions where not all
+// are shown.
 type Read struct {
 	// Session is the session that reads.
 	Session signalbox.SessionID `json:"session"`

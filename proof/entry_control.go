@@ -135,7 +135,8 @@ type User struct {
 }
 
 // A Policy entry says that a policy set was proposed, became active, or was
-// refused. Hidden: its content.
+// refused. Hidden: its files' content by name, unless they are longer than 256
+// KiB together.
 type Policy struct {
 	// Version is the hash of the set.
 	Version signalbox.Digest `json:"version"`

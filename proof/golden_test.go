@@ -76,7 +76,7 @@ func example(t *testing.T, k Kind) (Body, Hidden) {
 		hidden["reference"] = reference
 	case Outcome, Resolution, Observation:
 		hidden["reference"] = append(reference, signalbox.Fact{Name: signalbox.RefStatements, Value: "9"})
-	case Refusal:
+	case Refusal, Read:
 		hidden["salt"] = "c2FsdA"
 	}
 	for _, name := range []string{"shape", "state", "statements"} {

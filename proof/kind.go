@@ -71,7 +71,7 @@ var forms = []form{
 	{KindExpiry, func() Body { return new(Expiry) }, nil, false},
 	{KindDead, func() Body { return new(Dead) }, []string{"detail"}, true},
 	{KindReads, func() Body { return new(Reads) }, nil, true},
-	{KindRead, func() Body { return new(Read) }, []string{"all_actions", "parameters", "request"}, true},
+	{KindRead, func() Body { return new(Read) }, []string{"all_actions", "parameters", "request", "salt"}, true},
 	{KindHalt, func() Body { return new(Halt) }, []string{"reason"}, true},
 	{KindResume, func() Body { return new(Resume) }, []string{"reason"}, true},
 	{KindFreezeStart, func() Body { return new(FreezeStart) }, []string{"reason"}, true},

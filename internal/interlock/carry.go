@@ -304,7 +304,7 @@ func (i *Interlock) overran(ctx context.Context, as []*Admission, over *OverrunE
 		if a.hold == nil {
 			again.verdict = signalbox.Verdict{
 				Decision: signalbox.Hold, Policies: []string{overrunPolicy},
-				Requires: []string{a.request.Gate.Ceiling.requires()},
+				Requires: []string{overrunRequires},
 				Reason:   "it touched more than the ceiling and was rolled back: " + over.Reason,
 			}
 		}

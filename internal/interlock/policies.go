@@ -223,8 +223,24 @@ func (i *Interlock) policyBatch(by string, version signalbox.Digest, files []pol
 		body.Files = append(body.Files, proof.PolicyFile{Name: f.Name, SHA256: signalbox.Digest(sha256.Sum256(f.Data))})
 	}
 	slices.SortFunc(body.Files, func(a, b proof.PolicyFile) int { return strings.Compare(a.Name, b.Name) })
-	record, err := seal(now, newID(now), body, nil)
+	record, err := seal(now, newID(now), body, hidePolicy(files))
 	return ledger.Batch{Records: []ledger.Record{record}}, err
+}
+
+// maxPolicyText is how long a policy set may be that is kept with its entry, in
+// bytes: far below what a record can hide.
+const maxPolicyText = 256 << 10
+
+func hidePolicy(files []policy.File) proof.Hidden {
+	content, n := make(map[string]string, len(files)), 0
+	for _, f := range files {
+		content[f.Name] = string(f.Data)
+		n += len(f.Data)
+	}
+	if n > maxPolicyText {
+		return nil
+	}
+	return proof.Hidden{"content": content}
 }
 
 // redeemPolicies carries out approved proposals, and closes refused ones.

@@ -159,11 +159,22 @@ func refusalRecord(a *Admission, set signalbox.Digest, now time.Time) (ledger.Re
 	verdict := proof.ClearVerdict(a.verdict)
 	// The reason may quote what was asked for.
 	hidden["reason"], verdict.Reason = verdict.Reason, ""
-	return seal(now, newID(now), proof.Refusal{
+	body := proof.Refusal{
 		Session: r.Session.ID, Actor: r.Session.Actor,
 		Gate: r.Gate.Name, Target: r.Gate.Target, Environment: r.Gate.Environment,
-		Actions: clearActions(r.Actions, hidden), Verdict: verdict, Policy: set,
-	}, hidden)
+		Actions: clearActions(r.Actions, hidden), Verdict: verdict, Policy: set, Hold: a.Hold(),
+	}
+	if !r.Canonical.IsZero() {
+		body.Digest = commit("signalbox/refusal/1", r, hidden)
+	}
+	return seal(now, newID(now), body, hidden)
+}
+
+// commit gives a commitment to the canonical request, and hides its salt.
+func commit(domain string, r Request, hidden proof.Hidden) signalbox.Digest {
+	salt := proof.NewSalt()
+	hidden["salt"] = salt
+	return proof.Commit(salt, proof.CanonicalDigest(domain, proof.Bytes("request", r.Canonical[:])))
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -32,8 +32,6 @@ type Gate struct {
 type Ceiling struct {
 	Request int64 // by one request, cascades included; default 100
 	Total   int64 // by one human's agents on one resource in 24 hours; default 1000
-	// Requires is whose approval a change beyond it needs. Default "1 of sre".
-	Requires string
 }
 
 // A Request is what a client asked for in one go: it is decided, held and

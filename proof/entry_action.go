@@ -200,12 +200,12 @@ type Confirmation struct {
 	Expires Millis `json:"expires,omitempty"`
 }
 
-// A Withdrawal ends a hold: the requester, or an approver who said yes, takes
-// his word back. Hidden: the reason.
+// A Withdrawal ends a hold: the requester, or the human he acts for, takes it
+// back, or his session ended. Hidden: the reason.
 type Withdrawal struct {
 	// Hold is the hold's id.
 	Hold string `json:"hold"`
-	// By is the human who withdrew.
+	// By is who withdrew: a human's name, or the session that asked.
 	By string `json:"by"`
 }
 
@@ -220,10 +220,10 @@ type Expiry struct {
 type Dead struct {
 	// Hold is the hold's id.
 	Hold string `json:"hold"`
-	// Reason is "state", "ceiling", "policy", "membership", "session" or
-	// "halt".
+	// Reason is "state", "ceiling", "policy", "membership" or "session".
 	Reason string `json:"reason"`
-	// By is the hold that was opened instead, where there is one.
+	// By is the hold that was opened instead, where there is one. Reserved:
+	// nothing writes it yet.
 	By string `json:"by,omitempty"`
 }
 

@@ -77,7 +77,7 @@ var forms = []form{
 	{KindFreezeStart, func() Body { return new(FreezeStart) }, []string{"reason"}, true},
 	{KindFreezeEnd, func() Body { return new(FreezeEnd) }, []string{"reason"}, true},
 	{KindBreakGlassStart, func() Body { return new(BreakGlassStart) }, []string{"reason"}, true},
-	{KindBreakGlassEnd, func() Body { return new(BreakGlassEnd) }, []string{"reason"}, true},
+	{KindBreakGlassEnd, func() Body { return new(BreakGlassEnd) }, nil, true},
 	{KindUser, func() Body { return new(User) }, nil, false},
 	{KindPolicy, func() Body { return new(Policy) }, []string{"content"}, true},
 	{KindObservation, func() Body { return new(Observation) }, []string{"all_actions", "parameters", "reference", "request"}, true},

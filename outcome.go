@@ -25,4 +25,7 @@ type Outcome struct {
 	// Touched breaks the count down by resource name where it was measured,
 	// rows reached by cascades included.
 	Touched map[string]int64 `json:"touched,omitempty"`
+	// Reference is what the target calls the request. The log gets a
+	// commitment to it only.
+	Reference Reference `json:"reference,omitempty"`
 }

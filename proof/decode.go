@@ -79,7 +79,7 @@ func Decode(leaf []byte) (Entry, error) {
 // checkDigests refuses digests where the kind hides nothing, and digests that
 // are missing, of another algorithm, malformed, unsorted or repeated.
 func checkDigests(k Kind, s suffix) error {
-	if len(HiddenNames(k)) == 0 {
+	if f, err := formOf(k); err != nil || !f.hides {
 		if s.Alg != "" || len(s.SD) != 0 {
 			return errors.New("field \"_sd\": this type hides nothing")
 		}

@@ -29,6 +29,12 @@ func describe(b Body) string {
 		if b.BreakGlass != "" {
 			s += ", through break-glass " + b.BreakGlass
 		}
+		if b.Direction == Revert {
+			s += ", a revert"
+		}
+		if b.Parent.Rollout != "" {
+			s += ", of rollout " + b.Parent.Rollout
+		}
 		return s
 	case *Outcome:
 		return fmt.Sprintf("intent %s: %s%s", b.Intent, result(b.Result, b.Code), rows(b.Rows))
@@ -60,6 +66,15 @@ func describe(b Body) string {
 		return fmt.Sprintf("%s at %s: %d reads of %d shapes, %d rows", b.Actor, b.Gate, b.Statements, len(b.Shapes)+b.Omitted, b.Rows)
 	case *Read:
 		return fmt.Sprintf("%s at %s: %s%s", b.Actor, b.Gate, actions(b.Actions), rows(b.Rows))
+	case *Observation:
+		who := "somebody"
+		switch {
+		case b.Actor != signalbox.Actor{}:
+			who = b.Actor.String()
+		case b.As != "":
+			who = b.As
+		}
+		return fmt.Sprintf("%s saw %s: %s", b.Source, who, actions(b.Actions))
 	case *Storm:
 		return fmt.Sprintf("%d %s at %s not recorded each, from %s to %s", b.Count, b.What, b.Gate, clock(b.From), clock(b.To))
 	}

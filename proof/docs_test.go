@@ -31,10 +31,12 @@ Each entry of the log is one JSON object of at most 65,535 bytes. It begins with
 | ` + "`v`" + ` | version of the format: 1 |
 | ` + "`type`" + ` | one of the types below |
 | ` + "`id`" + ` | a ULID, unique in the log |
-| ` + "`time`" + ` | when the entry was made, in milliseconds since 1970 UTC; never less than in the entry before |
+| ` + "`time`" + ` | when the entry was made, in milliseconds since 1970 UTC |
 
-then come the fields of its type, in the order given here. Times are in milliseconds since 1970 UTC, digests are
-SHA-256 in hexadecimal, and a field that is empty is left out unless it is marked *always*.
+then come the fields of its type, in the order given here. An entry is made before it is put in order, by one of several
+processes: its time may be up to 30 seconds before that of the entry before it. The order is the log's. Times are in
+milliseconds since 1970 UTC, digests are SHA-256 in hexadecimal, and a field that is empty is left out unless it is
+marked *always*.
 
 *Hidden* fields are not in the entry: it ends with ` + "`_sd_alg`" + ` and with ` + "`_sd`" + `, their salted digests in the manner of
 RFC 9901, mixed with decoys. Whoever keeps the log can disclose one field with proof, or erase it for good without
@@ -54,7 +56,7 @@ breaking any proof; how to check a disclosure with openssl alone is told by ` + 
 		if hidden := HiddenNames(k); len(hidden) > 0 {
 			fmt.Fprintf(&b, "\nMay be hidden: `%s`.\n", strings.Join(hidden, "`, `"))
 		}
-		example, err := os.ReadFile(filepath.Join("testdata", string(k)+".golden.json"))
+		example, err := os.ReadFile(filepath.Join("testdata", goldenFile(k)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,8 +9,8 @@ const OwnGate = "signalbox"
 
 // An Intent says what is about to be executed. It is durable before anything
 // is forwarded (promise P1). The entry's id is the intent's id. Hidden: the
-// request, its parameters, its shape, the target's state, the salt of the
-// digest, and the actions where not all are shown.
+// request, its parameters, the salt of the digest, the actions where not all are
+// shown, and the target's own reference as far as it is known beforehand.
 type Intent struct {
 	// Session is the session that acts.
 	Session signalbox.SessionID `json:"session"`
@@ -44,14 +44,39 @@ type Intent struct {
 	// under and still held when the intent was recorded.
 	Epoch int64 `json:"epoch,omitempty"`
 	// Gap says that the protocol left a moment between the last check of the
-	// target and its use.
+	// target and its use, or that it is not known to have left none.
 	Gap bool `json:"gap,omitempty"`
 	// Lease names the replica that owns the intent until its outcome.
 	Lease string `json:"lease,omitempty"`
+	// Direction is "revert" for what takes an earlier change back; left out for
+	// all else. Reserved for rollouts: nothing writes it yet.
+	Direction Direction `json:"direction,omitempty"`
+	// Parent is what the intent is a part of. Reserved for rollouts: nothing
+	// writes it yet.
+	Parent Parent `json:"parent,omitzero"`
+}
+
+// A Direction says whether a change goes forward or takes an earlier one back.
+type Direction string
+
+// The directions. An entry leaves Forward out.
+const (
+	Forward Direction = ""
+	Revert  Direction = "revert"
+)
+
+// A Parent is a rollout, and the place in it. Reserved: nothing writes it yet.
+type Parent struct {
+	// Rollout is the rollout's id.
+	Rollout string `json:"rollout"`
+	// Stage is the name of the stage, where it is a part of one.
+	Stage string `json:"stage,omitempty"`
+	// Target is the rollout's name for the target, where it is for one.
+	Target string `json:"target,omitempty"`
 }
 
 // An Outcome says what came of an intent. Every intent gets exactly one
-// (promise P2). Hidden: the target's own text.
+// (promise P2). Hidden: the target's own text, and its own reference.
 type Outcome struct {
 	// Intent is the id of the intent.
 	Intent string `json:"intent"`
@@ -66,7 +91,7 @@ type Outcome struct {
 }
 
 // A Resolution is the truth learned later about an intent whose outcome was
-// unknown. Hidden: the target's own text.
+// unknown. Hidden: the target's own text, and its own reference.
 type Resolution struct {
 	// Intent is the id of the intent.
 	Intent string `json:"intent"`
@@ -81,7 +106,8 @@ type Resolution struct {
 }
 
 // A Refusal is a request that was denied: nothing was forwarded. Hidden: the
-// request, its parameters and shape, and reasons that may quote it.
+// request, its parameters, the salt of the digest, the actions where not all are
+// shown, and reasons that may quote it.
 type Refusal struct {
 	// Session is the session that asked.
 	Session signalbox.SessionID `json:"session"`
@@ -99,14 +125,15 @@ type Refusal struct {
 	Verdict Verdict `json:"verdict"`
 	// Policy is the version of the policy set that decided.
 	Policy signalbox.Digest `json:"policy,omitzero"`
-	// Hold is the hold whose permit was refused, where one was offered.
+	// Hold is the hold whose permit was refused, where there was one.
 	Hold string `json:"hold,omitempty"`
 	// Digest is the salted commitment to the canonical request.
 	Digest signalbox.Digest `json:"digest,omitzero"`
 }
 
-// A Hold is a request that waits for approvals. Hidden: the request, what was
-// shown to the approvers, the target's state, and the salt of the digests.
+// A Hold is a request that waits for approvals. Hidden: the request, its
+// parameters, the actions where not all are shown, what was shown to the
+// approvers, the target's state, and the salt of the digests.
 type Hold struct {
 	// Hold is the hold's id.
 	Hold string `json:"hold"`
@@ -173,12 +200,12 @@ type Confirmation struct {
 	Expires Millis `json:"expires,omitempty"`
 }
 
-// A Withdrawal ends a hold: the requester, or an approver who said yes, takes
-// his word back. Hidden: the reason.
+// A Withdrawal ends a hold: the requester, or the human he acts for, takes it
+// back, or his session ended. Hidden: the reason.
 type Withdrawal struct {
 	// Hold is the hold's id.
 	Hold string `json:"hold"`
-	// By is the human who withdrew.
+	// By is who withdrew: a human's name, or the session that asked.
 	By string `json:"by"`
 }
 
@@ -193,16 +220,16 @@ type Expiry struct {
 type Dead struct {
 	// Hold is the hold's id.
 	Hold string `json:"hold"`
-	// Reason is "state", "ceiling", "policy", "membership", "session" or
-	// "halt".
+	// Reason is "state", "ceiling", "policy", "membership" or "session".
 	Reason string `json:"reason"`
-	// By is the hold that was opened instead, where there is one.
+	// By is the hold that was opened instead, where there is one. Reserved:
+	// nothing writes it yet.
 	By string `json:"by,omitempty"`
 }
 
 // A Reads entry sums up reads of one session that policy allowed without
 // looking at each. It is lossy by declaration: which rows were read is not in
-// it. Hidden: the statements.
+// it. It hides nothing: its digests are decoys.
 type Reads struct {
 	// Session is the session that read.
 	Session signalbox.SessionID `json:"session"`
@@ -244,7 +271,8 @@ type ShapeCount struct {
 }
 
 // A Read is one read, recorded before its answer is released. Hidden: the
-// request, its parameters and shape.
+// request, its parameters, the salt of the digest, and the actions where not all
+// are shown.
 type Read struct {
 	// Session is the session that reads.
 	Session signalbox.SessionID `json:"session"`
@@ -266,6 +294,36 @@ type Read struct {
 	Digest signalbox.Digest `json:"digest,omitzero"`
 	// Rows counts the rows answered, -1 where it is recorded beforehand.
 	Rows int64 `json:"rows"`
+}
+
+// An Observation is something that was seen, not something that went through a
+// gate: what a hook in a tool saw, or what an imported log of a target tells. It
+// is nobody's permission and no intent, and no promise is judged by it.
+// Reserved: nothing writes it yet. Hidden: the request, its parameters, the
+// actions where not all are shown, and the target's own reference.
+type Observation struct {
+	// Source is what saw it: the name of a hook, or of a log.
+	Source string `json:"source"`
+	// Seen is when it was seen, or when its source says that it was done.
+	Seen Millis `json:"seen"`
+	// Session is the session it was seen in; left out where it was in none of
+	// ours.
+	Session signalbox.SessionID `json:"session,omitempty"`
+	// Actor is who acted, where that is known.
+	Actor signalbox.Actor `json:"actor,omitzero"`
+	// As is the source's own name for who acted: a database role, a principal.
+	As string `json:"as,omitempty"`
+	// Gate is the gate before the target, where there is one.
+	Gate string `json:"gate,omitempty"`
+	// Target is what was acted upon, where it is known.
+	Target string `json:"target,omitempty"`
+	// Environment is where the target stands, where that is known.
+	Environment signalbox.Environment `json:"environment,omitempty"`
+	// Actions is what the request was classified as.
+	Actions []Action `json:"actions,omitempty"`
+	// Intent is the intent that it was found to belong to; left out where there
+	// is none.
+	Intent string `json:"intent,omitempty"`
 }
 
 // A Storm counts what was turned away by a rate limit before it could fill the
@@ -320,6 +378,9 @@ func (Reads) Kind() Kind { return KindReads }
 
 // Kind gives [KindRead].
 func (Read) Kind() Kind { return KindRead }
+
+// Kind gives [KindObservation].
+func (Observation) Kind() Kind { return KindObservation }
 
 // Kind gives [KindStorm].
 func (Storm) Kind() Kind { return KindStorm }

@@ -11,7 +11,7 @@ type Start struct {
 	// Version is the version of the product that opened the log.
 	Version string `json:"version"`
 	// Previous is the checkpoint of the log that this one continues, where
-	// there is one.
+	// there is one. Reserved: nothing writes it yet.
 	Previous string `json:"previous,omitempty"`
 }
 
@@ -35,7 +35,7 @@ type SessionEnd struct {
 	Session signalbox.SessionID `json:"session"`
 	// By is who ended it.
 	By string `json:"by"`
-	// Reason is "ended", "revoked" or "expired".
+	// Reason is "ended", or "revoked" where another human than its own ended it.
 	Reason string `json:"reason"`
 }
 
@@ -88,11 +88,11 @@ type FreezeStart struct {
 	By string `json:"by"`
 }
 
-// A FreezeEnd ends a freeze. Hidden: the reason.
+// A FreezeEnd ends a freeze before its time. Hidden: the reason.
 type FreezeEnd struct {
 	// Freeze is the freeze's id.
 	Freeze string `json:"freeze"`
-	// By is the human who ended it, or the replica that saw its time end.
+	// By is the human who ended it.
 	By string `json:"by"`
 }
 
@@ -104,6 +104,7 @@ type BreakGlassStart struct {
 	// By is the human who broke the glass.
 	By string `json:"by"`
 	// Session is the session that may go through; left out for any of his own.
+	// Reserved: nothing writes it yet.
 	Session signalbox.SessionID `json:"session,omitempty"`
 	// Gates that are opened.
 	Gates []string `json:"gates,omitempty"`
@@ -113,11 +114,12 @@ type BreakGlassStart struct {
 	Expires Millis `json:"expires"`
 }
 
-// A BreakGlassEnd closes it. Hidden: the reason.
+// A BreakGlassEnd closes it before its time. It hides nothing: its digests are
+// decoys.
 type BreakGlassEnd struct {
 	// ID is the window's id.
 	ID string `json:"window"`
-	// By is who closed it, or the replica that saw its time end.
+	// By is the human who closed it.
 	By string `json:"by"`
 }
 
@@ -135,7 +137,8 @@ type User struct {
 }
 
 // A Policy entry says that a policy set was proposed, became active, or was
-// refused. Hidden: its content.
+// refused. Hidden: its files' content by name, unless they are longer than 256
+// KiB together.
 type Policy struct {
 	// Version is the hash of the set.
 	Version signalbox.Digest `json:"version"`

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -57,10 +58,55 @@ var (
 	exampleAllow = Verdict{Decision: signalbox.Allow, Policies: []string{"agents-may-read"}}
 )
 
+const (
+	exampleSession = signalbox.SessionID("s-01JDCPW5E0")
+	exampleHoldID  = "h-7K3M2Q"
+	exampleIntent  = "01JDCPW5E0000000000000000B"
+)
+
 // example gives an entry of kind k with every clear and every hidden field set.
 func example(t *testing.T, k Kind) (Body, Hidden) {
 	t.Helper()
-	const session, hold, intent = signalbox.SessionID("s-01JDCPW5E0"), "h-7K3M2Q", "01JDCPW5E0000000000000000B"
+	body, hidden := firstExample(t, k)
+	reference := signalbox.Reference{{Name: signalbox.RefSession, Value: "692a5c10.1f3"}, {Name: signalbox.RefTransaction, Value: "7411"}}
+	switch b := body.(type) {
+	case Intent:
+		b.Direction, b.Parent = Revert, Parent{"r-4T9", "canary", "orders-eu"}
+		body = b
+		hidden["reference"] = reference
+	case Outcome, Resolution, Observation:
+		hidden["reference"] = append(reference, signalbox.Fact{Name: signalbox.RefStatements, Value: "9"})
+	case Refusal, Read:
+		hidden["salt"] = "c2FsdA"
+	}
+	if k == KindBreakGlassEnd {
+		hidden = nil
+	}
+	for _, name := range []string{"shape", "state", "statements"} {
+		if name != "state" || k != KindHold {
+			delete(hidden, name)
+		}
+	}
+	return body, hidden
+}
+
+// grown are the kinds whose form has grown or shrunk since it was first
+// published. Their first golden files stay as they are: old logs are full of
+// such entries.
+var grown = []Kind{KindIntent, KindOutcome, KindResolution, KindRefusal, KindHold, KindReads, KindRead, KindBreakGlassEnd}
+
+// goldenFile is the golden file of the kind as it is written now.
+func goldenFile(k Kind) string {
+	if slices.Contains(grown, k) {
+		return string(k) + ".2.golden.json"
+	}
+	return string(k) + ".golden.json"
+}
+
+// firstExample is example for the form that was published first.
+func firstExample(t *testing.T, k Kind) (Body, Hidden) {
+	t.Helper()
+	const session, hold, intent = exampleSession, exampleHoldID, exampleIntent
 	switch k {
 	case KindStart:
 		return Start{"log.example.org/2026", "log.example.org/2026+5bd1ab3c+AZ…", "v0.1.0", "log.example.org/2025\n12\n…"}, nil
@@ -71,7 +117,7 @@ func example(t *testing.T, k Kind) (Body, Hidden) {
 		return SessionEnd{session, "alice", "ended"}, nil
 	case KindIntent:
 		return Intent{session, exampleActor, "orders-db", "postgres:orders", signalbox.Production, exampleClear, exampleHold, exampleDigest,
-				hold, "b-1", intent, exampleDigest, 42, true, "replica-1"},
+				hold, "b-1", intent, exampleDigest, 42, true, "replica-1", Forward, Parent{}},
 			Hidden{"request": "DROP TABLE orders", "parameters": []string{}, "all_actions": exampleClear, "salt": "c2FsdA", "shape": "DROP TABLE orders", "state": map[string]string{"oid": "16401"}}
 	case KindOutcome:
 		return Outcome{intent, signalbox.Failed, "42P01", signalbox.CountUnknown, map[string]int64{"public.orders": 3, "public.lines": 9}},
@@ -119,6 +165,10 @@ func example(t *testing.T, k Kind) (Body, Hidden) {
 		return User{"carol", []string{"dba", "sre"}, "bob", "add"}, nil
 	case KindPolicy:
 		return Policy{exampleDigest, "bob", "active", []PolicyFile{{"default.cedar", exampleDigest}}, hold}, Hidden{"content": map[string]string{"default.cedar": "permit(…);"}}
+	case KindObservation:
+		return Observation{"hook of claude", At(exampleTime.Add(-time.Second)), session, exampleActor, "app", "orders-db", "postgres:orders", signalbox.Production,
+				exampleClear, intent},
+			Hidden{"request": "DROP TABLE orders", "parameters": []string{}, "all_actions": exampleClear}
 	case KindStorm:
 		return Storm{"orders-db", session, "refusals", 5000, At(exampleTime), At(exampleTime.Add(time.Minute))}, nil
 	case KindErase:
@@ -130,6 +180,40 @@ func example(t *testing.T, k Kind) (Body, Hidden) {
 	return nil, nil
 }
 
+// What was published first is read still, and is still what these fields give.
+func TestFirstFormsGolden(t *testing.T) {
+	for _, k := range grown {
+		t.Run(string(k), func(t *testing.T) {
+			body, hidden := firstExample(t, k)
+			leaf, err := seal(Header{ID: exampleID, Time: exampleTime}, body, hidden, exampleKey)
+			if err != nil {
+				t.Fatal(err)
+			}
+			old, err := os.ReadFile(filepath.Join("testdata", string(k)+".golden.json")) // never written anew
+			if err != nil {
+				t.Fatal(err)
+			}
+			old = bytes.TrimSuffix(old, []byte("\n"))
+			if diff := cmp.Diff(string(old), string(leaf.Bytes)); diff != "" {
+				t.Errorf("the first form differs (-want +got):\n%s", diff)
+			}
+			if _, err := Decode(old); err != nil {
+				t.Error(err)
+			}
+			for name, value := range hidden {
+				ds, err := Disclose(leaf.Key, leaf.Payload, name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				want, _ := marshal(value)
+				if got, raw, err := CheckDisclosure(old, ds[0]); err != nil || got != name || !bytes.Equal(raw, want) {
+					t.Errorf("disclosed %q = %s (%v), want %q = %s", got, raw, err, name, want)
+				}
+			}
+		})
+	}
+}
+
 func TestEntriesGolden(t *testing.T) {
 	for _, k := range Kinds() {
 		t.Run(string(k), func(t *testing.T) {
@@ -138,7 +222,7 @@ func TestEntriesGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, string(k)+".golden.json", append(leaf.Bytes, '\n'))
+			golden(t, goldenFile(k), append(leaf.Bytes, '\n'))
 			e, err := Decode(leaf.Bytes)
 			if err != nil {
 				t.Fatal(err)

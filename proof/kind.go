@@ -34,6 +34,7 @@ const (
 	KindUser            Kind = "user"
 	KindPolicy          Kind = "policy"
 	KindStorm           Kind = "storm"
+	KindObservation     Kind = "observation"
 	KindErase           Kind = "erase"
 	KindRecovery        Kind = "recovery"
 )
@@ -51,36 +52,38 @@ type form struct {
 	kind   Kind
 	body   func() Body
 	hidden []string // names that may be hidden, sorted
+	hides  bool     // entries of this kind end with digests, of decoys if of nothing else
 }
 
 // forms lists every kind in the order in which docs/entries.md shows them.
 var forms = []form{
-	{KindStart, func() Body { return new(Start) }, nil},
-	{KindSessionStart, func() Body { return new(SessionStart) }, []string{"purpose"}},
-	{KindSessionEnd, func() Body { return new(SessionEnd) }, nil},
-	{KindIntent, func() Body { return new(Intent) }, []string{"all_actions", "parameters", "request", "salt", "shape", "state"}},
-	{KindOutcome, func() Body { return new(Outcome) }, []string{"detail"}},
-	{KindResolution, func() Body { return new(Resolution) }, []string{"detail"}},
-	{KindRefusal, func() Body { return new(Refusal) }, []string{"all_actions", "parameters", "reason", "request", "shape"}},
-	{KindHold, func() Body { return new(Hold) }, []string{"all_actions", "facts", "parameters", "request", "salt", "shape", "state"}},
-	{KindApproval, func() Body { return new(Approval) }, []string{"comment"}},
-	{KindConfirmation, func() Body { return new(Confirmation) }, nil},
-	{KindWithdrawal, func() Body { return new(Withdrawal) }, []string{"reason"}},
-	{KindExpiry, func() Body { return new(Expiry) }, nil},
-	{KindDead, func() Body { return new(Dead) }, []string{"detail"}},
-	{KindReads, func() Body { return new(Reads) }, []string{"statements"}},
-	{KindRead, func() Body { return new(Read) }, []string{"all_actions", "parameters", "request", "shape"}},
-	{KindHalt, func() Body { return new(Halt) }, []string{"reason"}},
-	{KindResume, func() Body { return new(Resume) }, []string{"reason"}},
-	{KindFreezeStart, func() Body { return new(FreezeStart) }, []string{"reason"}},
-	{KindFreezeEnd, func() Body { return new(FreezeEnd) }, []string{"reason"}},
-	{KindBreakGlassStart, func() Body { return new(BreakGlassStart) }, []string{"reason"}},
-	{KindBreakGlassEnd, func() Body { return new(BreakGlassEnd) }, []string{"reason"}},
-	{KindUser, func() Body { return new(User) }, nil},
-	{KindPolicy, func() Body { return new(Policy) }, []string{"content"}},
-	{KindStorm, func() Body { return new(Storm) }, nil},
-	{KindErase, func() Body { return new(Erase) }, []string{"reason"}},
-	{KindRecovery, func() Body { return new(Recovery) }, nil},
+	{KindStart, func() Body { return new(Start) }, nil, false},
+	{KindSessionStart, func() Body { return new(SessionStart) }, []string{"purpose"}, true},
+	{KindSessionEnd, func() Body { return new(SessionEnd) }, nil, false},
+	{KindIntent, func() Body { return new(Intent) }, []string{"all_actions", "parameters", "reference", "request", "salt"}, true},
+	{KindOutcome, func() Body { return new(Outcome) }, []string{"detail", "reference"}, true},
+	{KindResolution, func() Body { return new(Resolution) }, []string{"detail", "reference"}, true},
+	{KindRefusal, func() Body { return new(Refusal) }, []string{"all_actions", "parameters", "reason", "request", "salt"}, true},
+	{KindHold, func() Body { return new(Hold) }, []string{"all_actions", "facts", "parameters", "request", "salt", "state"}, true},
+	{KindApproval, func() Body { return new(Approval) }, []string{"comment"}, true},
+	{KindConfirmation, func() Body { return new(Confirmation) }, nil, false},
+	{KindWithdrawal, func() Body { return new(Withdrawal) }, []string{"reason"}, true},
+	{KindExpiry, func() Body { return new(Expiry) }, nil, false},
+	{KindDead, func() Body { return new(Dead) }, []string{"detail"}, true},
+	{KindReads, func() Body { return new(Reads) }, nil, true},
+	{KindRead, func() Body { return new(Read) }, []string{"all_actions", "parameters", "request", "salt"}, true},
+	{KindHalt, func() Body { return new(Halt) }, []string{"reason"}, true},
+	{KindResume, func() Body { return new(Resume) }, []string{"reason"}, true},
+	{KindFreezeStart, func() Body { return new(FreezeStart) }, []string{"reason"}, true},
+	{KindFreezeEnd, func() Body { return new(FreezeEnd) }, []string{"reason"}, true},
+	{KindBreakGlassStart, func() Body { return new(BreakGlassStart) }, []string{"reason"}, true},
+	{KindBreakGlassEnd, func() Body { return new(BreakGlassEnd) }, nil, true},
+	{KindUser, func() Body { return new(User) }, nil, false},
+	{KindPolicy, func() Body { return new(Policy) }, []string{"content"}, true},
+	{KindObservation, func() Body { return new(Observation) }, []string{"all_actions", "parameters", "reference", "request"}, true},
+	{KindStorm, func() Body { return new(Storm) }, nil, false},
+	{KindErase, func() Body { return new(Erase) }, []string{"reason"}, true},
+	{KindRecovery, func() Body { return new(Recovery) }, nil, false},
 }
 
 // Kinds lists every kind of entry that this version knows.

@@ -189,6 +189,8 @@ func (c *promiseCheck) entry(index int64, e Entry, err error) {
 		if b.Status == "active" {
 			c.policy = b.Version
 		}
+	case *Observation:
+		c.observation(b)
 	case *Erase:
 		if b.Index < 0 || b.Index >= index {
 			c.violation("P11", "erased entry %d does not come before this one", b.Index)
@@ -252,6 +254,12 @@ func (c *promiseCheck) intent(id ulid, b *Intent) {
 	if b.Hold != "" {
 		c.permit(b)
 	}
+	if b.Direction != Forward && b.Direction != Revert {
+		c.violation("", "direction %q is not known", b.Direction)
+	}
+	if b.Parent != (Parent{}) && b.Parent.Rollout == "" {
+		c.violation("", "is a part of a rollout that is not named")
+	}
 	if b.Retries != "" {
 		switch f, known := c.seen[parseULID(b.Retries)]; {
 		case !known:
@@ -302,6 +310,33 @@ func (c *promiseCheck) resolution(b *Resolution) {
 	default:
 		c.seen[id] = fateResolved
 		c.report.Unknown--
+	}
+}
+
+// observation checks that an observation fits with what is known. What was seen
+// did not pass a gate: no session, halt or freeze is judged by it.
+func (c *promiseCheck) observation(b *Observation) {
+	if b.Source == "" {
+		c.violation("", "an observation of no source")
+	}
+	if b.Seen <= 0 || b.Seen.Time().After(c.now.Add(clockSlack)) {
+		c.violation("", "was seen at %s, after it was recorded", b.Seen.Time().Format(time.RFC3339))
+	}
+	if b.Session != "" {
+		switch s := c.sessions[b.Session]; {
+		case s == nil:
+			c.missing("", "was seen in session %q, which was never started", b.Session)
+		case b.Actor != signalbox.Actor{} && s.actor != b.Actor:
+			c.violation("", "was seen of %s in the session of %s", b.Actor, s.actor)
+		}
+	}
+	if b.Intent != "" {
+		switch f, known := c.seen[parseULID(b.Intent)]; {
+		case !known:
+			c.missing("", "belongs to intent %s, which is not in the log before it", b.Intent)
+		case f == fateOther:
+			c.violation("", "belongs to %s, which is not an intent", b.Intent)
+		}
 	}
 }
 

@@ -345,6 +345,45 @@ func TestBrokenPromisesAreFound(t *testing.T) {
 		{"not an entry", "P10", "decode entry", func(s *story) { s.before("end", func(l *prooftest.Log) { l.AddLeaf([]byte("hello")) }) }},
 		{"erased later entry", "P11", "does not come before", func(s *story) { s.before("end", add(proof.Erase{Index: 999, By: "bob"})) }},
 
+		{"observation of nobody", "", "of no source", func(s *story) {
+			s.before("end", func(l *prooftest.Log) { l.Add(proof.Observation{Seen: proof.At(l.Now)}, nil) })
+		}},
+		{"observation from the future", "", "after it was recorded", func(s *story) {
+			s.before("end", func(l *prooftest.Log) {
+				l.Add(proof.Observation{Source: "hook", Seen: proof.At(l.Now.Add(time.Hour))}, nil)
+			})
+		}},
+		{"observation in no session", "", "never started", func(s *story) {
+			s.before("end", func(l *prooftest.Log) {
+				l.Add(proof.Observation{Source: "hook", Seen: proof.At(l.Now), Session: "s-9"}, nil)
+			})
+		}},
+		{"observation of another", "", "in the session of", func(s *story) {
+			other := signalbox.Actor{Kind: signalbox.Human, Name: "bob"}
+			s.before("end", func(l *prooftest.Log) {
+				l.Add(proof.Observation{Source: "hook", Seen: proof.At(l.Now), Session: "s-1", Actor: other}, nil)
+			})
+		}},
+		{"observation of no intent", "", "which is not in the log before it", func(s *story) {
+			s.before("end", func(l *prooftest.Log) {
+				l.Add(proof.Observation{Source: "log", Seen: proof.At(l.Now), Intent: "01JDCPW5E0000000000000000Z"}, nil)
+			})
+		}},
+		{"direction that is not known", "", "direction \"sideways\"", func(s *story) {
+			in := allowed()
+			in.Direction = "sideways"
+			s.instead("more", run(in, signalbox.Done))
+		}},
+		{"direction that is left out", "", "direction \"forward\"", func(s *story) {
+			in := allowed()
+			in.Direction = "forward"
+			s.instead("more", run(in, signalbox.Done))
+		}},
+		{"part of nothing", "", "not named", func(s *story) {
+			in := allowed()
+			in.Parent = proof.Parent{Stage: "canary"}
+			s.instead("more", run(in, signalbox.Done))
+		}},
 		{"id used twice", "", "was used before", func(s *story) {
 			s.before("end", func(l *prooftest.Log) { l.AddLeaf(l.Leaf(2)); l.Now = l.Now.Add(time.Second) })
 		}},
@@ -387,6 +426,17 @@ func TestKeptPromisesAreNotFound(t *testing.T) {
 				in.Retries = id
 				run(in, signalbox.Done)(l)
 				l.Add(proof.Resolution{Intent: id, Result: signalbox.Failed, By: "bob"}, nil)
+			})
+		}},
+		{"a revert of a rollout, and observations under a halt", func(s *story) {
+			s.before("end", func(l *prooftest.Log) {
+				in := allowed()
+				in.Direction, in.Parent = proof.Revert, proof.Parent{Rollout: "r-1", Stage: "canary", Target: "eu"}
+				id := l.Add(in, nil)
+				l.Add(proof.Outcome{Intent: id, Result: signalbox.Done}, nil)
+				l.Add(proof.Halt{Scope: proof.ScopeAll, By: "bob"}, nil)
+				l.Add(proof.Observation{Source: "hook", Seen: proof.At(l.Now), Session: "s-1", Actor: claude}, nil)
+				l.Add(proof.Observation{Source: "log", Seen: proof.At(l.Now), As: "app", Intent: id}, nil)
 			})
 		}},
 		{"halted and resumed", func(s *story) {

@@ -32,8 +32,8 @@ const (
 type Header struct {
 	// ID names the entry: a ULID, 26 characters, unique in the log.
 	ID string
-	// Time is when the entry was made, with milliseconds. The log's clock
-	// never goes back.
+	// Time is when the entry was made, with milliseconds. The order of entries
+	// is the log's, not that of their times.
 	Time time.Time
 }
 
@@ -71,8 +71,20 @@ type suffix struct {
 func Seal(h Header, body Body, hidden Hidden) (Leaf, error) {
 	key := make([]byte, KeySize)
 	rand.Read(key) // never fails: it ends the program instead
+	if !isNil(body) {
+		names := HiddenNames(body.Kind())
+		for name := range hidden {
+			if !slices.Contains(names, name) {
+				return Leaf{}, fmt.Errorf("seal %s entry %q: field %q cannot be hidden in this type, only %s",
+					body.Kind(), h.ID, name, strings.Join(names, ", "))
+			}
+		}
+	}
 	return seal(h, body, hidden, key)
 }
+
+// seal is Seal under a known key, of whatever names: those of earlier versions
+// as well.
 
 func seal(h Header, body Body, hidden Hidden, key []byte) (Leaf, error) {
 	if isNil(body) {
@@ -92,17 +104,12 @@ func seal(h Header, body Body, hidden Hidden, key []byte) (Leaf, error) {
 	if h.Time.UnixMilli() <= 0 {
 		return fail(fmt.Errorf("time %s is not after 1970", h.Time))
 	}
-	for name := range hidden {
-		if !slices.Contains(f.hidden, name) {
-			return fail(fmt.Errorf("field %q cannot be hidden in this type, only %s", name, strings.Join(f.hidden, ", ")))
-		}
-	}
 	payload, err := sealPayload(hidden)
 	if err != nil {
 		return fail(err)
 	}
 	var tail suffix
-	if len(f.hidden) > 0 {
+	if f.hides {
 		digests, err := fieldDigests(key, payload)
 		if err != nil {
 			return fail(err)

@@ -456,10 +456,5 @@ func (c Ceiling) total() int64 {
 	return 1000
 }
 
-// requires is whose approval a change beyond the ceiling needs.
-func (c Ceiling) requires() string {
-	if c.Requires != "" {
-		return c.Requires
-	}
-	return "1 of sre"
-}
+// overrunRequires is whose approval a change beyond its ceiling needs.
+const overrunRequires = "1 of sre"

@@ -17,7 +17,7 @@ func (i *Interlock) carry(ctx context.Context, as []*Admission, read []proof.Rea
 	if len(as) == 0 {
 		return signalbox.Outcome{}, fmt.Errorf("%w: nothing was admitted", ErrUnavailable)
 	}
-	in, err := i.intend(ctx, as, read)
+	in, err := i.intend(ctx, as, read, groundOf(ctx, x))
 	if err != nil {
 		return signalbox.Outcome{}, err
 	}
@@ -28,9 +28,11 @@ func (i *Interlock) carry(ctx context.Context, as []*Admission, read []proof.Rea
 	over := (*OverrunError)(nil)
 	switch {
 	case errors.As(err, &over):
-		out = signalbox.Outcome{Result: signalbox.Failed, Code: overrunPolicy, Detail: over.Error(), Rows: 0}
+		out = signalbox.Outcome{Result: signalbox.Failed, Code: overrunPolicy, Detail: over.Error(), Rows: 0, Reference: out.Reference}
 	case err != nil:
-		out = signalbox.Outcome{Result: signalbox.ResultUnknown, Detail: err.Error(), Rows: signalbox.CountUnknown, Touched: out.Touched}
+		out = signalbox.Outcome{
+			Result: signalbox.ResultUnknown, Detail: err.Error(), Rows: signalbox.CountUnknown, Touched: out.Touched, Reference: out.Reference,
+		}
 	case out.Result != signalbox.Done && out.Result != signalbox.Failed:
 		err = errors.New("the gate could not tell what came of it")
 		out.Result = signalbox.ResultUnknown
@@ -59,6 +61,22 @@ func (i *Interlock) carry(ctx context.Context, as []*Admission, read []proof.Rea
 	return out, nil
 }
 
+// A ground is what an executor knows of its own stand at the target.
+type ground struct {
+	reference signalbox.Reference
+	atomic    bool
+}
+
+func groundOf(ctx context.Context, x Executor) (g ground) {
+	if r, ok := x.(Referrer); ok {
+		g.reference = r.Reference(ctx)
+	}
+	if a, ok := x.(Atomic); ok {
+		g.atomic = a.Atomic()
+	}
+	return g
+}
+
 // An intended is an intent that is durable.
 type intended struct {
 	id   string
@@ -67,7 +85,7 @@ type intended struct {
 
 // intend makes one intent durable for all the admissions, and redeems their
 // permits in the same transaction. What was read stands before it in the log.
-func (i *Interlock) intend(ctx context.Context, as []*Admission, read []proof.Reads) (intended, error) {
+func (i *Interlock) intend(ctx context.Context, as []*Admission, read []proof.Reads, g ground) (intended, error) {
 	c, err := i.current(ctx)
 	if err != nil {
 		return intended{}, err
@@ -101,7 +119,7 @@ func (i *Interlock) intend(ctx context.Context, as []*Admission, read []proof.Re
 		}
 	}
 	retries := i.retriesOf(ctx, row.RetryKey, isNotable)
-	record, err := intentRecord(in.id, as, c, row, retries, i.Replica, now)
+	record, err := intentRecord(in.id, as, c, row, g, retries, i.Replica, now)
 	if err != nil {
 		return intended{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -286,7 +304,7 @@ func (i *Interlock) overran(ctx context.Context, as []*Admission, over *OverrunE
 		if a.hold == nil {
 			again.verdict = signalbox.Verdict{
 				Decision: signalbox.Hold, Policies: []string{overrunPolicy},
-				Requires: []string{a.request.Gate.Ceiling.requires()},
+				Requires: []string{overrunRequires},
 				Reason:   "it touched more than the ceiling and was rolled back: " + over.Reason,
 			}
 		}
@@ -335,7 +353,7 @@ func (i *Interlock) conclude(ctx context.Context, intent string, out signalbox.O
 	case row.Status != IntentUnknown || out.Result == signalbox.ResultUnknown:
 		return nil // it has this outcome: an earlier try was committed
 	}
-	record, err = seal(now, newID(now), proof.Resolution{Intent: intent, Result: out.Result, Code: out.Code, Rows: out.Rows, By: i.Replica}, hideDetail(out))
+	record, err = seal(now, newID(now), proof.Resolution{Intent: intent, Result: out.Result, Code: out.Code, Rows: out.Rows, By: i.Replica}, hideOutcome(out))
 	if err != nil {
 		return err
 	}

@@ -515,7 +515,7 @@ func TestP2OrphanedIntentBecomesUnknownThenResolved(t *testing.T) {
 		x.execute = func(*interlock.Permit) (signalbox.Outcome, error) {
 			close(executing)
 			<-release
-			return signalbox.Outcome{Result: signalbox.Done, Rows: 1}, nil
+			return signalbox.Outcome{Result: signalbox.Done, Rows: 1, Reference: before}, nil
 		}
 		result := make(chan error, 1)
 		go func() {
@@ -543,6 +543,9 @@ func TestP2OrphanedIntentBecomesUnknownThenResolved(t *testing.T) {
 		}
 		if n := second.countKind(proof.KindOutcome); n != 1 {
 			t.Errorf("%d outcomes, want the unknown alone", n)
+		}
+		if got := second.hidden(proof.KindResolution, "reference"); len(got) != 1 || got[0] != text(t, before) {
+			t.Errorf("the resolution's reference is %q, want %s", got, text(t, before))
 		}
 	})
 }

@@ -61,7 +61,7 @@ func (i *Interlock) bring(ctx context.Context, by signalbox.Actor, files []polic
 		return false, fmt.Errorf("%w: policy sets: %w", ErrUnavailable, err)
 	}
 	if c.set == nil || !i.PolicyGate {
-		return false, i.activate(ctx, by.String(), set.Version(), files, known, "")
+		return false, i.activate(ctx, by.String(), set.Version(), files, known, "", signalbox.Digest{})
 	}
 	if known && row.Status == PolicyRefused {
 		return false, fmt.Errorf("policy set %s was refused before: change it", set.Version().Short())
@@ -131,6 +131,7 @@ func policyRequest(by signalbox.Actor, version signalbox.Digest, text string) Re
 type policyChange struct {
 	i       *Interlock
 	version signalbox.Digest
+	was     signalbox.Digest // the active set, as last looked at
 }
 
 // Probe tells the set that would be replaced: an approval is for this step, not
@@ -140,9 +141,14 @@ func (p *policyChange) Probe(ctx context.Context) (signalbox.Impact, signalbox.S
 	if err != nil {
 		return signalbox.Impact{}, nil, err
 	}
+	p.was = c.Policy
 	return signalbox.Impact{Count: 1, Scope: signalbox.ScopeAll, Reversible: true, Measured: true},
 		signalbox.State{{Name: "active policy set", Value: c.Policy.String()}}, nil
 }
+
+// Atomic implements [Atomic]: the set becomes active only in the place of the one
+// that was looked at.
+func (p *policyChange) Atomic() bool { return !p.was.IsZero() }
 
 // Execute makes the set active.
 func (p *policyChange) Execute(ctx context.Context, permit *Permit) (signalbox.Outcome, error) {
@@ -154,7 +160,11 @@ func (p *policyChange) Execute(ctx context.Context, permit *Permit) (signalbox.O
 	if err := json.Unmarshal(row.Files, &files); err != nil {
 		return signalbox.Outcome{Result: signalbox.Failed, Detail: err.Error()}, nil
 	}
-	if err := p.i.activate(ctx, row.By, p.version, files, true, permit.Hold); err != nil {
+	err = p.i.activate(ctx, row.By, p.version, files, true, permit.Hold, p.was)
+	if errors.Is(err, errOtherPolicy) {
+		return signalbox.Outcome{Result: signalbox.Failed, Detail: err.Error()}, nil
+	}
+	if err != nil {
 		return signalbox.Outcome{}, err
 	}
 	return signalbox.Outcome{Result: signalbox.Done, Rows: 1}, nil
@@ -174,9 +184,17 @@ func (i *Interlock) propose(ctx context.Context, by signalbox.Actor, version sig
 	return i.commit(ctx, "propose policies", b)
 }
 
-// activate makes a set the active one, on every replica at this entry.
-func (i *Interlock) activate(ctx context.Context, by string, version signalbox.Digest, files []policy.File, known bool, hold string) error {
+var errOtherPolicy = errors.New("another policy set than the one that was looked at is active by now: propose the change again")
+
+// activate makes a set the active one, on every replica at this entry: in the
+// place of the set was, or of any if that is zero.
+func (i *Interlock) activate(
+	ctx context.Context, by string, version signalbox.Digest, files []policy.File, known bool, hold string, was signalbox.Digest,
+) error {
 	return i.raise(ctx, "activate policies", func(c *snapshot) (ledger.Batch, error) {
+		if !was.IsZero() && c.Policy != was {
+			return ledger.Batch{}, errOtherPolicy
+		}
 		b, err := i.policyBatch(by, version, files, PolicyActive, hold)
 		if err != nil {
 			return b, err
@@ -205,8 +223,24 @@ func (i *Interlock) policyBatch(by string, version signalbox.Digest, files []pol
 		body.Files = append(body.Files, proof.PolicyFile{Name: f.Name, SHA256: signalbox.Digest(sha256.Sum256(f.Data))})
 	}
 	slices.SortFunc(body.Files, func(a, b proof.PolicyFile) int { return strings.Compare(a.Name, b.Name) })
-	record, err := seal(now, newID(now), body, nil)
+	record, err := seal(now, newID(now), body, hidePolicy(files))
 	return ledger.Batch{Records: []ledger.Record{record}}, err
+}
+
+// maxPolicyText is how long a policy set may be that is kept with its entry, in
+// bytes: far below what a record can hide.
+const maxPolicyText = 256 << 10
+
+func hidePolicy(files []policy.File) proof.Hidden {
+	content, n := make(map[string]string, len(files)), 0
+	for _, f := range files {
+		content[f.Name] = string(f.Data)
+		n += len(f.Data)
+	}
+	if n > maxPolicyText {
+		return nil
+	}
+	return proof.Hidden{"content": content}
 }
 
 // redeemPolicies carries out approved proposals, and closes refused ones.

@@ -54,17 +54,18 @@ func clearActions(actions []signalbox.Action, hidden proof.Hidden) []proof.Actio
 	return clear
 }
 
-func intentRecord(id string, as []*Admission, c *snapshot, row IntentRow, retries, replica string, now time.Time) (ledger.Record, error) {
+func intentRecord(id string, as []*Admission, c *snapshot, row IntentRow, g ground, retries, replica string, now time.Time) (ledger.Record, error) {
 	r := as[0].request
 	body := proof.Intent{
 		Session: r.Session.ID, Actor: r.Session.Actor,
 		Gate: r.Gate.Name, Target: r.Gate.Target, Environment: r.Gate.Environment,
-		Hold: row.Hold, Retries: retries, Epoch: c.Epoch, Lease: replica,
+		Hold: row.Hold, Retries: retries, Epoch: c.Epoch, Gap: !g.atomic, Lease: replica,
 	}
 	if c.set != nil {
 		body.Policy = c.set.Version()
 	}
 	hidden := hideRequest(r)
+	hideReference(hidden, g.reference)
 	verdict := as[0].verdict
 	digests := make([]proof.Part, len(as))
 	var texts, params []string
@@ -104,10 +105,21 @@ func intentRecord(id string, as []*Admission, c *snapshot, row IntentRow, retrie
 func outcomeRecord(intent string, out signalbox.Outcome, now time.Time) (ledger.Record, error) {
 	return seal(now, newID(now), proof.Outcome{
 		Intent: intent, Result: out.Result, Code: out.Code, Rows: out.Rows, Touched: out.Touched,
-	}, hideDetail(out))
+	}, hideOutcome(out))
 }
 
-func hideDetail(out signalbox.Outcome) proof.Hidden { return proof.Hidden{"detail": out.Detail} }
+// hideOutcome gives the hidden fields of an outcome or a resolution.
+func hideOutcome(out signalbox.Outcome) proof.Hidden {
+	h := proof.Hidden{"detail": out.Detail}
+	hideReference(h, out.Reference)
+	return h
+}
+
+func hideReference(h proof.Hidden, ref signalbox.Reference) {
+	if len(ref) > 0 {
+		h["reference"] = ref
+	}
+}
 
 func readsRecords(sums []proof.Reads, now time.Time) ([]ledger.Record, error) {
 	records := make([]ledger.Record, 0, len(sums)+1) // an intent may follow
@@ -147,11 +159,22 @@ func refusalRecord(a *Admission, set signalbox.Digest, now time.Time) (ledger.Re
 	verdict := proof.ClearVerdict(a.verdict)
 	// The reason may quote what was asked for.
 	hidden["reason"], verdict.Reason = verdict.Reason, ""
-	return seal(now, newID(now), proof.Refusal{
+	body := proof.Refusal{
 		Session: r.Session.ID, Actor: r.Session.Actor,
 		Gate: r.Gate.Name, Target: r.Gate.Target, Environment: r.Gate.Environment,
-		Actions: clearActions(r.Actions, hidden), Verdict: verdict, Policy: set,
-	}, hidden)
+		Actions: clearActions(r.Actions, hidden), Verdict: verdict, Policy: set, Hold: a.Hold(),
+	}
+	if !r.Canonical.IsZero() {
+		body.Digest = commit("signalbox/refusal/1", r, hidden)
+	}
+	return seal(now, newID(now), body, hidden)
+}
+
+// commit gives a commitment to the canonical request, and hides its salt.
+func commit(domain string, r Request, hidden proof.Hidden) signalbox.Digest {
+	salt := proof.NewSalt()
+	hidden["salt"] = salt
+	return proof.Commit(salt, proof.CanonicalDigest(domain, proof.Bytes("request", r.Canonical[:])))
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

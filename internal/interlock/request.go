@@ -32,8 +32,6 @@ type Gate struct {
 type Ceiling struct {
 	Request int64 // by one request, cascades included; default 100
 	Total   int64 // by one human's agents on one resource in 24 hours; default 1000
-	// Requires is whose approval a change beyond it needs. Default "1 of sre".
-	Requires string
 }
 
 // A Request is what a client asked for in one go: it is decided, held and
@@ -82,6 +80,24 @@ type Executor interface {
 	// refuses. An error says that the outcome is unknown, except for an
 	// [*OverrunError], which says that everything was undone.
 	Execute(ctx context.Context, p *Permit) (signalbox.Outcome, error)
+}
+
+// A Referrer is an [Executor] that knows the target's own reference, or a part of
+// it, before anything is forwarded. It is asked just before the intent is
+// recorded, once for each attempt, and may ask the target: the session and the
+// transaction that will commit. What it cannot learn it leaves out; the answer
+// stands hidden in the intent, where a crash does not take it away.
+type Referrer interface {
+	Reference(ctx context.Context) signalbox.Reference
+}
+
+// An Atomic is an [Executor] that knows whether anything can come between the
+// last check of the target and the effect: false where the protocol leaves a
+// moment, in which what was checked can become something else. It is asked just
+// before the intent is recorded. Of an executor that is no Atomic the intent
+// says that there is a gap.
+type Atomic interface {
+	Atomic() bool
 }
 
 // HeldError says that a request waits for approvals.

@@ -52,20 +52,24 @@ func (g *Gate) own(ctx context.Context) (aws.Credentials, error) {
 // A caller makes calls of the gate's own: to look at what a client's call would
 // touch.
 type caller struct {
-	g  *Gate
-	as identity
+	g    *Gate
+	as   identity
+	note func(http.Header) // is told the header of each answer
 }
 
 var _ probe.Caller = caller{}
 
 // Call implements [probe.Caller].
 func (c caller) Call(ctx context.Context, service, operation, region string, params map[string]any) (awswire.Answer, error) {
-	return c.g.call(ctx, c.as, service, operation, region, params, "probe")
+	return c.g.call(ctx, c.as, service, operation, region, params, "probe", c.note)
 }
 
 // call makes one call and reads its answer. An error that the service gave is an
-// [*awswire.ServiceError]; of another one a [*sendError] says what was done.
-func (g *Gate) call(ctx context.Context, as identity, service, operation, region string, params map[string]any, mark string) (awswire.Answer, error) {
+// [*awswire.ServiceError]; of another one a [*sendError] says what was done. note
+// is told the header of the answer.
+func (g *Gate) call(
+	ctx context.Context, as identity, service, operation, region string, params map[string]any, mark string, note func(http.Header),
+) (awswire.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	var none awswire.Answer
@@ -117,6 +121,7 @@ func (g *Gate) call(ctx context.Context, as identity, service, operation, region
 		return none, &sendError{unknownSent, err}
 	}
 	defer response.Body.Close()
+	note(response.Header)
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxOwnAnswer+1))
 	if err == nil && len(body) > maxOwnAnswer {
 		err = fmt.Errorf("an answer of more than %d bytes", maxOwnAnswer)

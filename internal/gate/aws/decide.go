@@ -134,7 +134,8 @@ type execution struct {
 	ahead  func() error
 
 	probed  *signalbox.Impact // as last measured
-	refused error             // what the client is told when nothing was forwarded
+	refer   references
+	refused error // what the client is told when nothing was forwarded
 }
 
 var _ Executor = (*execution)(nil)
@@ -145,7 +146,7 @@ func (e *execution) Probe(ctx context.Context) (signalbox.Impact, signalbox.Stat
 	if e.c.params == nil {
 		return shown, nil, errors.New("nobody knows what the operation does")
 	}
-	impact, state, err := probe.Probe(ctx, caller{e.x.g, e.x.watcher()}, e.c.native, shown)
+	impact, state, err := probe.Probe(ctx, caller{e.x.g, e.x.watcher(), e.refer.probe}, e.c.native, shown)
 	if err != nil {
 		return shown, nil, err
 	}
@@ -163,7 +164,8 @@ func (x *exchange) watcher() identity {
 }
 
 // Execute implements [Executor].
-func (e *execution) Execute(ctx context.Context, p Permit) (signalbox.Outcome, error) {
+func (e *execution) Execute(ctx context.Context, p Permit) (out signalbox.Outcome, err error) {
+	defer func() { out.Reference = e.refer.all() }()
 	if err := e.arrive(ctx); err != nil {
 		return e.notForwarded(fmt.Errorf("%w: reads: %w", interlock.ErrUnavailable, err)), nil
 	}
@@ -178,7 +180,7 @@ func (e *execution) Execute(ctx context.Context, p Permit) (signalbox.Outcome, e
 			return e.notForwarded(fmt.Errorf("%w: ceiling: %w", interlock.ErrUnavailable, err)), nil
 		}
 	}
-	out, err := e.run(ctx, p)
+	out, err = e.run(ctx, p)
 	if out.Result == signalbox.Done && touched != nil {
 		out.Touched = touched
 	}
@@ -248,5 +250,6 @@ func (e *execution) forward(ctx context.Context, p Permit) (signalbox.Outcome, e
 		return signalbox.Outcome{Rows: signalbox.CountUnknown}, why
 	}
 	x.answer = a
+	e.refer.request(a.header)
 	return x.outcome(e.c)
 }

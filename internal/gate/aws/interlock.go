@@ -48,7 +48,8 @@ type Permit struct {
 	Spend func(touched map[string]int64) error
 }
 
-// An Executor is as [interlock.Executor].
+// An Executor is as [interlock.Executor], and may be an [interlock.Referrer] and an
+// [interlock.Atomic] as well.
 type Executor interface {
 	Probe(ctx context.Context) (signalbox.Impact, signalbox.State, error)
 	Execute(ctx context.Context, p Permit) (signalbox.Outcome, error)
@@ -94,4 +95,18 @@ type executor struct{ Executor }
 
 func (x executor) Execute(ctx context.Context, p *interlock.Permit) (signalbox.Outcome, error) {
 	return x.Executor.Execute(ctx, Permit{Intent: p.Intent, Hold: p.Hold, Limited: p.Limited, Spend: p.Spend})
+}
+
+// Reference implements [interlock.Referrer].
+func (x executor) Reference(ctx context.Context) signalbox.Reference {
+	if r, ok := x.Executor.(interlock.Referrer); ok {
+		return r.Reference(ctx)
+	}
+	return nil
+}
+
+// Atomic implements [interlock.Atomic].
+func (x executor) Atomic() bool {
+	a, ok := x.Executor.(interlock.Atomic)
+	return ok && a.Atomic()
 }

@@ -209,7 +209,7 @@ func digestOf(params map[string]any) string {
 
 // assume assumes the role of a claim at AWS, and makes the virtual one.
 func (x *exchange) assume(ctx context.Context, e *execution, c *claim, params map[string]any, intent string) (*role, awswire.Answer, signalbox.Outcome, error) {
-	answer, err := x.g.call(ctx, x.as(), "STS", "AssumeRole", x.g.Upstream.Region, params, intent)
+	answer, err := x.g.call(ctx, x.as(), "STS", "AssumeRole", x.g.Upstream.Region, params, intent, e.refer.request)
 	var service *awswire.ServiceError
 	var failed *sendError
 	switch {
@@ -287,7 +287,7 @@ func (g *Gate) assumeAgain(ctx context.Context, c *claim, params map[string]any)
 		as = func(ctx context.Context) (aws.Credentials, error) { return g.assumeAgain(ctx, c.From, nil) }
 	}
 	g.Logger.Info("role assumed again", "gate", g.Config.Gate.Name, "role", c.Role)
-	answer, err := g.call(ctx, as, "STS", "AssumeRole", g.Upstream.Region, params, "again")
+	answer, err := g.call(ctx, as, "STS", "AssumeRole", g.Upstream.Region, params, "again", func(http.Header) {})
 	if err != nil {
 		return aws.Credentials{}, fmt.Errorf("assume role %s again: %w", c.Role, err)
 	}

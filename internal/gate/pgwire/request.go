@@ -28,6 +28,7 @@ type request struct {
 	state      signalbox.State // as last probed; nil: never, for nobody had to approve
 	xid        string          // of the transaction that it commits, where that is known
 	run        func(ctx context.Context, p Permit) (signalbox.Outcome, error)
+	inBlock    func() bool // it is looked at again, under its locks, in the block that runs it; nil: not known
 }
 
 // A bound is one statement with its parameters.
@@ -96,6 +97,9 @@ func shownParams(ps []param) []string {
 	}
 	return shown
 }
+
+// Atomic implements [interlock.Atomic].
+func (r *request) Atomic() bool { return r.inBlock != nil && r.inBlock() }
 
 // Execute implements [Executor].
 func (r *request) Execute(ctx context.Context, p Permit) (signalbox.Outcome, error) {

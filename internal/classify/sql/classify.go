@@ -182,6 +182,7 @@ type batch struct {
 	path     []string              // effective search path; nil with a nil catalog
 	unsure   bool                  // the text changed what names mean in a way that cannot be followed
 	temp     map[string]bool       // temporary tables that the text makes
+	views    map[string]bool       // temporary views that the text makes: what is behind them is not followed
 	stale    bool                  // the text may have removed temporary tables that the catalog has
 	funcs    map[string]bool       // functions created in this text, bare names
 	prepared map[string]*Statement // nil for one that the text forgets again

@@ -12,7 +12,7 @@ func TestRuns(t *testing.T) {
 	var s Session
 	for name, text := range map[string]string{
 		"commit": "COMMIT", "chain": "COMMIT AND CHAIN", "save": "SAVEPOINT a", "lock": "LOCK TABLE orders IN ACCESS EXCLUSIVE MODE",
-		"path": "SET search_path = evil", "fetch": "FETCH ALL x", "del": "DELETE FROM notes", "again": "EXECUTE commit",
+		"path": "SET search_path = evil", "fetchall": "FETCH ALL x", "del": "DELETE FROM notes", "again": "EXECUTE commit",
 		"loop": "EXECUTE loop", "drop": "DROP TABLE notes", "one": "SELECT 1",
 	} {
 		s.Prepared(name, Classify(text, nil).Statements[0], nil)
@@ -32,7 +32,7 @@ func TestRuns(t *testing.T) {
 		{"EXECUTE save", KindExecute, KindSavepoint, "SAVEPOINT", signalbox.Read},
 		{"EXECUTE lock", KindExecute, KindUtility, "LOCK TABLE", signalbox.Update},
 		{"EXECUTE path", KindExecute, KindSet, "SET", signalbox.Read},
-		{"EXECUTE fetch", KindExecute, KindWrite, "DELETE", signalbox.Delete},
+		{"EXECUTE fetchall", KindExecute, KindWrite, "DELETE", signalbox.Delete},
 		{"EXECUTE again", KindExecute, KindCommit, "COMMIT", signalbox.Read},
 		{"EXECUTE loop", KindExecute, KindUnknown, "EXECUTE", signalbox.Execute},
 		{"EXECUTE nobody", KindExecute, KindUnknown, "EXECUTE", signalbox.Execute},
@@ -100,7 +100,7 @@ func TestInnerText(t *testing.T) {
 		"EXPLAIN SELECT 1":                                "SELECT 1",
 		"EXPLAIN SELECT 2":                                "SELECT 2",
 		"explain analyze verbose DELETE FROM t":           "DELETE FROM t",
-		"EXPLAIN (ANALYZE, BUFFERS off) /* x */ SELECT 3": "SELECT 3",
+		"EXPLAIN (ANALYZE, BUFFERS off) /* x */ SELECT 3": "/* x */ SELECT 3",
 		"EXPLAIN ((SELECT 4))":                            "((SELECT 4))",
 		"EXPLAIN ANALYZE (SELECT 4)":                      "(SELECT 4)",
 		`DECLARE "for" CURSOR FOR SELECT 5`:               "SELECT 5",

@@ -477,9 +477,7 @@ func (j *judge) upkeep(m any) bool {
 		}
 		j.resource(a, x.GetRelation())
 		if _, r := j.relation(x.GetRelation()); r != nil {
-			for _, f := range r.Calls {
-				j.userFunction("", f, "", nil)
-			}
+			j.viewCalls(r)
 		}
 	case *pg.CheckPointStmt:
 		j.one(signalbox.Update, "CHECKPOINT", "database", "*", "writes dirty pages out", signalbox.TraitMaintenance)

@@ -89,9 +89,11 @@ var sources = [partCount]source{
 	procedures: {"pg_proc", byOID, `t.pronamespace, t.proname, t.provolatile, t.prosecdef, (SELECT l.lanname FROM pg_language l WHERE l.oid = t.prolang),
  (SELECT e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid WHERE d.classid = 'pg_proc'::regclass AND d.objid = t.oid AND d.deptype = 'e')`,
 		"t.oid >= 16384"},
-	operators: {"pg_operator", byOID, "t.oprname", "t.oid >= 16384"},
+	operators: {"pg_operator", byOID, `t.oprname, t.oprcode::oid,
+ (SELECT e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid WHERE d.classid = 'pg_operator'::regclass AND d.objid = t.oid AND d.deptype = 'e')`,
+		"t.oid >= 16384"},
 	// The types of composites are in classes.
-	scalars: {"pg_type", byOID, "t.typnamespace, t.typname, t.typtype, t.typinput >= 16384", "t.oid >= 16384 AND t.typtype <> 'c' AND t.typcategory <> 'A'"},
+	scalars: {"pg_type", byOID, "t.typnamespace, t.typname, t.typtype, t.typinput::oid", "t.oid >= 16384 AND t.typtype <> 'c' AND t.typcategory <> 'A'"},
 	casts: {"pg_cast", byOID, "EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_cast'::regclass AND d.objid = t.oid AND d.deptype = 'e')",
 		"t.oid >= 16384 AND t.castfunc >= 16384"},
 }

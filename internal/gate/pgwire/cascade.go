@@ -19,16 +19,21 @@ const (
 	empties               // TRUNCATE
 	deletes               // DELETE, with whatever else the request does
 	updates               // INSERT and UPDATE alone
+	mixed                 // changes of rows and others in one request
 )
 
 // how says what the request does.
 func (r *request) how() change {
-	if len(r.planned()) > 0 && !slices.ContainsFunc(r.statements, func(s bound) bool {
-		return s.Real().Kind != sql.KindWrite && s.Real().Kind != sql.KindQuery
-	}) {
-		if r.deletes() {
-			return deletes
-		}
+	more := slices.ContainsFunc(r.statements, func(s bound) bool {
+		kind := s.Real().Kind
+		return kind == sql.KindUtility || kind == sql.KindUnknown
+	})
+	switch planned := len(r.planned()) > 0; {
+	case planned && more:
+		return mixed
+	case planned && r.deletes():
+		return deletes
+	case planned:
 		return updates
 	}
 	if slices.ContainsFunc(r.Actions, func(a signalbox.Action) bool { return strings.HasPrefix(a.Native, "TRUNCATE") }) {
@@ -58,6 +63,8 @@ func (h change) words() string {
 		return action("confdeltype", "rows deleted with it")
 	case updates:
 		return action("confupdtype", "changed with its key")
+	case mixed:
+		return `''`
 	case empties:
 		return `' (emptied with it, if it says CASCADE)'`
 	}

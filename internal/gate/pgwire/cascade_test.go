@@ -93,8 +93,9 @@ CREATE VIEW v AS SELECT id, lower(note) AS note FROM t WHERE mail = 'a@B'::citex
 	}
 	b.direct(t, `CREATE FUNCTION lower(text) RETURNS text LANGUAGE sql AS $$SELECT 'mine'$$;
 CREATE FUNCTION same(int, int) RETURNS bool LANGUAGE sql AS $$SELECT true$$;
-CREATE OPERATOR public.= (leftarg = int, rightarg = int, function = same); ALTER ROLE CURRENT_USER SET search_path = public, pg_catalog`)
-	for _, text := range []string{"SELECT * FROM t WHERE id = 1", "SELECT lower(note) FROM t"} {
+CREATE OPERATOR public.= (leftarg = int, rightarg = int, function = same); CREATE OPERATOR public.=== (leftarg = int, rightarg = int, function = same); CREATE VIEW w AS SELECT id FROM t WHERE id === 1;
+ALTER ROLE CURRENT_USER SET search_path = public, pg_catalog`)
+	for _, text := range []string{"SELECT * FROM w", "SELECT * FROM t WHERE id = 1", "SELECT lower(note) FROM t"} {
 		if got := judge(text); len(got) == 0 {
 			t.Errorf("%s counts as a read although a user's own stands before PostgreSQL's", text)
 		}

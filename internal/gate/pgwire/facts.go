@@ -75,8 +75,9 @@ var sources = [partCount]source{
 		"t.oid >= 16384 AND t.relnamespace <> 99 AND t.relkind IN ('r','p','v','m','f','S','i','I','c')"}, // 99: pg_toast
 	namespaces: {"pg_namespace", byOID, "t.nspname", "true"},
 	// What views show and call.
-	rules: {"pg_rewrite", byOID, `t.ev_class, t.rulename = '_RETURN', (SELECT string_agg(DISTINCT concat(d.refclassid = 'pg_proc'::regclass, d.refobjid), ' ') FROM pg_depend d
- WHERE d.classid = 'pg_rewrite'::regclass AND d.objid = t.oid AND d.refclassid IN ('pg_class'::regclass, 'pg_proc'::regclass) AND d.refobjid >= 16384 AND d.refobjid <> t.ev_class)`,
+	rules: {"pg_rewrite", byOID, `t.ev_class, t.rulename = '_RETURN', (SELECT string_agg(DISTINCT CASE d.refclassid WHEN 'pg_operator'::regclass THEN concat('t', (SELECT o.oprcode::oid FROM pg_operator o WHERE o.oid = d.refobjid))
+  ELSE concat(d.refclassid = 'pg_proc'::regclass, d.refobjid) END, ' ') FROM pg_depend d
+ WHERE d.classid = 'pg_rewrite'::regclass AND d.objid = t.oid AND d.refclassid IN ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_operator'::regclass) AND d.refobjid >= 16384 AND d.refobjid <> t.ev_class)`,
 		"t.oid >= 16384"},
 	triggers: {"pg_trigger", byOID, "t.tgrelid", "NOT t.tgisinternal"},
 	keys: {"pg_index", "t.indexrelid::int8", `t.indrelid, (SELECT json_agg(a.attname ORDER BY k.ord) FROM unnest(t.indkey) WITH ORDINALITY AS k(attnum, ord)

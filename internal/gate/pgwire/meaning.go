@@ -48,7 +48,7 @@ func (f *facts) catalog(temp uint32) *sql.Catalog {
 	return cat
 }
 
-// computes reports whether a function is an extension's whose code in C was looked
+// computes reports whether a function is an extension's whose code was looked
 // through. The function is looked up now: it may have been replaced since the
 // operator or the type that uses it was written.
 func (f *facts) computes(function, extension string) bool {
@@ -57,7 +57,7 @@ func (f *facts) computes(function, extension string) bool {
 		return false
 	}
 	language, owner := p.row[4], p.row[5]
-	return language == "c" && owner != "" && (extension == "" || owner == extension) && sql.Reviewed(owner)
+	return (language == "c" || language == "internal") && owner != "" && (extension == "" || owner == extension) && sql.Reviewed(owner)
 }
 
 // oid reads an oid that the server wrote.

@@ -91,10 +91,17 @@ CREATE VIEW v AS SELECT id, lower(note) AS note FROM t WHERE mail = 'a@B'::citex
 			t.Errorf("%s: %q", text, got)
 		}
 	}
-	b.direct(t, `CREATE FUNCTION lower(text) RETURNS text LANGUAGE sql AS $$SELECT 'mine'$$;
+	// Through the gate, so that it looks at once.
+	conn := b.connect(t, "human-alice")
+	defer conn.Close(t.Context())
+	for _, text := range []string{`CREATE FUNCTION lower(text) RETURNS text LANGUAGE sql AS $$SELECT 'mine'$$;
 CREATE FUNCTION same(int, int) RETURNS bool LANGUAGE sql AS $$SELECT true$$;
 CREATE OPERATOR public.= (leftarg = int, rightarg = int, function = same); CREATE OPERATOR public.=== (leftarg = int, rightarg = int, function = same); CREATE VIEW w AS SELECT id FROM t WHERE id === 1;
-ALTER ROLE CURRENT_USER SET search_path = public, pg_catalog`)
+ALTER ROLE CURRENT_USER SET search_path = public, pg_catalog`, "SELECT 1"} {
+		if _, err := conn.Exec(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, text := range []string{"SELECT * FROM w", "SELECT * FROM t WHERE id = 1", "SELECT lower(note) FROM t"} {
 		if got := judge(text); len(got) == 0 {
 			t.Errorf("%s counts as a read although a user's own stands before PostgreSQL's", text)

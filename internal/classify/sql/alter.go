@@ -124,6 +124,9 @@ func (j *judge) alterTable(x *pg.AlterTableStmt) {
 			j.unknown("an unknown subcommand of ALTER TABLE")
 			return
 		}
+		if d, ok := unwrap(cmd.GetDef()).(*pg.ReplicaIdentityStmt); ok && d.GetIdentityType() == "n" {
+			alt.verb, alt.reason = signalbox.Safeguard, "replicas are not told which rows change: updates and deletes of a published table fail"
+		}
 		a := signalbox.Action{
 			Verb: alt.verb, Native: "ALTER " + objectWords(x.GetObjtype()) + " " + alt.name,
 			Resources: []signalbox.Resource{res},

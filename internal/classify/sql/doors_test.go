@@ -28,7 +28,12 @@ func TestOpenDoors(t *testing.T) {
 			}
 		}
 	}
-	if a := Classify("ALTER TABLE t FORCE ROW LEVEL SECURITY", nil).Statements[0].Action; a.Verb != signalbox.Safeguard {
-		t.Errorf("FORCE ROW LEVEL SECURITY: %s", a.Verb)
+	for text, want := range map[string]signalbox.Verb{
+		"ALTER TABLE t FORCE ROW LEVEL SECURITY": signalbox.Safeguard, "ALTER TABLE t REPLICA IDENTITY NOTHING": signalbox.Safeguard,
+		"ALTER TABLE t REPLICA IDENTITY FULL": signalbox.Update,
+	} {
+		if a := Classify(text, nil).Statements[0].Action; a.Verb != want {
+			t.Errorf("%s: %s", text, a.Verb)
+		}
 	}
 }

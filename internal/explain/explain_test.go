@@ -174,6 +174,8 @@ func TestStateGoesFromRequestToRequest(t *testing.T) {
 		{"temporary, rolled back", []string{"BEGIN", "CREATE TEMP TABLE w (id int)", "ROLLBACK", "DROP TABLE w"}, "allow allow allow hold"},
 		{"temporary, looked for elsewhere", []string{"CREATE TEMP TABLE w (id int)", "SET search_path = shop", "DROP TABLE w"}, "allow allow hold"},
 		{"temporary, renamed", []string{"CREATE TEMP TABLE w (id int)", "ALTER TABLE w RENAME TO v", "DROP TABLE w"}, "allow allow hold"},
+		{"temporary view", []string{"CREATE TEMP VIEW tv AS SELECT * FROM products", "UPDATE tv SET stock = 0"}, "allow hold"},
+		{"cursor", []string{"BEGIN", "DECLARE c CURSOR FOR SELECT 1", "FETCH c"}, "allow allow allow"},
 		{"held, so never there", []string{"PREPARE p AS SELECT 1; DROP TABLE t", "EXECUTE p"}, "hold hold"},
 		{"empty", []string{"", ";", "-- nothing"}, "allow allow allow"},
 	} {

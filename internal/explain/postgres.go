@@ -3,6 +3,7 @@ package explain
 import (
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/classify/sql"
@@ -65,9 +66,15 @@ func (b *backend) mark(a signalbox.Action) signalbox.Action {
 var onCommit = regexp.MustCompile(`(?i)\bon\s+commit\b`)
 
 func (b *backend) ran(s sql.Statement) {
+	switch s.Real().Kind {
+	case sql.KindUnknown, sql.KindRollback, sql.KindRollbackTo:
+		clear(b.temp) // what was made may never have been
+	}
 	switch s.Kind {
 	case sql.KindPrepare:
 		b.session.Prepared(s.Name, s, nil)
+	case sql.KindDeclare:
+		b.session.Opened(s.Name, s, nil)
 	case sql.KindDeallocate:
 		if s.Name == "" {
 			b.session.ForgetAll()
@@ -77,8 +84,6 @@ func (b *backend) ran(s sql.Statement) {
 	case sql.KindDiscard:
 		b.session.ForgetAll()
 		clear(b.temp)
-	case sql.KindUnknown, sql.KindRollback, sql.KindRollbackTo:
-		clear(b.temp) // what was made may never have been
 	}
 	for _, a := range s.Actions() {
 		switch {
@@ -86,12 +91,14 @@ func (b *backend) ran(s sql.Statement) {
 			clear(b.temp) // names may be looked for elsewhere
 		case a.Verb == signalbox.Create && a.Has(signalbox.TraitTemporary) && !onCommit.MatchString(s.Text):
 			for _, r := range a.Resources[:min(1, len(a.Resources))] {
-				b.temp[r.Name] = true
+				if r.Type == "table" { // what is written to a view is not in it
+					b.temp[strings.TrimPrefix(r.Name, "pg_temp.")] = true
+				}
 			}
 		case a.Verb == signalbox.Delete:
 			for _, r := range a.Resources {
 				if r.Whole {
-					delete(b.temp, r.Name)
+					delete(b.temp, strings.TrimPrefix(r.Name, "pg_temp."))
 				}
 			}
 		}

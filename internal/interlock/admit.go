@@ -320,6 +320,11 @@ func (i *Interlock) open(ctx context.Context, c *snapshot, a *Admission, views [
 	if measured != nil {
 		measured.Facts = append(measured.Facts, impact.Facts...)
 		measured.Total, measured.Reversible = impact.Total, impact.Reversible
+		// What was measured is a sum. It is shown and bound in the same two parts
+		// in which the next look at the target will tell it, neither less than
+		// what that look would find: the permit would be dead at once.
+		measured.Dependants = impact.Dependants
+		measured.Count = max(measured.Count-impact.Dependants, impact.Count, 0)
 		impact = *measured
 	}
 	facts := impact.Facts

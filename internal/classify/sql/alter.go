@@ -88,7 +88,10 @@ func alterations(t pg.AlterTableType) (alteration, bool) {
 		return alteration{signalbox.Update, "OF", "binds the table to a type, or looses it", nil}, true
 	case pg.AlterTableType_AT_ReplicaIdentity:
 		return alteration{signalbox.Update, "REPLICA IDENTITY", "changes what replication tells of a row", nil}, true
-	case pg.AlterTableType_AT_EnableRowSecurity, pg.AlterTableType_AT_ForceRowSecurity:
+	case pg.AlterTableType_AT_ForceRowSecurity:
+		// Without a policy for the owner every row is gone for the application.
+		return alteration{signalbox.Safeguard, "FORCE ROW LEVEL SECURITY", "hides rows from the table's owner, all of them where no policy shows them", nil}, true
+	case pg.AlterTableType_AT_EnableRowSecurity:
 		return alteration{signalbox.Update, "ENABLE ROW LEVEL SECURITY", guarded, nil}, true
 	case pg.AlterTableType_AT_DisableRowSecurity, pg.AlterTableType_AT_NoForceRowSecurity:
 		return alteration{signalbox.Safeguard, "DISABLE ROW LEVEL SECURITY", unguarded, nil}, true
@@ -120,6 +123,9 @@ func (j *judge) alterTable(x *pg.AlterTableStmt) {
 		if !ok {
 			j.unknown("an unknown subcommand of ALTER TABLE")
 			return
+		}
+		if d, ok := unwrap(cmd.GetDef()).(*pg.ReplicaIdentityStmt); ok && d.GetIdentityType() == "n" {
+			alt.verb, alt.reason = signalbox.Safeguard, "replicas are not told which rows change: updates and deletes of a published table fail"
 		}
 		a := signalbox.Action{
 			Verb: alt.verb, Native: "ALTER " + objectWords(x.GetObjtype()) + " " + alt.name,

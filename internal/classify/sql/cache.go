@@ -70,7 +70,7 @@ func (c *Cache) Classify(text string, cat *Catalog) Result {
 // parse beside what they do.
 const maxCached = 16 << 10
 
-func (c *Cache) classify(text string, cat *Catalog, lookup func(string) (Statement, bool)) Result {
+func (c *Cache) classify(text string, cat *Catalog, lookup lookup) Result {
 	var version uint64
 	if cat != nil {
 		version = cat.Version
@@ -116,6 +116,14 @@ func (c *Cache) classify(text string, cat *Catalog, lookup func(string) (Stateme
 func (r Result) withText(text string, tokens []token) Result {
 	s := r.Statements[0]
 	s.Text, s.Offset = trim(text, 0, len(trimEnd(text, tokens)))
+	if s.Inner != nil {
+		inner := *s.Inner
+		if s.Runs == s.Inner {
+			s.Runs = &inner
+		}
+		s.Inner = &inner
+		s.tellInner()
+	}
 	r.Statements = []Statement{s}
 	r.Literals = literals(text, tokens, len(r.Literals))
 	return r

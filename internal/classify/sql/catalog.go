@@ -26,7 +26,7 @@ type Catalog struct {
 
 	Relations map[string]Relation   // by "schema.name"; this backend's temporary ones by "pg_temp.name"
 	Functions map[string][]Function // outside pg_catalog, by "schema.name"
-	Operators map[string]bool       // names of operators defined outside pg_catalog
+	Operators map[string]bool       // names of operators defined outside pg_catalog, those of [Reviewed] extensions left out
 	Types     map[string]Type       // outside pg_catalog, by "schema.name"
 
 	// UserCasts says that casts exist whose function is neither PostgreSQL's nor
@@ -70,7 +70,7 @@ type Function struct {
 type Type struct {
 	OID    uint32
 	Kind   byte // pg_type.typtype: b base, c composite, d domain, e enum, r range
-	Checks bool // a domain whose check constraints call user functions, or a base type with input functions of its own
+	Checks bool // a domain whose check constraints call user functions, or a base type with input functions that are neither PostgreSQL's nor a [Reviewed] extension's
 }
 
 // Seal computes the version from the contents and readies the catalog for use.

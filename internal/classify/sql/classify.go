@@ -38,7 +38,7 @@ func lexed(text string, buf []token) []token {
 // steady reports that no constant of the text had a say in the result, so that
 // another text that differs in constants alone has the same one. alone reports
 // that no prepared statement of a session had one.
-func classify(text string, cat *Catalog, tokens []token, lookup func(name string) (Statement, bool)) (r Result, steady, alone bool) {
+func classify(text string, cat *Catalog, tokens []token, lookup lookup) (r Result, steady, alone bool) {
 	if len(text) > MaxText {
 		return unparsed(text, fmt.Sprintf("text of %d bytes is too long to be judged: the limit is %d", len(text), MaxText)), false, true
 	}
@@ -67,9 +67,7 @@ func classify(text string, cat *Catalog, tokens []token, lookup func(name string
 		}
 		s, st := batch.statement(raw.GetStmt())
 		s.Text, s.Offset = trim(text, from, to)
-		if s.Kind == KindPrepare && s.Inner != nil {
-			s.Inner.Text = preparedText(s.Text)
-		}
+		s.tellInner()
 		s.Action.Shape, s.Action.Fingerprint = r.Shape, r.Fingerprint
 		for i := range s.More {
 			s.More[i].Shape, s.More[i].Fingerprint = r.Shape, r.Fingerprint
@@ -86,17 +84,79 @@ func trim(text string, from, to int) (string, int) {
 	return strings.TrimRightFunc(part, unicode.IsSpace), to - len(part)
 }
 
-// preparedText gives what a PREPARE wraps: all behind its first AS, a word that
-// neither names nor types can be without quotes.
-func preparedText(text string) string {
+// tellInner gives what stands inside of a statement's own text its text.
+func (s *Statement) tellInner() {
+	if s.Inner == nil {
+		return
+	}
+	from := -1
+	switch {
+	case s.Kind == KindPrepare:
+		from = behindWord(s.Text, "AS")
+	case s.Kind == KindDeclare:
+		from = behindWord(s.Text, "FOR")
+	default:
+		from = behindExplain(s.Text)
+	}
+	if from < 0 {
+		return
+	}
+	s.Inner.Text, _ = trim(s.Text, from, len(s.Text))
+	s.Inner.tellInner()
+}
+
+// behindWord finds where the first of a keyword ends, one that neither names nor
+// types can be without quotes.
+func behindWord(text, keyword string) int {
 	var buf [128]token
 	for _, t := range lex(text, buf[:0]) {
-		if t.kind == tokWord && isWord(text[t.start:t.end], "AS") {
-			inner, _ := trim(text, t.end, len(text))
-			return inner
+		if t.kind == tokWord && isWord(text[t.start:t.end], keyword) {
+			return t.end
 		}
 	}
-	return ""
+	return -1
+}
+
+// behindExplain finds where EXPLAIN and its options end; -1 for another command.
+func behindExplain(text string) int {
+	var buf [128]token
+	end, open := -1, 0
+	for i, t := range lex(text, buf[:0]) {
+		word := text[t.start:t.end]
+		switch {
+		case i == 0 && !isWord(word, "EXPLAIN"):
+			return -1
+		case i == 0, open == 0 && (isWord(word, "ANALYZE") || isWord(word, "ANALYSE") || isWord(word, "VERBOSE")):
+		case i == 1 && word == "(", open > 0 && word == "(":
+			// A query in parentheses has no options before it.
+			if i == 1 && explainsQuery(text[t.end:]) {
+				return end
+			}
+			open++
+		case word == ")" && open > 0:
+			open--
+		case open > 0:
+		default:
+			return end
+		}
+		end = t.end
+	}
+	return end
+}
+
+// explainsQuery reports whether what follows EXPLAIN ( is a query.
+func explainsQuery(text string) bool {
+	var buf [128]token
+	for _, t := range lex(text, buf[:0]) {
+		switch word := text[t.start:t.end]; {
+		case word == "(":
+		case isWord(word, "SELECT"), isWord(word, "WITH"), isWord(word, "VALUES"), isWord(word, "TABLE"):
+			return true
+		default:
+			return false
+		}
+	}
+	return false
 }
 
 // unparsed is the result for a text that nobody understood. Even its words
@@ -122,14 +182,20 @@ type batch struct {
 	path     []string              // effective search path; nil with a nil catalog
 	unsure   bool                  // the text changed what names mean in a way that cannot be followed
 	temp     map[string]bool       // temporary tables that the text makes
+	views    map[string]bool       // temporary views that the text makes: what is behind them is not followed
 	stale    bool                  // the text may have removed temporary tables that the catalog has
 	funcs    map[string]bool       // functions created in this text, bare names
 	prepared map[string]*Statement // nil for one that the text forgets again
-	lookup   func(string) (Statement, bool)
-	asked    bool // an EXECUTE was judged by what the session prepared, or did not
+	cursors  map[string]*Statement // likewise
+	lookup   lookup
+	asked    bool // an EXECUTE or FETCH was judged by what the session knows, or does not
 }
 
-func newBatch(cat *Catalog, lookup func(string) (Statement, bool)) *batch {
+// lookup asks the session what a name stands for: a prepared statement or, with
+// cursor, an open portal.
+type lookup func(name string, cursor bool) (Statement, bool)
+
+func newBatch(cat *Catalog, lookup lookup) *batch {
 	b := &batch{cat: cat, lookup: lookup}
 	if cat != nil {
 		b.path = cat.SearchPath
@@ -145,7 +211,23 @@ func (b *batch) statement(n *pg.Node) (Statement, bool) {
 		// its creation: the same name may mean a lasting one from here on.
 		b.temp, b.stale = nil, true
 	}
+	if s.Runs != nil {
+		b.ran(s.Real())
+	}
 	return s, steady
+}
+
+// ran notes that a statement was run by another, which judged it without a trace:
+// what names and prepared statements mean afterwards is not followed.
+func (b *batch) ran(real *Statement) {
+	switch real.Kind {
+	case KindQuery, KindWrite, KindExplain, KindShow, KindCopyIn, KindCopyOut:
+		if real.Name == "" { // no set_config
+			return
+		}
+	}
+	b.unsure, b.prepared, b.cursors, b.lookup = true, nil, nil, nil
+	b.asked = true
 }
 
 // inner judges a statement that is not run now, or runs inside another: it
@@ -171,7 +253,7 @@ func keepsTemporary(s Statement) bool {
 			return false
 		}
 	}
-	switch s.Kind {
+	switch s.Real().Kind {
 	case KindQuery, KindWrite, KindExplain, KindShow, KindCopyIn, KindCopyOut, KindDeclare, KindFetch, KindPrepare:
 		return true
 	case KindUtility:

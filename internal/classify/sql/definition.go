@@ -150,6 +150,7 @@ func (j *judge) createView(x *pg.ViewStmt) {
 	if x.GetView().GetRelpersistence() == "t" {
 		a.Traits = append(a.Traits, signalbox.TraitTemporary)
 		j.remember(x.GetView())
+		j.views = with(j.views, x.GetView().GetRelname(), true)
 	}
 }
 

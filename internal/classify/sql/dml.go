@@ -97,6 +97,7 @@ func (j *judge) write(verb signalbox.Verb, native string, v *pg.RangeVar, s sele
 	if verb == signalbox.Delete {
 		a.Impact.Reversible = false
 	}
+	temp = temp && j.passing(res.Name, r)
 	if temp {
 		a.Traits = append(a.Traits, signalbox.TraitTemporary)
 	}

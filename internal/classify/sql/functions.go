@@ -109,22 +109,23 @@ func (j *judge) userFunction(schema, name, class string, args []*pg.Node) {
 		return
 	}
 	res := signalbox.Resource{Type: "function", Name: full}
+	harmless := false
 	if j.cat == nil {
-		if harmlessExtension()[name] && !j.funcs[name] {
-			return
-		}
+		harmless = harmlessExtension()[name] && !j.funcs[name]
 	} else {
 		over := j.overloads(schema, name)
-		harmless := len(over) > 0 && !j.funcs[name]
+		harmless = len(over) > 0 && !j.funcs[name]
 		for _, f := range over {
 			res.ID = oidText(f.OID)
-			if f.Extension == "" || f.SecurityDefiner || !harmlessExtension()[name] {
-				harmless = false
-			}
+			harmless = harmless && f.harmless(name)
 		}
-		if harmless {
-			return
+	}
+	if harmless {
+		// PostgreSQL's own function of that name may be meant as well.
+		if class != "" {
+			j.builtin(name, class, args)
 		}
+		return
 	}
 	j.effect(signalbox.Action{
 		Verb: signalbox.Execute, Native: "CALL FUNCTION", Resources: []signalbox.Resource{res},
@@ -132,6 +133,42 @@ func (j *judge) userFunction(schema, name, class string, args []*pg.Node) {
 		Traits: []signalbox.Trait{signalbox.TraitOpaque},
 		Reason: fmt.Sprintf("calls %s, a function that PostgreSQL did not ship: what it does cannot be seen", full),
 	})
+}
+
+// harmless reports whether a function of an extension only computes: by its name,
+// or because all that computes in its extension was looked through. Code in C is
+// meant, and the little SQL that names tell: only a superuser puts in C.
+func (f Function) harmless(name string) bool {
+	switch {
+	case f.Extension == "" || f.SecurityDefiner:
+		return false
+	case harmlessExtension()[name]:
+		return true
+	}
+	computes := f.Volatility == 'i' || f.Volatility == 's'
+	return computes && (f.Language == "c" || f.Language == "internal") && Reviewed(f.Extension)
+}
+
+// Reviewed reports whether an extension was looked through: its functions in C
+// that are not volatile, its operators and its types compute and do nothing else.
+func Reviewed(extension string) bool {
+	switch extension {
+	case "citext", "hstore", "ltree", "pg_trgm", "pgcrypto", "uuid-ossp", "btree_gin", "btree_gist", "unaccent", "fuzzystrmatch",
+		"intarray", "isn", "cube", "earthdistance", "seg", "vector":
+		return true
+	}
+	return false
+}
+
+// viewCalls judges the functions that a view calls.
+func (j *judge) viewCalls(r *Relation) {
+	for _, f := range r.Calls {
+		schema, name, ok := strings.Cut(f, ".")
+		if !ok {
+			schema, name = "", f
+		}
+		j.userFunction(schema, name, reviewed()[name], nil)
+	}
 }
 
 // overloads lists the functions that a name may mean.
@@ -159,9 +196,13 @@ func (j *judge) builtin(name, class string, args []*pg.Node) {
 	case "pure", "internal", "session":
 		return
 	case "bulkread":
-		j.trait(signalbox.TraitBulk)
-		j.secretTable(j.textArg(args, 0))
-		return
+		if j.readNamed(j.textArg(args, 0)) {
+			j.trait(signalbox.TraitBulk)
+			return
+		}
+		a.Verb = signalbox.Execute
+		a.Traits = []signalbox.Trait{signalbox.TraitOpaque}
+		a.Reason = "calls " + name + ", which runs whatever its argument names"
 	case "credentials":
 		j.trait(signalbox.TraitCredentials)
 		return
@@ -200,7 +241,7 @@ func (j *judge) builtin(name, class string, args []*pg.Node) {
 	case "text":
 		a.Verb = signalbox.Execute
 		a.Traits = []signalbox.Trait{signalbox.TraitOpaque}
-		a.Reason = "calls " + name + ", which runs SQL given as text"
+		a.Reason = "calls " + name + ", which runs what is not in the statement"
 	case "foreign":
 		a.Verb = signalbox.Execute
 		a.Traits = []signalbox.Trait{signalbox.TraitOpaque}
@@ -210,6 +251,35 @@ func (j *judge) builtin(name, class string, args []*pg.Node) {
 		return
 	}
 	j.effect(a)
+}
+
+// readNamed judges the reading of a relation whose name is a constant text. It
+// reports false where the text does not surely name a relation that only reads.
+func (j *judge) readNamed(text string) bool {
+	parts := strings.Split(text, ".")
+	if len(parts) > 2 {
+		return false
+	}
+	for _, p := range parts {
+		// What is folded, quoted or a number is looked up in ways of its own.
+		if p == "" || isDigit(p[0]) || strings.Trim(p, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+			return false
+		}
+	}
+	v := &pg.RangeVar{Relname: parts[len(parts)-1]}
+	if len(parts) == 2 {
+		v.Schemaname = parts[0]
+	}
+	name, r := j.relation(v)
+	if j.cat != nil {
+		if r == nil || strings.IndexByte("rpmv", r.Kind) < 0 || r.Kind == 'v' && (len(r.Calls) > 0 || len(r.Base) == 0) {
+			return false
+		}
+		j.reads = append(j.reads, r.Base...)
+	}
+	j.reads = append(j.reads, name)
+	j.secretTable(name)
+	return true
 }
 
 // trait marks the reading that the statement does.

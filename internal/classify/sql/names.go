@@ -28,6 +28,9 @@ func dotted(parts []string) string { return strings.Join(parts, ".") }
 // that is known, and the relation if the catalog has it.
 func (b *batch) relation(v *pg.RangeVar) (string, *Relation) {
 	name := v.GetRelname()
+	if v.GetRelpersistence() == "t" { // what CREATE TEMP makes
+		return "pg_temp." + name, nil
+	}
 	if s := v.GetSchemaname(); s != "" {
 		full := s + "." + name
 		return full, b.find(full)
@@ -75,6 +78,25 @@ func (b *batch) table(v *pg.RangeVar) (signalbox.Resource, *Relation, bool) {
 	}
 	temp := r != nil && r.Temporary || strings.HasPrefix(name, "pg_temp.") || v.GetRelpersistence() == "t"
 	return res, r, temp
+}
+
+// passing reports whether what is written to a temporary relation surely stays in
+// temporary ones: a view writes to its bases, rules and triggers to anything.
+func (b *batch) passing(name string, r *Relation) bool {
+	if r == nil {
+		return !b.views[strings.TrimPrefix(name, "pg_temp.")]
+	}
+	if r.Rules || r.Triggers || r.Kind == 'v' && len(r.Base) == 0 {
+		return false
+	}
+	for _, list := range [][]string{r.Base, r.Cascades, r.Children} {
+		for _, other := range list {
+			if o := b.find(other); o == nil || !o.Temporary || o.Rules || o.Triggers {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func oidText(oid uint32) string {

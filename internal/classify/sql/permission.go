@@ -22,15 +22,24 @@ func (j *judge) permission(m any) bool {
 		a.Resources = nil
 		for _, n := range x.GetGrantedRoles() {
 			if p, ok := unwrap(n).(*pg.AccessPriv); ok {
+				if x.GetIsGrant() && powerful(p.GetPrivName()) {
+					a.Traits = addTrait(a.Traits, signalbox.TraitAdmin)
+				}
 				a.Resources = append(a.Resources, signalbox.Resource{Type: "role", Name: p.GetPrivName(), Whole: true})
 			}
 		}
 		for _, n := range x.GetGranteeRoles() {
 			a.Resources = append(a.Resources, signalbox.Resource{Type: "role", Name: roleName(unwrap(n))})
 		}
+		for _, n := range x.GetOpt() { // WITH ADMIN, which lets the member give it on
+			if d, ok := unwrap(n).(*pg.DefElem); ok && x.GetIsGrant() && d.GetDefname() == "admin" && j.optionOn(d) {
+				a.Traits = addTrait(a.Traits, signalbox.TraitAdmin)
+			}
+		}
 	case *pg.AlterDefaultPrivilegesStmt:
 		a := j.one(signalbox.Permission, "ALTER DEFAULT PRIVILEGES", "privilege", "*", "grants or revokes on everything made later", signalbox.TraitDeferred)
 		a.Impact.Scope = signalbox.ScopeAll
+		a.Traits = append(a.Traits, opens(x.GetAction())...)
 	case *pg.CreateRoleStmt:
 		j.createRole(x)
 	case *pg.AlterRoleStmt:
@@ -40,6 +49,10 @@ func (j *judge) permission(m any) bool {
 			if d, ok := unwrap(n).(*pg.DefElem); ok && d.GetDefname() == "password" {
 				a.Traits = addTrait(a.Traits, signalbox.TraitCredentials)
 				a.Reason = "sets a role's password"
+			}
+			if d, ok := unwrap(n).(*pg.DefElem); ok && powers(d.GetDefname()) && j.optionOn(d) {
+				a.Traits = addTrait(a.Traits, signalbox.TraitAdmin)
+				a.Reason = "gives a role powers: " + strings.ToUpper(d.GetDefname())
 			}
 		}
 	case *pg.AlterRoleSetStmt:
@@ -61,7 +74,7 @@ func (j *judge) permission(m any) bool {
 		j.roles(a, x.GetRoles())
 		j.cascade(a, x.GetBehavior())
 	case *pg.ReassignOwnedStmt:
-		a := j.one(signalbox.Permission, "REASSIGN OWNED", "role", "*", "gives everything that a role owns to another", signalbox.TraitUnscoped, signalbox.TraitTop)
+		a := j.one(signalbox.Permission, "REASSIGN OWNED", "role", "*", "gives everything that a role owns to another", signalbox.TraitUnscoped, signalbox.TraitTop, signalbox.TraitAdmin)
 		a.Impact = signalbox.Impact{Count: signalbox.CountUnknown, Scope: signalbox.ScopeAll}
 		j.roles(a, append(x.GetRoles()[:len(x.GetRoles()):len(x.GetRoles())], &pg.Node{Node: &pg.Node_RoleSpec{RoleSpec: x.GetNewrole()}}))
 	case *pg.AlterOwnerStmt:
@@ -69,11 +82,55 @@ func (j *judge) permission(m any) bool {
 		if v := x.GetRelation(); v != nil {
 			name, _ = j.relation(v)
 		}
-		j.one(signalbox.Permission, "ALTER "+objectWords(x.GetObjectType())+" OWNER", objectKind(x.GetObjectType()), name, "gives the object to another owner")
+		a := j.one(signalbox.Permission, "ALTER "+objectWords(x.GetObjectType())+" OWNER", objectKind(x.GetObjectType()), name, "gives the object to another owner")
+		if x.GetObjectType() == pg.ObjectType_OBJECT_DATABASE {
+			a.Traits = append(a.Traits, signalbox.TraitTop, signalbox.TraitAdmin)
+		}
 	default:
 		return false
 	}
 	return true
+}
+
+// opens gives the traits of a GRANT that opens doors: to everybody, or to a role
+// that may do everything afterwards or give the rights on.
+func opens(x *pg.GrantStmt) []signalbox.Trait {
+	if !x.GetIsGrant() {
+		return nil
+	}
+	var ts []signalbox.Trait
+	for _, n := range x.GetGrantees() {
+		if roleName(unwrap(n)) == "PUBLIC" {
+			ts = addTrait(ts, signalbox.TraitPublic)
+		}
+	}
+	all := len(x.GetPrivileges()) == 0 // ALL
+	if x.GetGrantOption() || all && x.GetTargtype() != pg.GrantTargetType_ACL_TARGET_OBJECT || all && x.GetObjtype() == pg.ObjectType_OBJECT_DATABASE {
+		ts = addTrait(ts, signalbox.TraitAdmin)
+	}
+	return ts
+}
+
+// powers reports whether an attribute lets a role pass all rights, or take them.
+func powers(attribute string) bool {
+	switch attribute {
+	case "superuser", "createrole", "bypassrls", "isreplication":
+		return true
+	}
+	return false
+}
+
+// powerful reports whether membership in a role gives rights without limit: that
+// of PostgreSQL's own roles does, but for those that only watch, and that of the
+// roles by whose name administrators go.
+func powerful(role string) bool {
+	switch role {
+	case "pg_monitor", "pg_read_all_settings", "pg_read_all_stats", "pg_stat_scan_tables", "pg_checkpoint", "pg_signal_autovacuum_worker":
+		return false
+	case "postgres", "root", "admin", "administrator", "superuser", "dba", "rds_superuser", "rdsadmin", "cloudsqlsuperuser", "azure_pg_admin", "supabase_admin":
+		return true
+	}
+	return strings.HasPrefix(role, "pg_")
 }
 
 func (j *judge) roles(a *signalbox.Action, nodes []*pg.Node) {
@@ -121,7 +178,7 @@ func (j *judge) grant(x *pg.GrantStmt) {
 		native, reason = "REVOKE", "takes rights away"
 	}
 	kind := objectKind(x.GetObjtype())
-	a := j.one(signalbox.Permission, native, kind, "*", reason)
+	a := j.one(signalbox.Permission, native, kind, "*", reason, opens(x)...)
 	a.Resources = nil
 	for _, n := range x.GetObjects() {
 		switch o := unwrap(n).(type) {
@@ -160,6 +217,9 @@ func (j *judge) createRole(x *pg.CreateRoleStmt) {
 		case "superuser", "createrole", "createdb", "bypassrls", "isreplication":
 			if j.optionOn(d) {
 				a.Verb, a.Reason = signalbox.Permission, "makes a role with powers: "+strings.ToUpper(d.GetDefname())
+				if powers(d.GetDefname()) {
+					a.Traits = addTrait(a.Traits, signalbox.TraitAdmin)
+				}
 			}
 		case "password":
 			a.Verb, a.Reason = signalbox.Permission, "makes a role with a password"

@@ -8,6 +8,7 @@ package sql
 // failed leaves the name to the statement that it had.
 type Session struct {
 	prepared map[string]prepared
+	cursors  map[string]prepared
 }
 
 type prepared struct {
@@ -18,26 +19,67 @@ type prepared struct {
 	inner   Statement
 }
 
-// Classify is [Classify] with the session's prepared statements, through c if
-// that is not nil.
+// Classify is [Classify] with the session's prepared statements and cursors,
+// through c if that is not nil.
 func (s *Session) Classify(text string, cat *Catalog, c *Cache) Result {
-	return c.classify(text, cat, func(name string) (Statement, bool) { return s.Lookup(name, cat) })
+	return c.classify(text, cat, s.lookup(cat, maxNested))
+}
+
+// maxNested is how many prepared statements may run one another, before nobody
+// follows them any more: one can be an EXECUTE of itself.
+const maxNested = 4
+
+func (s *Session) lookup(cat *Catalog, depth int) lookup {
+	return func(name string, cursor bool) (Statement, bool) {
+		known := s.prepared
+		if cursor {
+			known = s.cursors
+		}
+		p, ok := known[name]
+		if !ok || depth == 0 {
+			return Statement{}, false
+		}
+		st, fresh, ok := s.judged(p, cat, depth-1)
+		if ok && fresh.text != "" {
+			known[name] = fresh
+		}
+		return st, ok
+	}
 }
 
 // Prepared notes that st was prepared under name: st is a PREPARE, or the
 // statement of a Parse message. cat is the catalog that it was judged with.
 func (s *Session) Prepared(name string, st Statement, cat *Catalog) {
+	if s.prepared == nil {
+		s.prepared = map[string]prepared{}
+	}
+	s.prepared[name] = kept(st, cat)
+}
+
+// Opened notes that a cursor or portal was opened: st is a DECLARE, or the
+// statement that a Bind names. FETCH and MOVE of it are judged as st.
+func (s *Session) Opened(name string, st Statement, cat *Catalog) {
+	if s.cursors == nil {
+		s.cursors = map[string]prepared{}
+	}
+	s.cursors[name] = kept(st, cat)
+}
+
+// Closed notes that a cursor or portal is gone.
+func (s *Session) Closed(name string) { delete(s.cursors, name) }
+
+// ClosedAll notes that all cursors and portals are gone.
+func (s *Session) ClosedAll() { s.cursors = nil }
+
+func kept(st Statement, cat *Catalog) prepared {
 	p := prepared{text: st.Text, kind: st.Kind, inner: st}
-	if st.Kind == KindPrepare && st.Inner != nil {
+	if st.Inner != nil && (st.Kind == KindPrepare || st.Kind == KindDeclare) {
 		p.inner = *st.Inner
 	}
 	if cat != nil {
 		p.version, p.known = cat.Version, true
 	}
-	if s.prepared == nil {
-		s.prepared = map[string]prepared{}
-	}
-	s.prepared[name] = p
+	return p
 }
 
 // Forget notes that a prepared statement is gone (DEALLOCATE, Close).
@@ -49,24 +91,25 @@ func (s *Session) ForgetAll() { s.prepared = nil }
 // Lookup gives the statement that a name stands for, judged with cat: names in
 // it may mean something else than when it was prepared.
 func (s *Session) Lookup(name string, cat *Catalog) (Statement, bool) {
-	p, ok := s.prepared[name]
-	if !ok {
-		return Statement{}, false
+	return s.lookup(cat, maxNested)(name, false)
+}
+
+// judged judges again what is kept, if names in it may mean something else by
+// now. fresh is what to keep instead, empty if that is as it was.
+func (s *Session) judged(p prepared, cat *Catalog, depth int) (st Statement, fresh prepared, ok bool) {
+	// One that runs others means what they mean now.
+	nested := p.inner.Runs != nil || p.inner.Kind == KindFetch
+	if !nested && (cat == nil || p.known && p.version == cat.Version && p.version != 0) {
+		return p.inner, prepared{}, true
 	}
-	if cat == nil || p.known && p.version == cat.Version && p.version != 0 {
-		return p.inner, true
-	}
-	r := Classify(p.text, cat)
+	r, _, _ := classify(p.text, cat, lexed(p.text, nil), s.lookup(cat, depth))
 	if len(r.Statements) != 1 {
-		return Statement{}, false
+		return Statement{}, prepared{}, false
 	}
-	st := r.Statements[0]
-	if p.kind == KindPrepare {
-		if st.Inner == nil {
-			return Statement{}, false
-		}
-		st = *st.Inner
+	whole := r.Statements[0]
+	if (p.kind == KindPrepare || p.kind == KindDeclare) && whole.Inner == nil {
+		return Statement{}, prepared{}, false
 	}
-	s.Prepared(name, r.Statements[0], cat)
-	return st, true
+	fresh = kept(whole, cat)
+	return fresh.inner, fresh, true
 }

@@ -294,9 +294,9 @@ func (j *judge) keepSetting(native string, x *pg.VariableSetStmt, kind, object s
 		Impact:    signalbox.Impact{Count: 1, Scope: signalbox.ScopeOne, Reversible: true},
 		Reason:    "changes a setting for sessions to come",
 	}
-	if kind != "role" {
-		a.Traits = append(a.Traits, signalbox.TraitTop)
-	}
+	// No kept setting is harmless, a time-out included: it concerns every session
+	// to come, and can shut them all out.
+	a.Traits = append(a.Traits, signalbox.TraitTop)
 	class := classOf(name)
 	if x.GetKind() == pg.VariableSetKind_VAR_RESET_ALL {
 		class, a.Impact.Scope = settingSafeguard, signalbox.ScopeAll

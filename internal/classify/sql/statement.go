@@ -72,8 +72,49 @@ type Statement struct {
 	// views included, as "schema.name" where the schema is known. Sorted.
 	Reads  []string
 	Writes []string
-	// Inner is what PREPARE, DECLARE or EXPLAIN wraps; nil for others.
+	// Inner is the statement that a PREPARE, a DECLARE or an EXPLAIN has in its
+	// own text, with its Text, whether or not it runs now; what was prepared, for
+	// an EXECUTE; nil for others.
 	Inner *Statement
+	// Runs is the statement that runs when this one does, where that is not (or
+	// not only) this one; nil for one that runs nothing but itself. It has Runs
+	// of its own: see [Statement.Real]. It is
+	//   - for EXECUTE, whatever was prepared under the name, by PREPARE or by a
+	//     Parse message; a statement of KindUnknown if nobody knows;
+	//   - for EXPLAIN ANALYZE, what it explains (of EXPLAIN ANALYZE DECLARE, the
+	//     query); nil for an EXPLAIN that only plans;
+	//   - for CREATE TABLE AS EXECUTE, what was prepared;
+	//   - for FETCH and MOVE, what the cursor or portal was opened for, if the
+	//     text or the [Session] knows it; nil if they do not, which says nothing:
+	//     whoever lets unknown portals stand has to look them up;
+	//   - for DECLARE, its query: planning may run some of it at once, WITH HOLD
+	//     all of it at COMMIT.
+	// PREPARE runs nothing: it has Inner alone. The Actions, the Reads, the Writes
+	// and ReadOnly of a statement already cover what it runs, and each Action's
+	// Native is that of what really runs ("LOCK TABLE", not "EXECUTE").
+	Runs *Statement
+	// Hold says that a DECLARE is WITH HOLD: the query runs to its end at COMMIT.
+	Hold bool
+}
+
+// Real is what the statement comes down to: itself, or what it runs, at any depth.
+// Every question of what a statement is (does it end a transaction, does it set
+// something) has to be put to it, and not to s.Kind alone.
+func (s *Statement) Real() *Statement {
+	for s.Runs != nil {
+		s = s.Runs
+	}
+	return s
+}
+
+// Chain lists the statement and everything that it runs, outermost first.
+func (s *Statement) Chain() []*Statement {
+	all := []*Statement{s}
+	for s.Runs != nil {
+		s = s.Runs
+		all = append(all, s)
+	}
+	return all
 }
 
 // Actions lists everything that the statement does, the gravest first.

@@ -92,16 +92,18 @@ func (j *judge) session(m any) bool {
 		j.s.Kind, j.s.Name = KindDeallocate, x.GetName()
 		j.quiet("DEALLOCATE", "forgets a prepared statement", signalbox.TraitSession)
 		if x.GetIsall() {
-			j.prepared, j.lookup = nil, nil
+			j.prepared, j.cursors, j.lookup = nil, nil, nil
 		} else {
 			j.remembered(x.GetName(), nil)
 		}
 	case *pg.FetchStmt:
-		j.s.Kind, j.s.Name = KindFetch, x.GetPortalname()
-		j.quiet("FETCH", "reads on from a cursor", signalbox.TraitSession)
+		j.fetch(x)
 	case *pg.ClosePortalStmt:
 		j.s.Kind, j.s.Name = KindClose, x.GetPortalname()
 		j.quiet("CLOSE", "closes a cursor", signalbox.TraitSession)
+		if x.GetPortalname() != "" {
+			j.cursors = with(j.cursors, x.GetPortalname(), nil)
+		}
 	default:
 		return false
 	}
@@ -168,8 +170,11 @@ func (j *judge) wrapper(m any) bool {
 		j.execute(x)
 	case *pg.DeclareCursorStmt:
 		j.s.Kind, j.s.Name = KindDeclare, x.GetPortalname()
+		j.s.Hold = x.GetOptions()&cursorHold != 0
+		inner, _ := j.batch.inner(x.GetQuery())
 		j.adopt(x.GetQuery())
-		j.native = "DECLARE CURSOR"
+		j.s.Inner, j.s.Runs = &inner, &inner
+		j.cursors = with(j.cursors, x.GetPortalname(), &inner)
 	case *pg.CreateTableAsStmt:
 		j.createAs(x)
 	case *pg.CopyStmt:
@@ -187,6 +192,9 @@ func (j *judge) wrapper(m any) bool {
 	}
 	return true
 }
+
+// cursorHold is CURSOR_OPT_HOLD.
+const cursorHold = 0x20
 
 // adopt judges an inner statement as if it stood by itself, and takes over what
 // it does.
@@ -222,17 +230,16 @@ func (j *judge) explain(x *pg.ExplainStmt) {
 		return
 	}
 	if analyze {
-		j.s.Kind = inner.Kind
-		if inner.Kind == KindExecute {
-			j.s.Name = inner.Name
+		runs := &inner
+		if inner.Kind == KindDeclare && inner.Inner != nil {
+			runs = inner.Inner // no cursor comes of it
+		}
+		j.s.Kind = runs.Kind
+		if runs.Kind == KindExecute {
+			j.s.Name = runs.Name
 		}
 		j.settled = true
-		j.reads, j.writes = inner.Reads, inner.Writes
-		for _, a := range inner.Actions() {
-			a.Native = "EXPLAIN ANALYZE " + a.Native
-			j.effect(a)
-		}
-		j.readOnly = j.readOnly && inner.ReadOnly
+		j.runs(runs, "EXPLAIN ANALYZE")
 		return
 	}
 	// Planning runs immutable functions of constant arguments, and stable ones
@@ -281,24 +288,61 @@ func (j *judge) execute(x *pg.ExecuteStmt) {
 	j.looked = true // what the name means is not in the text
 	inner, ok := j.prepared[x.GetName()]
 	if !ok {
-		j.asked = true
-		if j.lookup != nil {
-			if found, ok := j.lookup(x.GetName()); ok {
-				inner = &found
-			}
-		}
+		inner = j.ask(x.GetName(), false)
 	}
 	if inner == nil {
 		a := signalbox.Worst("EXECUTE", "runs a prepared statement that was not seen")
+		j.s.Runs = &Statement{Action: a}
 		j.effect(a)
 		return
 	}
 	j.settled = true
 	j.s.Inner = inner
+	j.runs(inner, "EXECUTE")
+}
+
+// ask asks the session for what a name stands for.
+func (j *judge) ask(name string, cursor bool) *Statement {
+	j.asked = true
+	if j.lookup == nil {
+		return nil
+	}
+	found, ok := j.lookup(name, cursor)
+	if !ok {
+		return nil
+	}
+	return &found
+}
+
+// fetch judges FETCH and MOVE: they run what the cursor was opened for.
+func (j *judge) fetch(x *pg.FetchStmt) {
+	j.s.Kind, j.s.Name = KindFetch, x.GetPortalname()
+	native := "FETCH"
+	if x.GetIsmove() {
+		native = "MOVE"
+	}
+	inner, ok := j.cursors[x.GetPortalname()]
+	if !ok {
+		inner = j.ask(x.GetPortalname(), true)
+	}
+	if inner == nil {
+		j.quiet(native, "reads on from a cursor", signalbox.TraitSession)
+		return
+	}
+	j.settled = true
+	j.looked = true
+	j.runs(inner, native)
+}
+
+// runs takes over what another statement does that runs inside of this one. Each
+// action keeps its own native name, by which policies know it.
+func (j *judge) runs(inner *Statement, wrapper string) {
+	j.s.Runs = inner
+	j.s.Lone = j.s.Lone || inner.Lone
 	j.reads = append(j.reads, inner.Reads...)
 	j.writes = append(j.writes, inner.Writes...)
 	for _, a := range inner.Actions() {
-		a.Native = "EXECUTE " + a.Native
+		a.Reason = wrapper + ": " + a.Reason
 		j.effect(a)
 	}
 	j.readOnly = j.readOnly && inner.ReadOnly
@@ -433,9 +477,7 @@ func (j *judge) upkeep(m any) bool {
 		}
 		j.resource(a, x.GetRelation())
 		if _, r := j.relation(x.GetRelation()); r != nil {
-			for _, f := range r.Calls {
-				j.userFunction("", f, "", nil)
-			}
+			j.viewCalls(r)
 		}
 	case *pg.CheckPointStmt:
 		j.one(signalbox.Update, "CHECKPOINT", "database", "*", "writes dirty pages out", signalbox.TraitMaintenance)

@@ -122,9 +122,7 @@ func (j *judge) read(v *pg.RangeVar) {
 	}
 	j.reads = append(j.reads, name)
 	if r != nil {
-		for _, f := range r.Calls {
-			j.userFunction("", f, "", nil)
-		}
+		j.viewCalls(r)
 	}
 	j.secretTable(name)
 }

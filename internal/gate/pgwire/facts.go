@@ -75,8 +75,9 @@ var sources = [partCount]source{
 		"t.oid >= 16384 AND t.relnamespace <> 99 AND t.relkind IN ('r','p','v','m','f','S','i','I','c')"}, // 99: pg_toast
 	namespaces: {"pg_namespace", byOID, "t.nspname", "true"},
 	// What views show and call.
-	rules: {"pg_rewrite", byOID, `t.ev_class, t.rulename = '_RETURN', (SELECT string_agg(DISTINCT concat(d.refclassid = 'pg_proc'::regclass, d.refobjid), ' ') FROM pg_depend d
- WHERE d.classid = 'pg_rewrite'::regclass AND d.objid = t.oid AND d.refclassid IN ('pg_class'::regclass, 'pg_proc'::regclass) AND d.refobjid >= 16384 AND d.refobjid <> t.ev_class)`,
+	rules: {"pg_rewrite", byOID, `t.ev_class, t.rulename = '_RETURN', (SELECT string_agg(DISTINCT CASE d.refclassid WHEN 'pg_operator'::regclass THEN concat('t', (SELECT o.oprcode::oid FROM pg_operator o WHERE o.oid = d.refobjid))
+  ELSE concat(d.refclassid = 'pg_proc'::regclass, d.refobjid) END, ' ') FROM pg_depend d
+ WHERE d.classid = 'pg_rewrite'::regclass AND d.objid = t.oid AND d.refclassid IN ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_operator'::regclass) AND d.refobjid >= 16384 AND d.refobjid <> t.ev_class)`,
 		"t.oid >= 16384"},
 	triggers: {"pg_trigger", byOID, "t.tgrelid", "NOT t.tgisinternal"},
 	keys: {"pg_index", "t.indexrelid::int8", `t.indrelid, (SELECT json_agg(a.attname ORDER BY k.ord) FROM unnest(t.indkey) WITH ORDINALITY AS k(attnum, ord)
@@ -89,9 +90,11 @@ var sources = [partCount]source{
 	procedures: {"pg_proc", byOID, `t.pronamespace, t.proname, t.provolatile, t.prosecdef, (SELECT l.lanname FROM pg_language l WHERE l.oid = t.prolang),
  (SELECT e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid WHERE d.classid = 'pg_proc'::regclass AND d.objid = t.oid AND d.deptype = 'e')`,
 		"t.oid >= 16384"},
-	operators: {"pg_operator", byOID, "t.oprname", "t.oid >= 16384"},
+	operators: {"pg_operator", byOID, `t.oprname, t.oprcode::oid,
+ (SELECT e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid WHERE d.classid = 'pg_operator'::regclass AND d.objid = t.oid AND d.deptype = 'e')`,
+		"t.oid >= 16384"},
 	// The types of composites are in classes.
-	scalars: {"pg_type", byOID, "t.typnamespace, t.typname, t.typtype, t.typinput >= 16384", "t.oid >= 16384 AND t.typtype <> 'c' AND t.typcategory <> 'A'"},
+	scalars: {"pg_type", byOID, "t.typnamespace, t.typname, t.typtype, t.typinput::oid", "t.oid >= 16384 AND t.typtype <> 'c' AND t.typcategory <> 'A'"},
 	casts: {"pg_cast", byOID, "EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_cast'::regclass AND d.objid = t.oid AND d.deptype = 'e')",
 		"t.oid >= 16384 AND t.castfunc >= 16384"},
 }

@@ -37,13 +37,27 @@ func (f *facts) catalog(temp uint32) *sql.Catalog {
 		}
 	}
 	for _, o := range f.parts[operators].rows {
-		cat.Operators[o.row[0]] = true
+		if !f.computes(o.row[1], o.row[2]) {
+			cat.Operators[o.row[0]] = true
+		}
 	}
 	f.types(cat, temp)
 	for _, k := range f.parts[casts].rows {
 		cat.UserCasts = cat.UserCasts || k.row[0] != "t"
 	}
 	return cat
+}
+
+// computes reports whether a function is an extension's whose code was looked
+// through. The function is looked up now: it may have been replaced since the
+// operator or the type that uses it was written.
+func (f *facts) computes(function, extension string) bool {
+	p, ok := f.parts[procedures].rows[number(function)]
+	if !ok {
+		return false
+	}
+	language, owner := p.row[4], p.row[5]
+	return (language == "c" || language == "internal") && owner != "" && (extension == "" || owner == extension) && sql.Reviewed(owner)
 }
 
 // oid reads an oid that the server wrote.
@@ -167,7 +181,7 @@ func (f *facts) types(cat *sql.Catalog, temp uint32) {
 	for key, t := range f.parts[scalars].rows {
 		if schema := f.schema(t.row[0]); users(schema, oid(t.row[0]), temp) {
 			kind := t.row[2][0]
-			cat.Types[schema+"."+t.row[1]] = sql.Type{OID: uint32(key), Kind: kind, Checks: kind == 'b' && t.row[3] == "t" || kind == 'd' && checked[uint32(key)]}
+			cat.Types[schema+"."+t.row[1]] = sql.Type{OID: uint32(key), Kind: kind, Checks: kind == 'b' && oid(t.row[3]) >= 16384 && !f.computes(t.row[3], "") || kind == 'd' && checked[uint32(key)]}
 		}
 	}
 	for _, c := range f.parts[classes].rows {

@@ -39,9 +39,9 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 		return impact, nil, errors.New("the connection to the server is in no state to be asked")
 	}
 	questions := []question{{sql: c.g.probeTimeout()}}
-	targets := r.targets()
+	targets, how := r.targets(), r.how()
 	if len(targets) > 0 {
-		questions = append(questions, question{sql: relationSQL(targets)})
+		questions = append(questions, question{sql: relationSQL(targets, how)}, question{sql: cascadeSQL(targets, how)})
 	}
 	planned := r.planned()
 	for _, b := range planned {
@@ -57,6 +57,7 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 	state = append(state, signalbox.Fact{Name: "role", Value: c.names.role}, signalbox.Fact{Name: "database", Value: c.names.database})
 	rows := int64(0) // of everything that goes as a whole
 	whole, exact := false, c.g.ExactCounts
+	var with *cascade
 	if len(targets) > 0 {
 		if answers[0].failed != nil {
 			return impact, nil, fmt.Errorf("relations cannot be looked up: %s", answers[0].failed.Message)
@@ -68,14 +69,12 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 				state = append(state, signalbox.Fact{Name: "dependants of " + t.name, Value: t.dependants})
 			}
 			impact.Facts = append(impact.Facts, t.facts()...)
+			if how.rows() {
+				continue // see below
+			}
 			impact.Dependants += int64(t.count)
 			if r.whole(t.name) {
-				n, counted := t.rows, false
-				if t.countable(c.g.ExactCounts) {
-					if held, err := c.countRows(t); err == nil {
-						n, counted = held, true
-					}
-				}
+				n, counted := c.rowsOf(t)
 				if counted {
 					impact.Facts = append(impact.Facts, fmt.Sprintf("%s holds %d rows now (counted).", t.name, n))
 				}
@@ -85,7 +84,23 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 			}
 			impact.Total += max(t.rows, 0)
 		}
-		answers = answers[1:]
+		if how.rows() {
+			with = r.cascade(answers[0], answers[1])
+			for _, t := range with.own() {
+				impact.Total += max(t.rows, 0)
+				if !r.whole(t.name) {
+					continue
+				}
+				n, counted := c.rowsOf(t)
+				if counted {
+					impact.Facts = append(impact.Facts, fmt.Sprintf("%s holds %d rows now (counted).", t.name, n))
+				}
+				exact = exact && (counted || !t.holdsRows())
+				whole = true
+				rows += max(n, 0)
+			}
+		}
+		answers = answers[2:]
 	}
 	estimated, known := int64(0), len(planned) > 0
 	for i := range planned {
@@ -123,8 +138,28 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 	if known && !whole {
 		note("The planner expects about %d rows to be touched, cascades not counted.", estimated)
 	}
+	if with != nil && impact.Count > 0 {
+		for _, t := range with.reached(c, impact.Count) {
+			if t.rows < 0 {
+				note("Nobody knows how many rows of %s are %s with them.", t.name, how.with())
+				continue
+			}
+			note("With them, about %d rows of %s are %s.", t.rows, t.name, how.with())
+			impact.Dependants += t.rows
+		}
+	}
 	r.state = state
 	return impact, state, nil
+}
+
+// rowsOf gives how many rows a relation holds, counted if that does not take long.
+func (c *conn) rowsOf(t probed) (n int64, counted bool) {
+	if t.countable(c.g.ExactCounts) {
+		if held, err := c.countRows(t); err == nil {
+			return held, true
+		}
+	}
+	return t.rows, false
 }
 
 // probeTimeout gives what bounds each question of a probe. It also makes a
@@ -269,7 +304,16 @@ func (r *request) deletes() bool {
 func (r *request) planned() []bound {
 	var list []bound
 	for _, s := range r.statements {
-		if s.Kind == sql.KindWrite && len(list) < 20 {
+		if s.Real().Kind != sql.KindWrite || len(list) >= 20 {
+			continue
+		}
+		switch s.Kind {
+		case sql.KindWrite:
+			if s.Runs != nil { // EXPLAIN ANALYZE
+				s.Text = s.Runs.Text
+			}
+			list = append(list, s)
+		case sql.KindExecute:
 			list = append(list, s)
 		}
 	}
@@ -328,25 +372,21 @@ func roundUp(n int64) int64 {
 }
 
 // relationSQL asks what relations are, who owns them and what hangs on them.
-func relationSQL(oids []uint32) string {
-	list := make([]string, len(oids))
-	for i, o := range oids {
-		list[i] = strconv.FormatUint(uint64(o), 10)
-	}
+func relationSQL(oids []uint32, how change) string {
 	return `SELECT c.oid, pg_catalog.concat(n.nspname, '.', c.relname), c.relkind, pg_catalog.pg_get_userbyid(c.relowner), c.reltuples::pg_catalog.int8,
  CASE WHEN c.relkind OPERATOR(pg_catalog.=) ANY ('{r,m,p,i,I,S}'::"char"[]) THEN pg_catalog.pg_total_relation_size(c.oid) ELSE 0 END,
  (SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat(a.attname, ' ', pg_catalog.format_type(a.atttypid, a.atttypmod), ' ', a.attnotnull), ',' ORDER BY a.attnum))
   FROM pg_catalog.pg_attribute a WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2 AND NOT a.attisdropped),
  (SELECT pg_catalog.string_agg(DISTINCT pg_catalog.concat('foreign key ', k.conname, ' of ', k.conrelid::pg_catalog.regclass,
-   CASE k.confdeltype WHEN 'c' THEN ' (rows deleted with it)' WHEN 'n' THEN ' (set null)' WHEN 'd' THEN ' (set default)' ELSE '' END), E'\x01')
-  FROM pg_catalog.pg_constraint k WHERE k.contype OPERATOR(pg_catalog.=) 'f'::"char" AND k.confrelid OPERATOR(pg_catalog.=) c.oid),
+   ` + how.words() + `), E'\x01')
+  FROM pg_catalog.pg_constraint k WHERE k.contype OPERATOR(pg_catalog.=) 'f'::"char" AND k.confrelid OPERATOR(pg_catalog.=) c.oid` + how.concerns() + `),
  (SELECT pg_catalog.string_agg(DISTINCT pg_catalog.concat('view ', w.ev_class::pg_catalog.regclass), E'\x01')
   FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_rewrite w ON w.oid OPERATOR(pg_catalog.=) d.objid
   WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass::pg_catalog.oid AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
   AND d.refobjid OPERATOR(pg_catalog.=) c.oid AND w.ev_class OPERATOR(pg_catalog.<>) c.oid),
  (SELECT pg_catalog.string_agg(DISTINCT pg_catalog.concat('partition ', i.inhrelid::pg_catalog.regclass), E'\x01') FROM pg_catalog.pg_inherits i WHERE i.inhparent OPERATOR(pg_catalog.=) c.oid)
  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
- WHERE c.oid OPERATOR(pg_catalog.=) ANY (ARRAY[` + strings.Join(list, ",") + `]::pg_catalog.oid[]) ORDER BY c.oid`
+ WHERE c.oid OPERATOR(pg_catalog.=) ANY (` + oidArray(oids) + `) ORDER BY c.oid`
 }
 
 // A probed is what a relation was found to be.

@@ -54,9 +54,12 @@ func (c *conn) newRequest(actions []signalbox.Action, texts []string, statements
 		text.WriteString(t)
 	}
 	for i := range statements {
-		if in := statements[i].Inner; in != nil && statements[i].Kind == sql.KindExecute {
-			// EXECUTE names what was prepared: people see, and an approval is
-			// bound to, the statement itself.
+		for _, in := range statements[i].Chain()[1:] {
+			if in.Text == "" || strings.Contains(statements[i].Text, in.Text) {
+				continue
+			}
+			// EXECUTE names what was prepared, FETCH what was declared: people see,
+			// and an approval is bound to, the statement itself.
 			texts = append(texts, in.Text)
 			text.WriteString("\n-- prepared as:\n" + in.Text)
 		}

@@ -80,27 +80,46 @@ type faulty struct {
 }
 
 func (f faulty) Carry(ctx context.Context, as []Admission, read []proof.Reads, x Executor) (signalbox.Outcome, error) {
-	return f.Interlock.Carry(ctx, as, read, marking{x})
+	m := &marking{Executor: x}
+	defer m.mark()
+	return f.Interlock.Carry(ctx, as, read, m)
 }
 
 func (f faulty) Do(ctx context.Context, r interlock.Request, x Executor) (signalbox.Outcome, error) {
-	return f.Interlock.Do(ctx, r, marking{x})
+	m := &marking{Executor: x}
+	defer m.mark()
+	return f.Interlock.Do(ctx, r, m)
 }
 
 func (f faulty) Reads(ctx context.Context, sums []proof.Reads) error {
 	return f.g.guarded("record reads", func() error { return f.Interlock.Reads(ctx, sums) })
 }
 
-// marking marks a panic as one in the middle of an intent.
-type marking struct{ Executor }
+// marking notes that an intent is being executed: whatever panics from then on
+// may have been in the middle of it.
+type marking struct {
+	Executor
+	began bool
+}
 
-func (m marking) Execute(ctx context.Context, p Permit) (signalbox.Outcome, error) {
-	defer func() {
-		if v := recover(); v != nil {
-			panic(&faultError{value: v, stack: debug.Stack(), executing: true})
-		}
-	}()
+func (m *marking) Execute(ctx context.Context, p Permit) (signalbox.Outcome, error) {
+	m.began = true
+	defer m.mark() // here, where the stack is whole
 	return m.Executor.Execute(ctx, p)
+}
+
+// mark is deferred, and lets a panic go on with what is known of it.
+func (m *marking) mark() {
+	v := recover()
+	if v == nil {
+		return
+	}
+	e, ok := v.(*faultError)
+	if !ok {
+		e = &faultError{value: v, stack: debug.Stack()}
+	}
+	e.executing = e.executing || m.began
+	panic(e)
 }
 
 // asFault gives the fault behind an error, or nil.

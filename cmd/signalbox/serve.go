@@ -16,7 +16,7 @@ import (
 
 func (p *program) serveCommand() *cobra.Command {
 	var file, listen, data string
-	var replaceMaster bool
+	var replaceMaster, acceptClock bool
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server: gates, API, console and log",
@@ -37,7 +37,7 @@ While nobody is enrolled it prints a one-time code for the first administrator.`
 			if err != nil {
 				return err
 			}
-			c.ReplaceMaster = replaceMaster
+			c.ReplaceMaster, c.AcceptClock = replaceMaster, acceptClock
 			s, err := server.Start(cmd.Context(), c, newLogger(c.Logging, p.stderr))
 			if err != nil {
 				return err
@@ -54,6 +54,7 @@ While nobody is enrolled it prints a one-time code for the first administrator.`
 	c.Flags().StringVar(&listen, "listen", "", "address of API and console, instead of the configured one")
 	c.Flags().StringVar(&data, "data", "", "data folder, instead of the configured one")
 	c.Flags().BoolVar(&replaceMaster, "replace-master-key", false, "accept another master key than the database was begun with: every credential dies, and a one-time code is printed")
+	c.Flags().BoolVar(&acceptClock, "accept-clock", false, "accept this machine's clock though the log's last commit was later, after a clock that was ahead was set right")
 	return c
 }
 
@@ -70,7 +71,18 @@ func serverConfig(file, listen, data string) (config.Config, error) {
 		}
 		return c, nil
 	}
-	c, err := config.Read(file)
+	if data != "" {
+		abs, err := filepath.Abs(data) // from here, and not from the file's folder
+		if err != nil {
+			return config.Config{}, err
+		}
+		data = abs
+	}
+	c, err := config.ReadWith(file, func(c *config.Config) {
+		if data != "" {
+			c.Data = data // before what lies in it by default
+		}
+	})
 	if err != nil {
 		return c, err
 	}
@@ -78,11 +90,6 @@ func serverConfig(file, listen, data string) (config.Config, error) {
 		c.Listen = listen
 		if !config.Loopback(listen) && !c.TLS.Set() && !c.Plaintext {
 			return c, hinted{fmt.Errorf("--listen %s can be reached from other machines without TLS", listen), "give tls in the configuration file"}
-		}
-	}
-	if data != "" {
-		if c.Data, err = filepath.Abs(data); err != nil {
-			return c, err
 		}
 	}
 	return c, nil

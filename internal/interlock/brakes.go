@@ -89,7 +89,7 @@ func (i *Interlock) StartFreeze(ctx context.Context, c Caller, f Freeze) (Freeze
 			Freeze: f.ID, Environments: f.Environments, Gates: f.Gates,
 			From: proof.At(f.From), Until: proof.At(f.Until), By: f.By,
 		}, proof.Hidden{"reason": f.Reason})
-		return ledger.Batch{Changes: i.State.AddFreeze(f), Records: []ledger.Record{record}}, err
+		return ledger.Batch{Changes: i.State.AddFreeze(f), Records: []ledger.Record{record}, Vital: true}, err
 	})
 }
 

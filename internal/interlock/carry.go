@@ -262,7 +262,8 @@ func (i *Interlock) execute(ctx context.Context, in intended, as []*Admission, x
 	defer func() {
 		if v := recover(); v != nil {
 			// Our own defect, in the middle of something that was forwarded
-			// perhaps: nobody knows, and the process must not look healthy.
+			// perhaps: nobody knows. It is for the gate to end the connection or
+			// the request whose state is not to be trusted any more.
 			i.concludeLater(in.id, signalbox.Outcome{Result: signalbox.ResultUnknown, Detail: fmt.Sprint("panic: ", v), Rows: signalbox.CountUnknown})
 			panic(v)
 		}
@@ -353,11 +354,21 @@ func (i *Interlock) conclude(ctx context.Context, intent string, out signalbox.O
 	case row.Status != IntentUnknown || out.Result == signalbox.ResultUnknown:
 		return nil // it has this outcome: an earlier try was committed
 	}
+	// It may have taken long to get here. The truth is sealed with the time when
+	// it is recorded, and written once: only over unknown.
+	now = i.Now()
 	record, err = seal(now, newID(now), proof.Resolution{Intent: intent, Result: out.Result, Code: out.Code, Rows: out.Rows, By: i.Replica}, hideOutcome(out))
 	if err != nil {
 		return err
 	}
-	_, err = i.Ledger.Commit(ctx, ledger.Batch{Records: []ledger.Record{record}, Vital: true})
+	_, err = i.Ledger.Commit(ctx, ledger.Batch{
+		Changes: i.State.SettleIntent(intent, IntentUnknown, status, now, out.Touched),
+		Records: []ledger.Record{record},
+		Vital:   true,
+	})
+	if errors.Is(err, ledger.ErrStale) {
+		return nil // an earlier try was committed, whose answer was lost
+	}
 	return err
 }
 
@@ -369,7 +380,7 @@ func (i *Interlock) concludeLater(intent string, out signalbox.Outcome) {
 		i.outcomes.join()
 		wait := 10 * time.Millisecond
 		for try := 0; ; try++ {
-			err := i.conclude(context.Background(), intent, out)
+			err := i.guarded("record an outcome", func() error { return i.conclude(context.Background(), intent, out) })
 			if err == nil {
 				return
 			}

@@ -22,7 +22,8 @@ const freshness = time.Second
 // from it. It is not changed after it was stored.
 type snapshot struct {
 	Control
-	at      time.Time
+	at      time.Time   // by the interlock's clock
+	read    time.Time   // by this process's own, which nobody sets
 	set     *policy.Set // active set; nil before the first
 	people  map[string]session.Person
 	permits map[string]bool // retry keys of approved holds
@@ -38,7 +39,9 @@ func (s *snapshot) groups(name string) ([]string, bool) {
 // wraps [ErrUnavailable].
 func (i *Interlock) current(ctx context.Context) (*snapshot, error) {
 	if s := i.control.Load(); s != nil {
-		if age := i.Now().Sub(s.at); age >= 0 && age <= freshness {
+		// The interlock's clock stands still while this machine's is behind the
+		// log: what was read last would look fresh for as long.
+		if age := i.Now().Sub(s.at); age >= 0 && age <= freshness && time.Since(s.read) <= freshness {
 			return s, nil
 		}
 	}
@@ -95,19 +98,26 @@ func (i *Interlock) watch(ctx context.Context) {
 				more = false
 			}
 		}
-		read, cancel := context.WithTimeout(ctx, 5*time.Second)
-		err := i.readControl(read)
-		if err == nil {
-			i.watches.sweep(read, i)
-		} else if ctx.Err() == nil {
+		err := i.guarded("watch the control state", func() error { return i.look(ctx) })
+		if err != nil && ctx.Err() == nil {
 			i.Logger.Error("control state cannot be read: everything is refused until it can", "error", err)
 		}
-		cancel()
 		for _, a := range asked {
 			a <- err
 		}
 		i.watches.wake()
 	}
+}
+
+// look reads the control state once, and stops the sessions that must stop.
+func (i *Interlock) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := i.readControl(ctx); err != nil {
+		return err
+	}
+	i.watches.sweep(ctx, i)
+	return nil
 }
 
 // refuseAsked answers those who asked while the watcher was stopping.
@@ -125,13 +135,13 @@ func (i *Interlock) refuseAsked() {
 // readControl reads the control state and stores a snapshot of it. Policies
 // and people are read again only when the epoch has moved.
 func (i *Interlock) readControl(ctx context.Context) error {
-	at := i.Now() // before reading, so that age is never understated
+	at, read := i.Now(), time.Now() // before reading, so that age is never understated
 	c, err := i.State.Control(ctx)
 	if err != nil {
 		return err
 	}
 	old := i.control.Load()
-	s := &snapshot{Control: c, at: at}
+	s := &snapshot{Control: c, at: at, read: read}
 	if old != nil && old.Epoch == c.Epoch {
 		s.set, s.people = old.set, old.people
 	} else {

@@ -68,6 +68,9 @@ type Config struct {
 	PermitTime time.Duration
 	// MaxOpenHolds caps the open holds of one human. Default 20.
 	MaxOpenHolds int
+	// Panicked is told where a defect of our own was caught, for metrics. Default:
+	// nobody.
+	Panicked func(where string)
 	// LeaseTime is how long an intent may stay without outcome after its
 	// process was last heard of. Default 15 seconds.
 	LeaseTime time.Duration
@@ -79,6 +82,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Panicked == nil {
+		c.Panicked = func(string) {}
 	}
 	if c.HoldTime <= 0 {
 		c.HoldTime = 24 * time.Hour

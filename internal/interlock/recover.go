@@ -25,9 +25,15 @@ func (i *Interlock) keep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-lease.C:
-			err = errors.Join(i.renewLease(ctx), i.settleOrphans(ctx, false))
+			err = errors.Join(
+				i.guarded("lease", func() error { return i.renewLease(ctx) }),
+				i.guarded("orphans", func() error { return i.settleOrphans(ctx, false) }))
 		case <-tidy.C:
-			err = errors.Join(i.flushMemories(ctx), i.storms.flush(ctx, i, false), i.expireHolds(ctx), i.redeemPolicies(ctx))
+			err = errors.Join(
+				i.guarded("memories", func() error { return i.flushMemories(ctx) }),
+				i.guarded("storms", func() error { return i.storms.flush(ctx, i, false) }),
+				i.guarded("holds", func() error { return i.expireHolds(ctx) }),
+				i.guarded("policies", func() error { return i.redeemPolicies(ctx) }))
 		}
 		if err != nil && ctx.Err() == nil {
 			i.Logger.Warn("housekeeping is behind: it will be tried again", "error", err)
@@ -99,6 +105,7 @@ func (i *Interlock) settleOrphans(ctx context.Context, everybody bool) error {
 		}
 	}
 	for _, lost := range sortedKeys(unknown) {
+		now := i.Now()
 		record, err := seal(now, newID(now), proof.Recovery{Replica: i.Replica, Lost: lost, Unknown: unknown[lost]}, nil)
 		if err != nil {
 			return err

@@ -2,6 +2,7 @@ package interlock
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,23 +15,36 @@ import (
 	"github.com/signalbox-dev/signalbox/proof"
 )
 
+// ErrHalted is wrapped by errors that say that a halt is in force.
+var ErrHalted = errors.New("halted")
+
+// A halted says of whom, and by whom.
+type halted struct{ Halt }
+
+func (h *halted) Error() string { return fmt.Sprintf("%s was halted by %s", haltName(h.Halt), h.By) }
+func (h *halted) Unwrap() error { return ErrHalted }
+
 // Authenticate gives the session of this id and the credential that it must
 // prove at the gate. The error says why it may not be used, for the operator's
-// log; the client must not learn more than that log-in failed.
+// log; the client must not learn more than that log-in failed. There are two
+// that it may learn, and that are no failures of its own: what wraps
+// [ErrUnavailable]; and, when it has proved the credential, which is given
+// nevertheless, what wraps [ErrHalted].
 func (i *Interlock) Authenticate(ctx context.Context, gate string, id signalbox.SessionID) (signalbox.Session, string, error) {
+	// Before the session: in an outage all names are answered alike.
+	c, err := i.current(ctx)
+	if err != nil {
+		return signalbox.Session{}, "", err
+	}
 	row, err := i.State.Session(ctx, id)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return signalbox.Session{}, "", fmt.Errorf("%w: session: %w", ErrUnavailable, err)
+	}
 	if err != nil {
 		return signalbox.Session{}, "", err
 	}
 	if err := row.Usable(gate, i.Now()); err != nil {
 		return signalbox.Session{}, "", err
-	}
-	c, err := i.current(ctx)
-	if err != nil {
-		return signalbox.Session{}, "", err
-	}
-	if h := c.Halted(row.Session, gate); h != nil {
-		return signalbox.Session{}, "", fmt.Errorf("%s is halted by %s", haltName(*h), h.By)
 	}
 	if p := row.Actor.Person(); p != "" {
 		if _, ok := c.people[p]; !ok {
@@ -45,6 +59,9 @@ func (i *Interlock) Authenticate(ctx context.Context, gate string, id signalbox.
 		}
 	}
 	credential := i.Minter.Mint(session.Claim{Kind: session.KindSession, Subject: string(id), Gate: gate, Epoch: row.Epoch})
+	if h := c.Halted(row.Session, gate); h != nil {
+		return row.Session, credential, &halted{*h}
+	}
 	return row.Session, credential, nil
 }
 

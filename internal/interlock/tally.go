@@ -105,7 +105,7 @@ func (t *Tally) Flush(ctx context.Context) (wait func() error) {
 	defer t.mu.Unlock()
 	for _, sum := range t.take() {
 		land := t.depart(sum)
-		t.attempts.Go(func() { land(t.record(ctx, sealed(sum))) })
+		t.attempts.Go(func() { land(caught(func() error { return t.record(ctx, sealed(sum)) })) })
 	}
 	return arrived(slices.Clone(t.flights))
 }

@@ -41,9 +41,10 @@ type Record struct {
 type Batch struct {
 	Changes []Statement // in order
 	Records []Record    // appended in order, next to each other
-	// Vital is for what must be recorded though the disk is full, such as
-	// outcomes and halts: it may use what [Reserve] holds. Anything else is
-	// refused then, with [ErrFull].
+	// Vital is for what must be recorded though the disk is full or the clock is
+	// wrong, such as outcomes and halts: it may use what [Reserve] holds, and
+	// goes with the time of the head. Anything else is refused then, with
+	// [ErrFull] or [ErrClock].
 	Vital bool
 }
 
@@ -67,8 +68,9 @@ var (
 	ErrUnknown = errors.New("not known whether it was committed")
 	// ErrFull: there is no room on the disk of the database.
 	ErrFull = errors.New("the disk of the database is full")
-	// ErrClock: this machine's clock is behind the time of the last commit.
-	ErrClock = errors.New("clock is behind the log")
+	// ErrClock: this machine's clock is behind the time of the last commit, or
+	// ahead of it and of the database's clock.
+	ErrClock = errors.New("clock of this machine is not that of the log")
 	// ErrTampered: the database does not hold what was signed. The log refuses
 	// all work until a person has looked at it.
 	ErrTampered = errors.New("log does not match its signed checkpoint")

@@ -260,44 +260,6 @@ func TestEraseKeepsProofs(t *testing.T) {
 	})
 }
 
-func TestClock(t *testing.T) {
-	onBoth(t, func(t *testing.T, db store.Config) {
-		ctx := context.Background()
-		base := time.Date(2026, 5, 1, 10, 0, 0, 0, time.UTC)
-		var mu sync.Mutex
-		now := base
-		set := func(at time.Time) { mu.Lock(); now = at; mu.Unlock() }
-		w := newWorld(t, db)
-		w.config.Now = func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
-		w.open()
-		headTime := func() time.Time {
-			h, err := w.store.Head(ctx)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return h.Time
-		}
-		set(base.Add(10 * time.Second))
-		w.mustCommit(1)
-		set(base.Add(9 * time.Second)) // within the skew: goes on, but not back
-		w.mustCommit(1)
-		if got, want := headTime(), base.Add(10*time.Second); !got.Equal(want) {
-			t.Errorf("head time = %s, want %s", got, want)
-		}
-		if got, want := w.log.Now(), base.Add(10*time.Second); !got.Equal(want) {
-			t.Errorf("Now = %s, want %s", got, want)
-		}
-		set(base.Add(7 * time.Second))
-		_, err := w.commit(w.batch(1))
-		wantErr(t, err, ledger.ErrClock)
-		w.reopen() // a restart does not forget
-		_, err = w.commit(w.batch(1))
-		wantErr(t, err, ledger.ErrClock)
-		set(base.Add(8 * time.Second))
-		w.works()
-	})
-}
-
 func TestPartialTilesGoWhenFull(t *testing.T) {
 	w := newWorld(t, store.Config{Path: t.TempDir(), Logger: quiet})
 	w.open()

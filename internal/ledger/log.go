@@ -13,7 +13,9 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// skew is how far this machine's clock may be behind the last commit's time.
+// skew is how far this machine's clock may be behind the last commit's time, and
+// how far ahead of it and of the database's clock. That it is the same keeps a
+// clock that is let through from stopping another that is right.
 const skew = 2 * time.Second
 
 // Config says what a [Log] works with.
@@ -43,6 +45,10 @@ type Config struct {
 	Resolve time.Duration
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
+	// AcceptClock takes this machine's clock for right though the last commit
+	// was later: the log's time goes back to it, once, at the start. It is the
+	// way out after a clock that was ahead. Default false.
+	AcceptClock bool
 	// Alarm is told, once, when the log found its own rows or files tampered
 	// with and stopped. Default: only logged.
 	Alarm func(error)
@@ -62,6 +68,7 @@ type Log struct {
 
 	broken atomic.Pointer[error] // set once: the log is tampered with
 	high   atomic.Int64          // highest commit time seen, Unix milliseconds
+	ahead  atomic.Int64          // how far this clock is known to be ahead, in milliseconds
 
 	// Owned by the sequencer.
 	last  Head      // the head it knows to be sound
@@ -143,7 +150,36 @@ func (l *Log) begin(ctx context.Context) error {
 		return err
 	}
 	h.Time = l.cfg.Now()
+	if err := l.wrongClock(Head{}, turn.Clock(), h.Time, h.Time); err != nil {
+		return err
+	}
 	return turn.Commit(ctx, h)
+}
+
+// acceptClock takes the head's time back to this machine's clock, after another
+// that was ahead. Entries keep the times that they were given.
+func (l *Log) acceptClock(ctx context.Context, h Head) (Head, error) {
+	if !l.cfg.AcceptClock || h.Time.Sub(l.cfg.Now()) <= skew {
+		return h, nil
+	}
+	turn, err := l.cfg.Store.Begin(ctx, nil)
+	if err != nil {
+		return h, err
+	}
+	defer turn.Rollback()
+	now, was := l.cfg.Now(), turn.Head()
+	if was.Size != h.Size {
+		return h, errors.New("accept the clock: another server writes to the log: stop all of them first")
+	}
+	if database := turn.Clock(); !database.IsZero() && now.Sub(database).Abs() > skew {
+		return h, fmt.Errorf("%w: accept the clock: it says %s, the database's %s: set whichever is wrong", ErrClock, stamp(now), stamp(database))
+	}
+	l.cfg.Logger.Warn("the log's time goes back to this machine's clock, as was asked for", "from", stamp(was.Time), "to", stamp(now))
+	h.Time = time.UnixMilli(now.UnixMilli())
+	if err := turn.Commit(ctx, h); err != nil {
+		return h, fmt.Errorf("accept the clock: %w", err)
+	}
+	return h, nil
 }
 
 // startUp compares everything that was ever signed and is known here with the
@@ -187,6 +223,9 @@ func (l *Log) startUp(ctx context.Context) error {
 	if err := verify(ctx, l.cfg.Store, head, signed...); err != nil {
 		return err
 	}
+	if head, err = l.acceptClock(ctx, head); err != nil {
+		return err
+	}
 	l.last, l.shown, l.note = head, shown, note
 	l.high.Store(head.Time.UnixMilli())
 	return nil
@@ -224,10 +263,11 @@ func (l *Log) stopIf(err error) {
 	}
 }
 
-// Now is the time to write into entries: this machine's clock, but never
-// before the last commit that it knows of, in whole milliseconds.
+// Now is the time to write into entries: this machine's clock, put right by as
+// much as it was ahead of the database's at the last commit, but never before
+// the last commit that it knows of, in whole milliseconds.
 func (l *Log) Now() time.Time {
-	return time.UnixMilli(max(l.cfg.Now().UnixMilli(), l.high.Load())).UTC()
+	return time.UnixMilli(max(l.cfg.Now().UnixMilli()-l.ahead.Load(), l.high.Load())).UTC()
 }
 
 // Waiting is how many batches wait to be taken up, for metrics.

@@ -145,22 +145,39 @@ func (l *Log) gather(first *pending) (group []*pending, over *pending) {
 }
 
 // sequence commits a group and answers each of its callers. When the disk is
-// full, what is vital is tried again with the room that was held for it.
+// full, what is vital is tried again with the room that was held for it; when
+// the clock is wrong, it is tried again without the rest.
 func (l *Log) sequence(group []*pending) {
-	if group = l.withRoom(group); len(group) == 0 {
-		return
-	}
-	err := l.carryOut(group)
-	if errors.Is(err, ErrFull) && l.useReserve(err) {
+	for {
 		if group = l.withRoom(group); len(group) == 0 {
 			return
 		}
-		err = l.carryOut(group)
+		err := l.carryOut(group)
+		switch {
+		case err == nil:
+			return
+		case errors.Is(err, ErrFull) && l.useReserve(err):
+		case errors.Is(err, ErrClock):
+			group = vitalOnly(group, err) // something is not vital, so this ends
+		default:
+			l.stopIf(err)
+			answerAll(group, err)
+			return
+		}
 	}
-	if err != nil {
-		l.stopIf(err)
-		answerAll(group, err)
+}
+
+// vitalOnly gives the vital batches of a group, and refuses the others.
+func vitalOnly(group []*pending, err error) []*pending {
+	vital := group[:0:0]
+	for _, p := range group {
+		if p.batch.Vital {
+			vital = append(vital, p)
+			continue
+		}
+		p.done <- answer{err: err}
 	}
+	return vital
 }
 
 func answerAll(group []*pending, err error) {
@@ -184,13 +201,14 @@ func (l *Log) carryOut(group []*pending) error {
 	for i, p := range group {
 		batches[i] = p.batch
 	}
+	before := l.cfg.Now()
 	turn, err := l.cfg.Store.Begin(ctx, batches)
 	if err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	defer turn.Rollback()
 
-	head, answers, err := l.extend(turn, group)
+	head, answers, err := l.extend(turn, group, before)
 	if err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
@@ -219,16 +237,17 @@ func (l *Log) carryOut(group []*pending) error {
 }
 
 // extend appends the records of the batches that went through to the tree, and
-// gives the new head and what each caller is told if it commits.
-func (l *Log) extend(turn Turn, group []*pending) (Head, []answer, error) {
+// gives the new head and what each caller is told if it commits. before is what
+// this machine's clock said before the turn began.
+func (l *Log) extend(turn Turn, group []*pending, before time.Time) (Head, []answer, error) {
 	h := turn.Head()
 	if err := l.sound(h); err != nil {
 		return h, nil, err
 	}
 	now := l.cfg.Now()
-	if behind := h.Time.Sub(now); behind > skew {
-		return h, nil, fmt.Errorf("%w: it says %s, the last commit was at %s; set the clock, or wait %s",
-			ErrClock, now.UTC().Format(time.RFC3339Nano), h.Time.UTC().Format(time.RFC3339Nano), behind.Round(time.Millisecond))
+	wrong := l.wrongClock(h, turn.Clock(), before, now)
+	if wrong != nil && slices.ContainsFunc(group, func(p *pending) bool { return !p.batch.Vital }) {
+		return h, nil, wrong
 	}
 	t, err := growEdge(h.Size, h.Edge)
 	if err != nil {
@@ -247,7 +266,7 @@ func (l *Log) extend(turn Turn, group []*pending) (Head, []answer, error) {
 		}
 	}
 	next := Head{Size: t.size, Edge: h.Edge, Checkpoint: h.Checkpoint, Time: h.Time}
-	if now.After(next.Time) {
+	if wrong == nil && now.After(next.Time) { // else vital: it goes with the head's time
 		next.Time = time.UnixMilli(now.UnixMilli())
 	}
 	if next.Size > h.Size {
@@ -265,6 +284,30 @@ func (l *Log) extend(turn Turn, group []*pending) (Head, []answer, error) {
 	}
 	return next, answers, nil
 }
+
+// wrongClock reports why nothing but what is vital may be sealed by this
+// machine's clock: it is behind the last commit, or ahead of the last commit
+// and of the database. The time of a clock that is ahead would stand in the
+// head, and every other replica would be behind it until that time has come.
+//
+// It notes how far the clock is ahead, for [Log.Now]. Before is taken before the
+// database's clock was read, so that a transaction that took long is no reason.
+func (l *Log) wrongClock(h Head, database, before, now time.Time) error {
+	if behind := h.Time.Sub(now); behind > skew {
+		return fmt.Errorf("%w: it says %s, the last commit was at %s: set the clock; or, if this clock is right and the last commit's was not, "+
+			"start every server of the database once with --accept-clock, or wait %s",
+			ErrClock, stamp(now), stamp(h.Time), behind.Round(time.Millisecond))
+	}
+	if ahead := before.Sub(database); !database.IsZero() && ahead > skew && before.Sub(h.Time) > skew {
+		l.ahead.Store(ahead.Milliseconds())
+		return fmt.Errorf("%w: it says %s, which is %s ahead of the database's, and later than the last commit: set whichever clock is wrong",
+			ErrClock, stamp(before), ahead.Round(time.Millisecond))
+	}
+	l.ahead.Store(0)
+	return nil
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
 // sound refuses to build on a head row that is not ours: forged, or set back
 // behind what this process has seen committed (an older copy restored, a

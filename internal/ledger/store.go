@@ -57,6 +57,9 @@ type Store interface {
 type Turn interface {
 	// Head is the head row as it was when the lock was taken.
 	Head() Head
+	// Clock is the database's own clock, read after the turn began; the zero
+	// time where the database has none but this machine's.
+	Clock() time.Time
 	// Errs is what became of each batch, in the order given.
 	Errs() []error
 	// Commit writes the new head and commits, durably. After an error the

@@ -15,7 +15,7 @@ import (
 func postgresGate(s *Server, g config.Gate, t *tls.Config) (protocol, error) {
 	up := pgwire.Upstream{
 		Host: g.Upstream.Host, Port: g.Upstream.Port, Database: g.Upstream.Database, User: g.Upstream.User,
-		SSLMode: g.Upstream.TLS, RootCA: g.Upstream.CA,
+		SSLMode: g.Upstream.TLS, RootCA: g.Upstream.CA, Auth: g.Upstream.Auth,
 	}
 	if g.Upstream.Password.Set() {
 		var err error
@@ -35,7 +35,10 @@ func postgresGate(s *Server, g config.Gate, t *tls.Config) (protocol, error) {
 		ReadEach:    g.Reads == config.ReadsEach,
 		ExactCounts: g.Count == config.CountExact,
 		HoldURL:     func(id string) string { return s.url + "/holds/" + id },
+		Panicked:    s.decisions.panicked,
 		Logger:      s.log,
+
+		MaxPerSession: g.MaxConnections,
 	})
 }
 

@@ -84,9 +84,11 @@ func (s *Server) openGate(g config.Gate, ca *authority) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := p.Serve(context.Background(), l); err != nil {
-			s.log.Error("gate ended", "gate", g.Name, "error", err)
-		}
+		s.guarded("gate", func() {
+			if err := p.Serve(context.Background(), l); err != nil {
+				s.log.Error("gate ended", "gate", g.Name, "error", err)
+			}
+		})
 	}()
 	s.later(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)

@@ -72,6 +72,23 @@ func guarded(next http.Handler, allowed hosts, maxBody int64, log *slog.Logger) 
 	})
 }
 
+// caught has a panic end its own request, as net/http does, and accounts for it.
+func (s *Server) caught(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			v := recover()
+			if v == nil {
+				return
+			}
+			if v != http.ErrAbortHandler {
+				s.panicked("request", v)
+			}
+			panic(http.ErrAbortHandler)
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
 // health answers for load balancers and supervisors.
 func (s *Server) health(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -93,6 +110,7 @@ var (
 	errLog      = errors.New("the log cannot be written")
 	errControl  = errors.New("the database cannot be read")
 	errPolicy   = errors.New("no policy is loaded")
+	errDefect   = errors.New("a part of the server has ended")
 )
 
 // ready reports why requests would be refused now, or nil.
@@ -101,6 +119,9 @@ func (s *Server) ready(ctx context.Context) error {
 	defer cancel()
 	if s.stopping.Load() {
 		return errStopping
+	}
+	if s.defective.Load() {
+		return errDefect
 	}
 	if s.ledger.Err() != nil {
 		return errLog

@@ -57,7 +57,11 @@ func kindOf(leaf []byte) string {
 type decisions struct {
 	total   *prometheus.CounterVec
 	seconds prometheus.Histogram
+	panics  *prometheus.CounterVec
 }
+
+// panicked counts a defect of our own.
+func (d *decisions) panicked(where string) { d.panics.WithLabelValues(where).Inc() }
 
 func (d *decisions) count(gate string, err error) {
 	verdict := "allow"
@@ -100,8 +104,11 @@ func newMetrics() (*prometheus.Registry, *metered, *decisions) {
 			Name: "signalbox_decision_seconds", Help: "How long requests took to be decided, probing the target and recording holds and refusals included.",
 			Buckets: []float64{.00001, .000025, .0001, .00025, .001, .0025, .01, .025, .1, 1},
 		}),
+		panics: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "signalbox_panics_total", Help: "Defects of Signalbox's own that ended one connection, request or round of a loop, by where they were caught. Any is worth a report.",
+		}, []string{"where"}),
 	}
-	r.MustRegister(d.total, d.seconds, m.entries, m.commits, m.seconds, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(d.total, d.seconds, d.panics, m.entries, m.commits, m.seconds, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r, m, d
 }
 

@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -61,14 +62,17 @@ type Server struct {
 		gates []client.Gate
 	}
 
-	stopping atomic.Bool
-	stops    []func() // in the order of starting; run backwards
-	once     sync.Once
+	stopping  atomic.Bool
+	defective atomic.Bool // a part of it has ended by a panic
+	stops     []func()    // in the order of starting; run backwards
+	once      sync.Once
 
 	probe struct { // see writable
 		sync.Mutex
-		at  time.Time
-		err error
+		running sync.WaitGroup
+		done    chan struct{} // closed when the one under way has ended; else nil
+		at      time.Time     // of the last
+		err     error
 	}
 }
 
@@ -92,6 +96,12 @@ func (s *Server) start(ctx context.Context) error {
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
+	// First the lock: until it is held, everything in the folder is another
+	// server's.
+	reserve, err := s.openStore(ctx)
+	if err != nil {
+		return err
+	}
 	mint, err := minter(c)
 	if err != nil {
 		return err
@@ -104,17 +114,13 @@ func (s *Server) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	reserve, err := s.openStore(ctx)
-	if err != nil {
-		return err
-	}
 	blobs, err := ledger.OpenFolder(filepath.Join(c.Data, "log"))
 	if err != nil {
 		return fmt.Errorf("published log: %w", err)
 	}
 	s.ledger, err = ledger.Open(ctx, ledger.Config{
 		Store: s.store, Shelf: s.store, Blobs: blobs, Key: key,
-		Reserve: reserve, Interval: c.Log.Publish, Logger: s.log,
+		Reserve: reserve, Interval: c.Log.Publish, AcceptClock: c.AcceptClock, Logger: s.log,
 	})
 	if err != nil {
 		return err
@@ -128,6 +134,7 @@ func (s *Server) start(ctx context.Context) error {
 		}
 		s.ledger.Close()
 	})
+	s.later(s.probe.running.Wait)
 
 	registry, meter, decided := newMetrics()
 	s.decisions = decided
@@ -143,6 +150,7 @@ func (s *Server) start(ctx context.Context) error {
 		HoldTime:        c.Approvals.HoldTime,
 		PermitTime:      c.Approvals.PermitTime,
 		MaxOpenHolds:    c.Limits.OpenHolds,
+		Panicked:        decided.panicked,
 		Start:           proof.Start{Origin: key.Origin(), Key: key.Verifier(), Version: Version},
 	})
 	if errors.Is(err, interlock.ErrForeignMaster) {
@@ -200,12 +208,30 @@ func (s *Server) background(f func(context.Context)) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	go func() {
 		defer close(done)
-		f(ctx)
+		s.guarded("background", func() { f(ctx) })
 	}()
 	s.later(func() {
 		cancel()
 		<-done
 	})
+}
+
+// guarded runs what has a goroutine of its own. A panic in it is logged and
+// counted, and the server is not ready any more: something of it is missing.
+func (s *Server) guarded(where string, f func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.defective.Store(true)
+			s.panicked(where, v)
+		}
+	}()
+	f()
+}
+
+// panicked accounts for a panic. It is called in the function that recovered.
+func (s *Server) panicked(where string, v any) {
+	s.decisions.panicked(where)
+	s.log.Error("ALARM: a defect of Signalbox's own", "where", where, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 }
 
 // openStore opens the database. The reserve is nil where its disk is another
@@ -218,8 +244,11 @@ func (s *Server) openStore(ctx context.Context) (reserve *ledger.Reserve, err er
 			return nil, fmt.Errorf("database: %w", err)
 		}
 		sc.URL, sc.Path = url, ""
-	} else if reserve, err = ledger.OpenReserve(filepath.Join(s.config.Data, "reserve"), s.config.Database.Reserve); err != nil {
-		return nil, err
+	} else {
+		sc.Locked = func() (err error) {
+			reserve, err = ledger.OpenReserve(filepath.Join(s.config.Data, "reserve"), s.config.Database.Reserve)
+			return err
+		}
 	}
 	if s.store, err = store.Open(ctx, sc); err != nil {
 		return nil, err
@@ -266,7 +295,7 @@ func (s *Server) serveHTTP(l net.Listener, key *ledger.Key, registry *prometheus
 		Secure: c.TLS.Set() || strings.HasPrefix(s.url, "https://"), Version: Version, Logger: s.log,
 	})
 	hs := &http.Server{
-		Handler:           guarded(mux, allowedHosts(c), c.Limits.Body, s.log),
+		Handler:           s.caught(guarded(mux, allowedHosts(c), c.Limits.Body, s.log)),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       readTime,
 		WriteTimeout:      writeTime,
@@ -306,9 +335,11 @@ func (s *Server) run(hs *http.Server, l net.Listener) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := hs.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			s.log.Error("HTTP server ended", "address", l.Addr().String(), "error", err)
-		}
+		s.guarded("HTTP", func() {
+			if err := hs.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				s.log.Error("HTTP server ended", "address", l.Addr().String(), "error", err)
+			}
+		})
 	}()
 	return func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -320,16 +351,46 @@ func (s *Server) run(hs *http.Server, l net.Listener) (stop func()) {
 	}
 }
 
+const (
+	probeLife = 5 * time.Second // how long an answer of writable is kept
+	probeTime = 5 * time.Second // how long a probe may take
+)
+
 // writable reports why the log cannot be written, or nil. It is asked by
-// everybody, so the answer is kept for a while.
+// everybody, so the answer is kept for a while. Callers share one probe, which
+// is none of theirs: one who goes away ends his own wait, and nothing else.
 func (s *Server) writable(ctx context.Context) error {
 	s.probe.Lock()
-	defer s.probe.Unlock()
-	if time.Since(s.probe.at) > 5*time.Second {
-		_, s.probe.err = s.ledger.Commit(ctx, ledger.Batch{})
-		s.probe.at = time.Now()
+	if s.probe.done == nil && time.Since(s.probe.at) > probeLife {
+		s.probe.done = make(chan struct{})
+		s.probe.running.Go(s.probeLog)
 	}
-	return s.probe.err
+	done, err := s.probe.done, s.probe.err
+	s.probe.Unlock()
+	if done == nil {
+		return err
+	}
+	select {
+	case <-done:
+		s.probe.Lock()
+		defer s.probe.Unlock()
+		return s.probe.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// probeLog tries to write the log. Close waits for it.
+func (s *Server) probeLog() {
+	ctx, cancel := context.WithTimeout(s.ctx, probeTime)
+	defer cancel()
+	err := errDefect
+	s.guarded("probe", func() { _, err = s.ledger.Commit(ctx, ledger.Batch{}) })
+	s.probe.Lock()
+	defer s.probe.Unlock()
+	s.probe.err, s.probe.at = err, time.Now()
+	close(s.probe.done)
+	s.probe.done = nil
 }
 
 // Addr is the address that the API listens at.

@@ -25,6 +25,9 @@ SELECT h.size + unnest($1::bigint[]), unnest($2::text[]), unnest($3::bytea[]) FR
 SELECT h.size + unnest($1::bigint[]), unnest($2::bytea[]), unnest($3::bytea[]) FROM head h WHERE h.id = 1`
 )
 
+// readClock gives the server's clock in milliseconds.
+const readClock = `SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint`
+
 var lockHead = record(1, func(ctx context.Context, q *db.Queries) { q.LockHead(ctx) }).SQL
 
 // postgresTurn is the sequencer's transaction on PostgreSQL. When all batches
@@ -35,6 +38,7 @@ type postgresTurn struct {
 	p    *postgres
 	conn *pgxpool.Conn
 	head ledger.Head
+	now  time.Time // of the server
 	errs []error
 	news bool
 }
@@ -138,6 +142,7 @@ func (t *postgresTurn) try(ctx context.Context, first bool, place int64, chunk [
 	if first {
 		b.Queue("BEGIN")
 		b.Queue(lockHead)
+		b.Queue(readClock)
 		b.Queue("SAVEPOINT chunk")
 	}
 	entries, secrets := gather(place, chunk)
@@ -172,6 +177,11 @@ func (t *postgresTurn) try(ctx context.Context, first bool, place int64, chunk [
 		if t.head, err = headOf(size, edge, checkpoint, at); err != nil {
 			return 0, nil, err
 		}
+		var clock int64
+		if err := res.QueryRow().Scan(&clock); err != nil {
+			return 0, nil, fmt.Errorf("read clock: %w", err)
+		}
+		t.now = moment(clock)
 		if _, err := res.Exec(); err != nil {
 			return 0, nil, fmt.Errorf("savepoint: %w", err)
 		}
@@ -251,6 +261,9 @@ func (t *postgresTurn) simple(ctx context.Context, query string) error {
 
 // Head implements [ledger.Turn].
 func (t *postgresTurn) Head() ledger.Head { return t.head }
+
+// Clock implements [ledger.Turn].
+func (t *postgresTurn) Clock() time.Time { return t.now }
 
 // Errs implements [ledger.Turn].
 func (t *postgresTurn) Errs() []error { return t.errs }

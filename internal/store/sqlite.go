@@ -51,6 +51,9 @@ func openSQLite(ctx context.Context, cfg Config, w *watchers) (_ *sqlite, err er
 	if s.lock, err = lockFile(path + ".lock"); err != nil {
 		return nil, err
 	}
+	if err := cfg.Locked(); err != nil {
+		return nil, err
+	}
 	if err := createFile(path); err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	lite "modernc.org/sqlite"
 	codes "modernc.org/sqlite/lib"
@@ -273,6 +274,9 @@ func (t *sqliteTurn) exec(ctx context.Context, query string) error {
 
 // Head implements [ledger.Turn].
 func (t *sqliteTurn) Head() ledger.Head { return t.head }
+
+// Clock implements [ledger.Turn]. SQLite's clock is this machine's.
+func (t *sqliteTurn) Clock() time.Time { return time.Time{} }
 
 // Errs implements [ledger.Turn].
 func (t *sqliteTurn) Errs() []error { return t.errs }

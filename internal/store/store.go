@@ -27,6 +27,10 @@ type Config struct {
 	// Schema is the PostgreSQL schema that belongs to Signalbox alone.
 	// Default "signalbox".
 	Schema string
+	// Locked is called when the lock of a SQLite file is held, before the file is
+	// opened: for what must not be touched while another process has it. Its error
+	// is that of Open. Default: nothing.
+	Locked func() error
 	// Logger gets what operators must see. Default slog.Default().
 	Logger *slog.Logger
 }
@@ -70,6 +74,9 @@ type engine interface {
 // Open opens the database, makes it if it is not there, and brings its tables
 // up to this version. It refuses one that is foreign, newer or in use.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
+	if cfg.Locked == nil {
+		cfg.Locked = func() error { return nil }
+	}
 	if cfg.Schema == "" {
 		cfg.Schema = "signalbox"
 	}

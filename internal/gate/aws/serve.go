@@ -16,6 +16,7 @@ import (
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/classify/aws/awswire"
 	"github.com/signalbox-dev/signalbox/internal/gate/aws/sigv4"
+	"github.com/signalbox-dev/signalbox/internal/interlock"
 	"github.com/signalbox-dev/signalbox/internal/interlock/session"
 )
 
@@ -195,6 +196,10 @@ func (x *exchange) join(from, key, id string) error {
 	switch {
 	case errors.Is(err, errBusy):
 		return &refusal{status: http.StatusServiceUnavailable, code: "SlowDown", message: err.Error()}
+	case errors.Is(err, interlock.ErrUnavailable):
+		return err // our own outage, which is nobody's failed attempt
+	case errors.Is(err, interlock.ErrHalted):
+		return &refusal{status: http.StatusServiceUnavailable, code: CodeUnavailable, message: err.Error() + ". Nothing was done."}
 	case err != nil:
 		x.g.failures.failed(from, key)
 		x.g.Logger.Info("aws client turned away", "gate", x.g.Config.Gate.Name, "from", from, "error", err)

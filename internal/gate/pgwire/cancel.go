@@ -2,18 +2,23 @@ package pgwire
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
 	"net"
+	"os"
 	"time"
 
-	"golang.org/x/time/rate"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // cancelRequest serves a connection that came only to cancel: the client shows
 // the key that it got from us, and the backend that serves it gets a cancel
 // request under its own. Nobody is told whether the key was right.
 func (g *Gate) cancelRequest(client net.Conn, packet []byte) {
-	if len(packet) != 8 || !g.cancels.Allow() {
+	if len(packet) != 8 {
 		return
 	}
 	key := cancelKey{int32(binary.BigEndian.Uint32(packet)), binary.BigEndian.Uint32(packet[4:])}
@@ -21,8 +26,14 @@ func (g *Gate) cancelRequest(client net.Conn, packet []byte) {
 	c := g.keys[key]
 	g.mu.Unlock()
 	if c == nil {
+		return // looked at before anything else, so that strangers use nothing up
+	}
+	// Each costs the server a connection, so there is one at a time for a
+	// connection, whoever knows its key.
+	if !c.cancelling.CompareAndSwap(false, true) {
 		return
 	}
+	defer c.cancelling.Store(false)
 	c.mu.Lock()
 	up, stop := c.up, c.waiting
 	c.mu.Unlock()
@@ -44,6 +55,43 @@ func (g *Gate) cancelRequest(client net.Conn, packet []byte) {
 	}
 }
 
-// newCancels bounds cancel requests: each costs the server a connection, and
-// anybody can send them.
-func newCancels() *rate.Limiter { return rate.NewLimiter(100, 200) }
+// cancel asks the server to stop what the backend is doing, on a connection of
+// its own: to the same address, and under TLS if that one is. It returns when the
+// server has seen the request.
+func (u *upstream) cancel(ctx context.Context) error {
+	network, address := pgconn.NetworkAddress(u.config.Host, u.config.Port)
+	if a := u.conn.RemoteAddr(); a != nil && a.Network() == "tcp" {
+		network, address = a.Network(), a.String() // a name may lead to several
+	}
+	d := net.Dialer{}
+	conn, err := d.DialContext(ctx, network, address)
+	if err != nil {
+		return fmt.Errorf("cancel: %w", err)
+	}
+	defer func() { conn.Close() }()
+	if deadline, ok := ctx.Deadline(); ok {
+		conn.SetDeadline(deadline)
+	}
+	if u.tls != nil {
+		var answer [1]byte
+		ask := binary.BigEndian.AppendUint32([]byte{0, 0, 0, 8}, sslCode)
+		if _, err := conn.Write(ask); err != nil {
+			return fmt.Errorf("cancel: %w", err)
+		}
+		if _, err := io.ReadFull(conn, answer[:]); err != nil || answer[0] != 'S' {
+			return errors.New("cancel: the server declines TLS, which the connection has")
+		}
+		conn = tls.Client(conn, u.tls)
+	}
+	b := binary.BigEndian.AppendUint32(nil, uint32(12+len(u.secret)))
+	b = binary.BigEndian.AppendUint32(b, cancelCode)
+	b = binary.BigEndian.AppendUint32(b, u.pid)
+	if _, err := conn.Write(append(b, u.secret...)); err != nil {
+		return fmt.Errorf("cancel: %w", err)
+	}
+	// The server closes when it has sent the signal.
+	if _, err := io.Copy(io.Discard, conn); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil // a reset is an end like any other
+	}
+	return nil
+}

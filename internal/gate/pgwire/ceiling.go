@@ -91,6 +91,9 @@ func readTouched(a answer) (map[string]count, error) {
 	counts := make(map[string]count)
 	tracked := false
 	for _, row := range a.rows {
+		if len(row) != 6 {
+			return nil, fmt.Errorf("rows touched cannot be measured: the server answers %d columns", len(row))
+		}
 		if row[0] == "0" {
 			tracked = row[1] == "on origin" // anything else leaves changes or triggers out
 			continue

@@ -42,16 +42,24 @@ type Config struct {
 	// HoldURL gives the page of a hold, shown in errors. Default: none.
 	HoldURL func(id string) string
 
-	// MaxConnections caps client connections. Default 4096.
+	// MaxConnections caps the connections of clients that have logged in. Default
+	// 4096.
 	MaxConnections int
-	// MaxPerSession caps the connections of one session. Default 256.
+	// MaxPerSession caps the connections of one session, each of which may have
+	// one to the server. Default 32: PostgreSQL's own default is 100 for everybody.
 	MaxPerSession int
+	// MaxStarting caps connections that have not logged in, and a quarter of it
+	// those from one address. The oldest makes room for one more. Default 1024.
+	MaxStarting int
 	// MaxMessage is the longest message in bytes that must be held whole: a
 	// query, or the parameters of one statement. Data of COPY streams and is
 	// not bounded by it. Default 64 MiB.
 	MaxMessage int
 	// LoginTimeout bounds a connection's start. Default 20 seconds.
 	LoginTimeout time.Duration
+	// Panicked is told where a defect of the gate's own ended a connection, for
+	// metrics. Default: nobody.
+	Panicked func(where string)
 	// Logger gets what operators must know. Default: discards.
 	Logger *slog.Logger
 }
@@ -71,6 +79,10 @@ type Upstream struct {
 	// RootCA is a file of certificates that the server's is checked against.
 	// Default: the system's.
 	RootCA string
+	// Auth lists how the gate may prove itself to the server, as libpq's
+	// require_auth does. Default scram-sha-256 where there is a password, so that
+	// it goes to nobody who asks for it in the clear; else whatever is asked for.
+	Auth string
 	// ConnectTimeout bounds one attempt. Default 10 seconds.
 	ConnectTimeout time.Duration
 }
@@ -102,6 +114,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Upstream.ConnectTimeout <= 0 {
 		c.Upstream.ConnectTimeout = 10 * time.Second
 	}
+	if c.Upstream.Auth == "" && c.Upstream.Password != "" {
+		c.Upstream.Auth = "scram-sha-256"
+	}
 	if c.Gate.Target == "" {
 		c.Gate.Target = net.JoinHostPort(c.Upstream.Host, strconv.Itoa(c.Upstream.Port)) + "/" + c.Upstream.Database
 	}
@@ -109,7 +124,10 @@ func (c Config) withDefaults() (Config, error) {
 		c.MaxConnections = 4096
 	}
 	if c.MaxPerSession <= 0 {
-		c.MaxPerSession = 256
+		c.MaxPerSession = 32
+	}
+	if c.MaxStarting <= 0 {
+		c.MaxStarting = 1024
 	}
 	if c.MaxMessage <= 0 {
 		c.MaxMessage = 64 << 20
@@ -119,6 +137,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Panicked == nil {
+		c.Panicked = func(string) {}
 	}
 	if c.HoldURL == nil {
 		c.HoldURL = func(string) string { return "" }
@@ -142,7 +163,7 @@ func (u Upstream) dialConfig() (*pgconn.Config, error) {
 		"host", u.Host, "port", strconv.Itoa(u.Port), "user", u.User, "dbname", u.Database,
 		"sslmode", u.SSLMode, "sslcert", "", "sslkey", "", "sslrootcert", u.RootCA,
 		"passfile", os.DevNull, "servicefile", os.DevNull, "connect_timeout", strconv.Itoa(max(1, int(u.ConnectTimeout/time.Second))),
-		"target_session_attrs", "any", "password", "x",
+		"target_session_attrs", "any", "password", "x", "channel_binding", "prefer", "require_auth", u.Auth,
 	}
 	var s strings.Builder
 	for i := 0; i < len(settings); i += 2 {
@@ -155,7 +176,7 @@ func (u Upstream) dialConfig() (*pgconn.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("upstream %s:%d: %w", u.Host, u.Port, err)
 	}
-	c.Password = u.Password
+	c.Password, c.RequireAuth = u.Password, u.Auth
 	c.RuntimeParams = map[string]string{}
 	return c, nil
 }

@@ -68,7 +68,9 @@ type conn struct {
 	watched chan struct{}
 	listens atomic.Bool
 	upGone  atomic.Bool // the watcher saw the server hang up
-	reads   reads
+
+	cancelling atomic.Bool // a cancel request is on its way to the server
+	reads      reads
 
 	mu      sync.Mutex
 	reason  error              // why it was cut
@@ -252,15 +254,15 @@ func (c *conn) cut(why error) {
 	c.stop()
 	past := time.Unix(1, 0)
 	if up := c.up; up != nil {
-		go func() {
+		c.g.wg.Go(func() {
 			// Without this the server would run the statement to its end before
 			// it notices that nobody listens.
 			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 			defer cancel()
-			if err := up.cancel(ctx); err != nil {
+			if err := c.g.guarded("cancel", func() error { return up.cancel(ctx) }); err != nil {
 				c.log.Warn("statement of a cut connection not cancelled", "error", err)
 			}
-		}()
+		})
 		up.conn.SetDeadline(past)
 	}
 	c.client.SetReadDeadline(past)

@@ -3,8 +3,10 @@ package pgwire
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/signalbox-dev/signalbox/internal/interlock"
@@ -19,6 +21,38 @@ const (
 	// StateUnavailable says that Signalbox could not decide or record.
 	StateUnavailable = "SB002"
 )
+
+// An unreachableError says that the server cannot be reached or lets the gate
+// not in. What agents are told of it names neither user, nor host, nor port; the
+// whole is in the log.
+type unreachableError struct{ err error }
+
+func (e *unreachableError) Error() string {
+	if pg := (*pgconn.PgError)(nil); errors.As(e.err, &pg) {
+		return fmt.Sprintf("the server behind this gate does not let it in (SQLSTATE %s)", pg.Code)
+	}
+	return "the server behind this gate cannot be reached"
+}
+
+func (e *unreachableError) Unwrap() error { return e.err }
+
+// unreachable logs why the server cannot be reached, and gives what may be told.
+func (g *Gate) unreachable(err error) error {
+	g.Logger.Error("server behind the gate cannot be reached", "gate", g.Config.Gate.Name, "server", g.Upstream, "error", err)
+	return &unreachableError{err}
+}
+
+// plainly gives an error's text without the addresses that errors of the network
+// carry.
+func plainly(err error) string {
+	if e := (*unreachableError)(nil); errors.As(err, &e) {
+		return e.Error()
+	}
+	if op := (*net.OpError)(nil); errors.As(err, &op) {
+		return op.Op + ": " + op.Err.Error()
+	}
+	return err.Error()
+}
 
 // StateDenied is PostgreSQL's insufficient_privilege.
 const StateDenied = "42501"

@@ -22,8 +22,23 @@ var errTooLong = errors.New("message is longer than the gate takes")
 type frames struct {
 	src        io.Reader
 	buf        []byte
-	start, end int // buf[start:end] was read and not dropped
-	limit      int // longest message
+	start, end int  // buf[start:end] was read and not dropped
+	limit      int  // longest message
+	server     bool // what comes is a server's: each type has its least length
+}
+
+// leastBody is how long the body of a server's message is at least, by type. What
+// reads a message relies on it. Types that are not here may be empty, or are
+// refused by whoever gets them.
+var leastBody = [256]int{
+	'Z': 1,         // ReadyForQuery: the transaction's status
+	'C': 1,         // CommandComplete: a tag, which is terminated
+	'E': 1, 'N': 1, // ErrorResponse, NoticeResponse: the end of the fields
+	'S': 2,                 // ParameterStatus: two strings
+	'D': 2, 'T': 2, 't': 2, // DataRow, RowDescription, ParameterDescription: a count
+	'G': 3, 'H': 3, 'W': 3, // CopyIn-, CopyOut-, CopyBothResponse: format and count
+	'R': 4, 'V': 4, 'A': 6, 'v': 8, // Authentication, FunctionCall, Notification, Negotiate
+	'K': 8, // BackendKeyData
 }
 
 // at gives type and size, header included, of the message that begins off
@@ -55,6 +70,9 @@ func (f *frames) head(off int) (typ byte, size int, err error) {
 	}
 	if uint64(n) > uint64(f.limit) {
 		return 0, 0, fmt.Errorf("message %q of %d bytes, the limit is %d: %w", h[0], n, f.limit, errTooLong)
+	}
+	if f.server && int(n)-4 < leastBody[h[0]] {
+		return 0, 0, fmt.Errorf("message %q with a body of %d bytes: %w", h[0], n-4, errShort)
 	}
 	return h[0], int(n) + 1, nil
 }

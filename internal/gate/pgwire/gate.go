@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
-	"golang.org/x/time/rate"
-
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/classify/sql"
 	"github.com/signalbox-dev/signalbox/proof"
@@ -28,7 +26,7 @@ type Gate struct {
 	tls      *tls.Config    // nil if TLS is declined
 	binding  []byte         // hash of our certificate, for channel binding
 	logins   *logins
-	cancels  *rate.Limiter
+	arrivals *arrivals
 	cache    *sql.Cache
 	catalogs *catalogs
 	greeting *greeting
@@ -46,7 +44,6 @@ type Gate struct {
 	conns     map[*conn]bool
 	keys      map[cancelKey]*conn
 	sessions  map[signalbox.SessionID]*attendance
-	count     int // client connections, those that have not logged in included
 	closing   bool
 }
 
@@ -75,10 +72,11 @@ func New(config Config) (*Gate, error) {
 			return nil, fmt.Errorf("postgres gate %q: %w", config.Gate.Name, err)
 		}
 	}
+	g.Interlock = faulty{config.Interlock, g}
 	secret := make([]byte, 32)
 	rand.Read(secret)
 	g.logins = newLogins(secret)
-	g.cancels = newCancels()
+	g.arrivals = newArrivals(config.MaxStarting)
 	g.cache = sql.NewCache(sql.CacheConfig{})
 	g.catalogs = newCatalogs()
 	g.greeting = &greeting{}
@@ -109,6 +107,7 @@ func (g *Gate) Serve(ctx context.Context, l net.Listener) error {
 	}()
 
 	pause := time.Millisecond
+	var warned time.Time
 	for {
 		client, err := l.Accept()
 		if err != nil {
@@ -129,41 +128,47 @@ func (g *Gate) Serve(ctx context.Context, l net.Listener) error {
 		}
 		pause = time.Millisecond
 		g.mu.Lock()
-		full := g.count >= g.MaxConnections
-		if !g.closing && !full {
-			g.count++
-			g.clients.Go(func() {
-				defer func() {
-					g.mu.Lock()
-					g.count--
-					g.mu.Unlock()
-				}()
-				g.serve(client)
-			})
-		} else {
+		if g.closing {
 			client.Close()
+			g.mu.Unlock()
+			continue
 		}
+		a, crowded := g.arrivals.add(g.ctx, client)
+		g.clients.Go(func() { g.serve(a) })
 		g.mu.Unlock()
-		if full {
-			g.Logger.Warn("postgres gate is full", "gate", g.Config.Gate.Name, "connections", g.MaxConnections)
+		if crowded && time.Since(warned) > time.Second {
+			warned = time.Now()
+			g.Logger.Warn("many connections do not log in: the oldest are cut", "gate", g.Config.Gate.Name, "from", a.from)
 		}
 	}
 }
 
-// serve is one client's connection, from its first byte.
-func (g *Gate) serve(client net.Conn) {
-	defer client.Close()
-	c, err := g.welcome(client)
+// serve is one client's connection, from its first byte. A panic in it is its
+// own end, and nobody else's.
+func (g *Gate) serve(a *arrival) {
+	defer a.cancel()
+	defer g.arrivals.settle(a)
+	defer a.conn.Close()
+	var c *conn
+	err := g.guarded("log-in", func() (err error) {
+		c, err = g.welcome(a)
+		return err
+	})
 	if err != nil {
-		g.Logger.Info("postgres client turned away", "gate", g.Config.Gate.Name, "from", remote(client), "error", err)
+		g.Logger.Info("postgres client turned away", "gate", g.Config.Gate.Name, "from", a.from, "error", err)
 		return
 	}
 	if c == nil {
 		return // a cancel request
 	}
-	defer c.close()
 	c.log.Debug("postgres client connected")
-	err = c.run()
+	err = g.guarded("connection", c.run)
+	if e := asFault(err); e != nil {
+		_ = g.guarded("end of a connection", func() error { c.overtaken(e); return nil })
+	}
+	if g.guarded("end of a connection", func() error { c.close(); return nil }) != nil {
+		_ = g.guarded("end of a connection", func() error { c.vanish(); return nil })
+	}
 	c.log.Debug("postgres client gone", "error", err)
 }
 
@@ -175,6 +180,7 @@ func (g *Gate) Shutdown(ctx context.Context) error {
 	for l := range g.listeners {
 		l.Close()
 	}
+	g.arrivals.cutAll() // nobody of them would be let in any more
 	for c := range g.conns {
 		c.retire()
 	}
@@ -223,6 +229,9 @@ func (g *Gate) join(c *conn, s signalbox.Session) error {
 	if g.closing {
 		return errShutdown
 	}
+	if len(g.conns) >= g.MaxConnections {
+		return fmt.Errorf("this gate has %d connections of clients, which is its limit", g.MaxConnections)
+	}
 	a := g.sessions[s.ID]
 	if a == nil {
 		done, why, release := g.Interlock.Watch(s, g.Config.Gate.Name)
@@ -231,13 +240,13 @@ func (g *Gate) join(c *conn, s signalbox.Session) error {
 		g.wg.Go(func() {
 			select {
 			case <-done:
-				g.cutSession(s.ID, why())
+				_ = g.guarded("end of a session", func() error { g.cutSession(s.ID, why()); return nil })
 			case <-a.gone:
 			}
 		})
 	}
 	if len(a.conns) >= g.MaxPerSession {
-		return fmt.Errorf("session %s has %d connections at this gate already", s.ID, len(a.conns))
+		return fmt.Errorf("session %s has %d connections at this gate, which is the limit of one session (the gate's max_connections)", s.ID, len(a.conns))
 	}
 	a.conns[c] = true
 	c.attendance = a
@@ -296,17 +305,21 @@ func (g *Gate) attend() {
 		case <-g.ctx.Done():
 			return
 		}
-		g.mu.Lock()
-		idle = idle[:0]
-		for c := range g.conns {
-			idle = append(idle, c)
-		}
-		g.mu.Unlock()
-		for _, c := range idle {
-			c.attend()
-		}
-		clear(idle)
-		g.flushDue()
+		// What fails of one round is logged, and the next comes all the same.
+		_ = g.guarded("attendance", func() error {
+			g.mu.Lock()
+			idle = idle[:0]
+			for c := range g.conns {
+				idle = append(idle, c)
+			}
+			g.mu.Unlock()
+			for _, c := range idle {
+				c.attend()
+			}
+			clear(idle)
+			g.flushDue()
+			return nil
+		})
 	}
 }
 
@@ -326,29 +339,70 @@ type greeting struct {
 	mu     sync.Mutex
 	params map[string]string
 	at     time.Time
+	asking *asking // under way; nil if nobody asks
+}
+
+// asking is one attempt to learn the greeting, which all share who need it
+// meanwhile.
+type asking struct {
+	done   chan struct{} // closed when the rest is set
+	params map[string]string
+	err    error
 }
 
 // greetingLife is how long what the server told is believed.
 const greetingLife = time.Minute
 
+// parameters gives the greeting. Nobody waits for a server that hangs while
+// there is an older one, and nobody for longer than one attempt takes: what has
+// changed, or fails, is told at the first query.
 func (g *Gate) parameters(ctx context.Context) (map[string]string, error) {
-	g.greeting.mu.Lock()
-	defer g.greeting.mu.Unlock()
-	if g.greeting.params != nil && time.Since(g.greeting.at) < greetingLife {
-		return g.greeting.params, nil
+	t := g.greeting
+	t.mu.Lock()
+	known, fresh := t.params, time.Since(t.at) < greetingLife
+	if known != nil && fresh {
+		t.mu.Unlock()
+		return known, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, g.Upstream.ConnectTimeout)
-	defer cancel()
-	up, err := g.connect(ctx, nil)
-	if err != nil {
-		if g.greeting.params != nil {
-			return g.greeting.params, nil // it will be told at the first query
+	a := t.asking
+	if a == nil {
+		a = &asking{done: make(chan struct{})}
+		t.asking = a
+		g.wg.Go(func() { g.learnGreeting(a) })
+	}
+	t.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	select {
+	case <-a.done:
+		return a.params, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// learnGreeting asks the server, on the gate's own account.
+func (g *Gate) learnGreeting(a *asking) {
+	a.err = g.guarded("greeting", func() error {
+		ctx, cancel := context.WithTimeout(g.ctx, g.Upstream.ConnectTimeout)
+		defer cancel()
+		up, err := g.connect(ctx, nil)
+		if err != nil {
+			return err
 		}
-		return nil, err
+		a.params = up.params
+		up.close()
+		return nil
+	})
+	t := g.greeting
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if a.err == nil {
+		t.params, t.at = a.params, time.Now()
 	}
-	up.close()
-	g.greeting.params, g.greeting.at = up.params, time.Now()
-	return up.params, nil
+	t.asking = nil
+	close(a.done)
 }
 
 // flushDue begins to record the summaries that are due.
@@ -364,7 +418,8 @@ func (g *Gate) flushDue() {
 	for _, a := range due {
 		flights := g.flushReads(a)
 		g.flushes.Go(func() {
-			if err := g.landed(a, flights); err != nil {
+			err := g.guarded("record reads", func() error { return g.landed(a, flights) })
+			if err != nil {
 				g.Logger.Error("reads could not be recorded", "session", string(a.session.ID), "gate", g.Config.Gate.Name, "error", err)
 			}
 		})

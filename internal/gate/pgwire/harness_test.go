@@ -51,6 +51,7 @@ type script struct {
 	outcomes []signalbox.Outcome
 	halts    []chan struct{}
 	failing  error // Reads and Carry fail with it
+	login    error // Authenticate gives it with everything else
 	probes   bool  // every request is probed, as if it had a permit
 	// meanwhile is called between a probe and what it is for.
 	meanwhile func()
@@ -100,7 +101,9 @@ func (s *script) Authenticate(_ context.Context, gate string, id signalbox.Sessi
 	if a.Kind == signalbox.Agent {
 		a.For = "alice"
 	}
-	return signalbox.Session{ID: id, Actor: a, Started: time.Now(), Expires: time.Now().Add(time.Hour)}, password(id), nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return signalbox.Session{ID: id, Actor: a, Started: time.Now(), Expires: time.Now().Add(time.Hour)}, password(id), s.login
 }
 
 func password(id signalbox.SessionID) string { return "sbs_" + string(id) + "_secret" }

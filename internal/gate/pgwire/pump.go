@@ -207,8 +207,10 @@ func (c *conn) copyIn() error {
 	ahead := make(chan error, 1)
 	listen := func() {
 		go func() {
-			_, _, err := c.up.in.head(0)
-			ahead <- err
+			ahead <- c.g.guarded("COPY", func() error {
+				_, _, err := c.up.in.head(0)
+				return err
+			})
 		}()
 	}
 	listen()

@@ -143,6 +143,7 @@ func endpointBinding(c *tls.Config) ([]byte, error) {
 // hashing are paid once per session, and the count of failures.
 type logins struct {
 	secret []byte // makes salts, and keys of users that do not exist
+	pause  time.Duration
 
 	mu       sync.Mutex
 	derived  map[string]*list.Element
@@ -164,7 +165,7 @@ type failure struct {
 const maxRemembered = 4096
 
 func newLogins(secret []byte) *logins {
-	return &logins{secret: secret, derived: make(map[string]*list.Element), recent: list.New(), failures: make(map[string]*failure)}
+	return &logins{secret: secret, pause: failureTime, derived: make(map[string]*list.Element), recent: list.New(), failures: make(map[string]*failure)}
 }
 
 // keys gives what SCRAM compares with. Salts depend on the name alone and
@@ -213,9 +214,8 @@ func (l *logins) keys(user, password string, known bool) (scram.StoredCredential
 }
 
 // loginKeys are what failed log-ins are counted by, and how many of each are
-// let through in a row: from one address with one name, from one address, and
-// of one name from wherever. They are forgiven with time, so that nobody is
-// locked out for long by somebody else's attempts.
+// answered at once: from one address with one name, from one address, and of one
+// name from wherever. They are forgiven with time.
 func loginKeys(from, user string) [3]loginKey {
 	return [3]loginKey{{from + "\x00" + user, 10}, {from, 50}, {"\x00" + user, 100}}
 }
@@ -228,17 +228,22 @@ type loginKey struct {
 // forgiveness is how long it takes until all failures are forgiven.
 const forgiveness = time.Minute
 
-// may reports whether another log-in may be tried. It costs no one anything to
-// log in rightly: only failures count.
-func (l *logins) may(from, user string) bool {
+// failureTime is how long the answer to a failed log-in takes when many failed
+// before it.
+const failureTime = time.Second
+
+// slow reports whether the answer to a log-in that failed must be slow, since
+// too many have failed of late. A right one is never asked about: strangers who
+// fail, from the same address or with the same name, must not keep it out.
+func (l *logins) slow(from, user string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, k := range loginKeys(from, user) {
 		if f := l.failures[k.key]; f != nil && f.limit.Tokens() < 1 {
-			return false
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 func (l *logins) failed(from, user string) {

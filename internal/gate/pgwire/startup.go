@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/interlock"
 )
 
 // Codes in the place of a protocol version.
@@ -33,8 +34,9 @@ const maxStartup = 10000
 
 // welcome takes a client from its first byte to its first ReadyForQuery. It
 // gives nil and no error for a client that only came to cancel something.
-func (g *Gate) welcome(raw net.Conn) (*conn, error) {
-	ctx, cancel := context.WithTimeout(g.ctx, g.LoginTimeout)
+func (g *Gate) welcome(a *arrival) (*conn, error) {
+	raw := a.conn
+	ctx, cancel := context.WithTimeout(a.ctx, g.LoginTimeout)
 	defer cancel()
 	raw.SetDeadline(time.Now().Add(g.LoginTimeout))
 
@@ -59,7 +61,9 @@ func (g *Gate) welcome(raw net.Conn) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	// From here on the client is known, and may be told more.
+	// From here on the client is known, may be told more, and makes room for
+	// nobody.
+	g.arrivals.settle(a)
 	if r := asked["replication"]; r != "" && r != "false" && r != "off" && r != "no" && r != "0" {
 		return nil, g.turnAway(client, "0A000", "replication connections do not pass this gate", "Replicate from the server itself, outside of any session.")
 	}
@@ -72,8 +76,7 @@ func (g *Gate) welcome(raw net.Conn) (*conn, error) {
 	}
 	told, err := g.parameters(ctx)
 	if err != nil {
-		g.Logger.Error("server behind the gate cannot be reached", "gate", g.Config.Gate.Name, "error", err)
-		return nil, g.turnAway(client, "08006", "the server behind this gate cannot be reached", "Its operator finds the cause in Signalbox's log.")
+		return nil, g.turnAway(client, "08006", plainly(err), "Its operator finds the cause in Signalbox's log.")
 	}
 
 	c := g.newConn(client, session)
@@ -81,6 +84,12 @@ func (g *Gate) welcome(raw net.Conn) (*conn, error) {
 	if err := g.join(c, session); err != nil {
 		return nil, g.turnAway(client, "53300", err.Error(), "Close connections that are not in use.")
 	}
+	defer func() {
+		if v := recover(); v != nil {
+			c.vanish() // nobody else knows of it yet
+			panic(v)
+		}
+	}()
 	c.greet(told)
 	if err := c.out.flush(); err != nil {
 		c.close()
@@ -389,15 +398,19 @@ func (c *conn) greet(told map[string]string) {
 	c.out.write(readyForQuery('I'))
 }
 
-// authenticate proves that the client holds the session's password.
+// authenticate proves that the client holds the session's password. Nothing that
+// others use up is asked for before: a right proof always passes.
 func (g *Gate) authenticate(ctx context.Context, client net.Conn, user string) (signalbox.Session, error) {
 	from := remote(client)
-	if !g.logins.may(from, user) {
-		g.Interlock.CountLogin(g.Config.Gate.Name, signalbox.SessionID(user))
-		return signalbox.Session{}, g.turnAway(client, "28000", "too many failed log-ins", "Wait a minute, then try again.")
-	}
 	session, password, err := g.Interlock.Authenticate(ctx, g.Config.Gate.Name, signalbox.SessionID(user))
-	known := err == nil
+	if errors.Is(err, interlock.ErrUnavailable) {
+		// Our own outage, for everybody: it tells nothing of who exists, and is
+		// nobody's failed attempt.
+		g.Logger.Error("log-in refused because it could not be decided", "gate", g.Config.Gate.Name, "from", from, "error", err)
+		return signalbox.Session{}, g.turnAway(client, StateUnavailable, interlock.Unavailable(err), "Try again; Signalbox's operator finds the cause in its log.")
+	}
+	halted := errors.Is(err, interlock.ErrHalted) // said to who proves that he is meant
+	known := err == nil || halted
 	if !known {
 		g.Logger.Info("log-in of a session that may not", "gate", g.Config.Gate.Name, "from", from, "error", err)
 		password = "" // the same exchange, with keys that no password has
@@ -407,8 +420,28 @@ func (g *Gate) authenticate(ctx context.Context, client net.Conn, user string) (
 		return signalbox.Session{}, perr
 	}
 	if !ok {
-		g.logins.failed(from, user)
-		return signalbox.Session{}, g.turnAway(client, "28P01", "password authentication failed", "")
+		return signalbox.Session{}, g.loginFailed(ctx, client, from, user)
+	}
+	if halted {
+		g.Logger.Info("log-in while halted", "gate", g.Config.Gate.Name, "session", user, "error", err)
+		return signalbox.Session{}, g.turnAway(client, "57P01", err.Error(), "Start again when it is resumed.")
 	}
 	return session, nil
+}
+
+// loginFailed answers a wrong password: slowly, when there were many.
+func (g *Gate) loginFailed(ctx context.Context, client net.Conn, from, user string) error {
+	slow := g.logins.slow(from, user)
+	g.logins.failed(from, user)
+	if !slow {
+		return g.turnAway(client, "28P01", "password authentication failed", "")
+	}
+	g.Interlock.CountLogin(g.Config.Gate.Name, signalbox.SessionID(user))
+	pause := time.NewTimer(g.logins.pause)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+	case <-ctx.Done():
+	}
+	return g.turnAway(client, "28P01", "password authentication failed, after too many failed log-ins", "The right password is let in at once.")
 }

@@ -2,12 +2,9 @@ package pgwire
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
+	"crypto/tls"
 	"fmt"
-	"io"
 	"net"
-	"os"
 	"strings"
 	"time"
 
@@ -24,6 +21,7 @@ type upstream struct {
 	pid    uint32
 	secret []byte
 	config *pgconn.Config
+	tls    *tls.Config // that conn was negotiated with; nil without TLS
 
 	sent   int64             // statements sent so far, ours and the client's
 	status byte              // transaction status of the last ReadyForQuery
@@ -43,22 +41,22 @@ func (g *Gate) connect(ctx context.Context, settings []setting) (*upstream, erro
 	}
 	pg, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s:%d: %w", g.Upstream.Host, g.Upstream.Port, err)
+		return nil, g.unreachable(err)
 	}
 	// pgconn reads in the background when a write took long, and would go on to
 	// eat what is ours.
 	if err := pg.SyncConn(ctx); err != nil {
 		pg.Close(ctx)
-		return nil, fmt.Errorf("connect to %s:%d: %w", g.Upstream.Host, g.Upstream.Port, err)
+		return nil, g.unreachable(err)
 	}
 	h, err := pg.Hijack()
 	if err != nil {
 		pg.Close(ctx)
-		return nil, fmt.Errorf("connect to %s:%d: %w", g.Upstream.Host, g.Upstream.Port, err)
+		return nil, g.unreachable(err)
 	}
 	h.Conn.SetDeadline(time.Time{})
-	u := &upstream{conn: direct(h.Conn), pid: h.PID, secret: h.SecretKey, config: config, status: h.TxStatus, params: h.ParameterStatuses}
-	u.in = frames{src: u.conn, limit: maxAnswer}
+	u := &upstream{conn: direct(h.Conn), pid: h.PID, secret: h.SecretKey, config: config, tls: h.TLSConfig, status: h.TxStatus, params: h.ParameterStatuses}
+	u.in = frames{src: u.conn, limit: maxAnswer, server: true}
 	return u, nil
 }
 
@@ -82,36 +80,10 @@ func (u *upstream) close() {
 	u.conn.Close()
 }
 
-// cancel asks the server to stop what the backend is doing, on a connection of
-// its own. It returns when the server has seen the request.
-func (u *upstream) cancel(ctx context.Context) error {
-	network, address := pgconn.NetworkAddress(u.config.Host, u.config.Port)
-	d := net.Dialer{}
-	conn, err := d.DialContext(ctx, network, address)
-	if err != nil {
-		return fmt.Errorf("cancel: %w", err)
-	}
-	defer conn.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		conn.SetDeadline(deadline)
-	}
-	b := binary.BigEndian.AppendUint32(nil, uint32(12+len(u.secret)))
-	b = binary.BigEndian.AppendUint32(b, cancelCode)
-	b = binary.BigEndian.AppendUint32(b, u.pid)
-	if _, err := conn.Write(append(b, u.secret...)); err != nil {
-		return fmt.Errorf("cancel: %w", err)
-	}
-	// The server closes when it has sent the signal.
-	if _, err := io.Copy(io.Discard, conn); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil // a reset is an end like any other
-	}
-	return nil
-}
-
 // A lostError says that the connection to the server broke.
 type lostError struct{ err error }
 
-func (e *lostError) Error() string { return "connection to the server lost: " + e.err.Error() }
+func (e *lostError) Error() string { return "connection to the server lost: " + plainly(e.err) }
 func (e *lostError) Unwrap() error { return e.err }
 
 // An answer is what came back for a statement of our own.

@@ -26,7 +26,10 @@ func (c *conn) attend() {
 		return
 	}
 	go func() {
-		c.watch(up)
+		if c.g.guarded("watcher", func() error { c.watch(up); return nil }) != nil {
+			c.upGone.Store(true)
+			c.client.SetReadDeadline(time.Unix(1, 0)) // the connection's end
+		}
 		c.watched <- struct{}{}
 	}()
 }

@@ -79,6 +79,10 @@ func (c Config) Defaults() Config {
 		fill(&g.Ceiling.Total, 1000)
 		if g.Kind != "aws" {
 			fill(&g.Count, CountEstimate)
+			fill(&g.MaxConnections, 32)
+			if g.Upstream.Password.Set() {
+				fill(&g.Upstream.Auth, "scram-sha-256")
+			}
 			fill(&g.Upstream.Port, 5432)
 			fill(&g.Upstream.Database, g.Upstream.User)
 		}
@@ -195,10 +199,13 @@ func (p *reading) gates(c Config) {
 			p.fail(at("ceiling"), at("ceiling")+": must not be negative", "")
 		}
 		if g.Kind == "aws" {
-			p.foreign(fmt.Sprintf("gates[%d]", i), "postgres", map[string]bool{"count": g.Count != ""})
+			p.foreign(fmt.Sprintf("gates[%d]", i), "postgres", map[string]bool{"count": g.Count != "", "max_connections": g.MaxConnections != 0})
 			p.account(at("upstream"), g.Upstream)
 		} else {
 			p.oneOf(at("count"), g.Count, CountEstimate, CountExact)
+			if g.MaxConnections < 1 || g.MaxConnections > 4096 {
+				p.fail(at("max_connections"), at("max_connections")+": must be between 1 and 4096", "")
+			}
 			p.database(at("upstream"), g.Upstream)
 		}
 	}
@@ -216,7 +223,7 @@ func (p *reading) foreign(at, kind string, set map[string]bool) {
 // account checks what stands behind a gate for AWS.
 func (p *reading) account(at string, u Upstream) {
 	p.foreign(at, "postgres", map[string]bool{
-		"host": u.Host != "", "port": u.Port != 0, "database": u.Database != "", "user": u.User != "", "password": u.Password.Set(), "tls": u.TLS != "",
+		"host": u.Host != "", "port": u.Port != 0, "database": u.Database != "", "user": u.User != "", "password": u.Password.Set(), "tls": u.TLS != "", "auth": u.Auth != "",
 	})
 	if !accountID.MatchString(u.Account) {
 		p.fail(at+".account", fmt.Sprintf("%s.account: %q has not twelve digits", at, u.Account), `write the number of the account in quotes: "123456789012"`)
@@ -282,6 +289,9 @@ func (p *reading) database(at string, u Upstream) {
 	}
 	p.secret(at+".password", u.Password)
 	p.oneOf(at+".tls", u.TLS, "", "disable", "require", "verify-ca", "verify-full")
+	for method := range strings.SplitSeq(u.Auth, ",") {
+		p.oneOf(at+".auth", method, "", "scram-sha-256", "md5", "password", "none")
+	}
 	if u.CA != "" {
 		p.exists(at+".ca", u.CA)
 	}

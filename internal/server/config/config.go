@@ -52,6 +52,9 @@ type Config struct {
 	// ReplaceMaster accepts a master key other than that which the database was
 	// begun with. It is asked for once, at the start, and never in the file.
 	ReplaceMaster bool `yaml:"-" json:"-"`
+	// AcceptClock takes this machine's clock for right though the log's last
+	// commit was later. It is asked for once, at the start, and never in the file.
+	AcceptClock bool `yaml:"-" json:"-"`
 	// Policies is the folder of the policy set. Default the built-in set.
 	Policies string `yaml:"policies"`
 
@@ -165,6 +168,9 @@ type Gate struct {
 	// to touch) or "exact" (they are counted, by a SELECT of at most ten
 	// seconds). Only for PostgreSQL. Default estimate.
 	Count string `yaml:"count"`
+	// MaxConnections is how many connections one session may have open. Each may
+	// have one to the server behind the gate. Only for PostgreSQL. Default 32.
+	MaxConnections int `yaml:"max_connections"`
 	// Ceiling bounds what agents' changes may touch without approval.
 	Ceiling Ceiling `yaml:"ceiling"`
 }
@@ -193,6 +199,10 @@ type Upstream struct {
 	// or "verify-full", as libpq's sslmode. Default verify-full; on a Unix
 	// socket or a loopback address TLS is used where the server offers it.
 	TLS string `yaml:"tls"`
+	// Auth lists how the gate may prove itself to the server, as libpq's
+	// require_auth: scram-sha-256, md5, password, none, with commas between. Default
+	// scram-sha-256 where there is a password.
+	Auth string `yaml:"auth"`
 	// CA is a PEM file with the authorities that are trusted: for verify-ca and
 	// verify-full, and for endpoints of AWS. Default those of the system.
 	CA string `yaml:"ca"`

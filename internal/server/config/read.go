@@ -19,16 +19,22 @@ import (
 // Read reads a configuration file, fills in defaults and checks it. Its error
 // is of type [Errors] when the file has mistakes. Relative paths in the file
 // start at the file's folder.
-func Read(file string) (Config, error) {
+func Read(file string) (Config, error) { return ReadWith(file, nil) }
+
+// ReadWith is [Read] with what the command line says instead: change is called
+// before anything is derived from what it may change.
+func ReadWith(file string, change func(*Config)) (Config, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return Config{}, fmt.Errorf("read configuration: %w", err)
 	}
-	return Parse(file, data)
+	return parse(file, data, change)
 }
 
 // Parse is [Read] of a file whose content is at hand.
-func Parse(file string, data []byte) (Config, error) {
+func Parse(file string, data []byte) (Config, error) { return parse(file, data, nil) }
+
+func parse(file string, data []byte, change func(*Config)) (Config, error) {
 	p := &reading{file: file, at: map[string]*token.Position{}}
 	var c Config
 	tree, err := parser.ParseBytes(data, 0)
@@ -57,6 +63,9 @@ func Parse(file string, data []byte) (Config, error) {
 	if len(p.errs) > 0 {
 		p.errs.sort()
 		return Config{}, p.errs
+	}
+	if change != nil {
+		change(&c)
 	}
 	c = c.Resolve(filepath.Dir(file)).Defaults()
 	p.check(c)

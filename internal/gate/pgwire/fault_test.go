@@ -1,0 +1,170 @@
+package pgwire
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/proof"
+)
+
+// panicking panics in the middle of what it is told to.
+type panicking struct{ *script }
+
+func (p panicking) Admit(ctx context.Context, r interlock.Request, x Executor) (Admission, error) {
+	if strings.Contains(r.Text, "judged") {
+		panic("in the judgement")
+	}
+	return p.script.Admit(ctx, r, x)
+}
+
+func (p panicking) Do(ctx context.Context, r interlock.Request, x Executor) (signalbox.Outcome, error) {
+	a, err := p.Admit(ctx, r, x)
+	if err != nil {
+		return signalbox.Outcome{}, err
+	}
+	return p.Carry(ctx, []Admission{a}, nil, x)
+}
+
+func (p panicking) Carry(ctx context.Context, as []Admission, read []proof.Reads, x Executor) (signalbox.Outcome, error) {
+	if strings.Contains(as[0].(*scripted).r.Text, "executed") {
+		x = halfway{x}
+	}
+	return p.script.Carry(ctx, as, read, x)
+}
+
+// halfway panics when half of it is done.
+type halfway struct{ Executor }
+
+func (h halfway) Execute(ctx context.Context, p Permit) (signalbox.Outcome, error) {
+	h.Executor.Execute(ctx, p)
+	panic("in the execution")
+}
+
+// A panic ends the connection in which it happened, and nothing else: told,
+// counted, and what it was doing is known by nobody.
+func TestPanicEndsOneConnection(t *testing.T) {
+	var panics atomic.Int64
+	b := newBench(t, func(c *Config, s *script) {
+		c.Interlock = panicking{s}
+		c.Panicked = func(string) { panics.Add(1) }
+	})
+	b.direct(t, "CREATE TABLE notes (id int, note text)")
+	bystander := b.connect(t, "human-bob")
+	if _, err := bystander.Exec(t.Context(), "SELECT 1"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ sql, code string }{
+		{"INSERT INTO notes VALUES (1, 'judged')", "XX000"},
+		{"INSERT INTO notes VALUES (1, 'executed')", "08007"},
+	} {
+		for _, user := range []string{"human-alice", "agent-kiro"} {
+			before := panics.Load()
+			conn := b.connect(t, user)
+			_, err := conn.Exec(t.Context(), c.sql)
+			if code(err) != c.code && !strings.Contains(err.Error(), c.code) {
+				t.Errorf("%s, %s: %v, want %s", user, c.sql, err, c.code)
+			}
+			if _, err := conn.Exec(t.Context(), "SELECT 1"); err == nil {
+				t.Errorf("%s, %s: the connection goes on", user, c.sql)
+			}
+			if panics.Load() != before+1 {
+				t.Errorf("%s, %s: %d panics counted, want one", user, c.sql, panics.Load()-before)
+			}
+		}
+	}
+	if _, err := bystander.Exec(t.Context(), "SELECT 2"); err != nil {
+		t.Errorf("a bystander: %v", err)
+	}
+	b.connect(t, "human-alice")
+}
+
+// Messages of a server that are too short for what they are end the connection,
+// whenever they come.
+func TestShortMessagesOfAServer(t *testing.T) {
+	for typ := range 256 {
+		if leastBody[typ] == 0 {
+			continue
+		}
+		m := binary.BigEndian.AppendUint32([]byte{byte(typ)}, uint32(4+leastBody[typ]-1))
+		m = append(m, make([]byte, leastBody[typ]-1)...)
+		in := frames{src: bytes.NewReader(m), limit: maxAnswer, server: true}
+		if _, _, err := in.at(0); !errors.Is(err, errShort) {
+			t.Errorf("%c: %v", typ, err)
+		}
+	}
+	bystanders := newBench(t, nil)
+	bystander := bystanders.connect(t, "human-bob")
+	for name, answer := range map[string][]byte{
+		"ready without status":   {'Z', 0, 0, 0, 4},
+		"row without count":      {'D', 0, 0, 0, 4},
+		"row of too few":         {'D', 0, 0, 0, 6, 0, 0},
+		"error without end":      {'E', 0, 0, 0, 4},
+		"complete without tag":   {'C', 0, 0, 0, 4},
+		"parameter of nothing":   {'S', 0, 0, 0, 4},
+		"copy of nothing":        {'G', 0, 0, 0, 4},
+		"length below the least": {'1', 0, 0, 0, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newFakeServer(t, func(c net.Conn) { hostile(c, answer) })
+			b := newBench(t, func(c *Config, _ *script) {
+				s.behind(c)
+				c.Upstream.Auth = "none"
+			})
+			for _, user := range []string{"human-alice", "agent-kiro"} {
+				conn, err := pgx.Connect(t.Context(), b.url(user))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, sql := range []string{"BEGIN", "DELETE FROM notes", "COMMIT"} {
+					if _, err = conn.PgConn().Exec(t.Context(), sql).ReadAll(); err != nil {
+						break
+					}
+				}
+				if err == nil {
+					t.Errorf("%s: it worked", user)
+				}
+				conn.Close(t.Context())
+			}
+		})
+	}
+	if _, err := bystander.Exec(t.Context(), "SELECT 1"); err != nil {
+		t.Errorf("another gate's client: %v", err)
+	}
+}
+
+// hostile logs the gate in, gives one answer to the first question, and hangs up.
+func hostile(c net.Conn, answer []byte) {
+	b := pgproto3.NewBackend(c, c)
+	if _, err := b.ReceiveStartupMessage(); err != nil {
+		return
+	}
+	b.Send(&pgproto3.AuthenticationOk{})
+	for name, value := range map[string]string{"server_version": "15.0", "client_encoding": "UTF8", "standard_conforming_strings": "on"} {
+		b.Send(&pgproto3.ParameterStatus{Name: name, Value: value})
+	}
+	b.Send(&pgproto3.BackendKeyData{ProcessID: 1, SecretKey: []byte{1, 2, 3, 4}})
+	b.Send(&pgproto3.ReadyForQuery{TxStatus: 'I'})
+	b.Flush()
+	for {
+		m, err := b.Receive()
+		if err != nil {
+			return
+		}
+		switch m.(type) {
+		case *pgproto3.Sync, *pgproto3.Query:
+			c.Write(bytes.Repeat(answer, 4))
+			return // or the gate would wait for what is missing
+		}
+	}
+}

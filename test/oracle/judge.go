@@ -237,10 +237,8 @@ func (w world) reach(in *intent) map[string]bool {
 						return a.Verb == signalbox.Update || a.Verb == signalbox.Delete || a.Verb == signalbox.Replace
 					case "truncate":
 						return operation(a) == "TRUNCATE" && slices.Contains(a.Traits, signalbox.TraitCascade)
-					case "child", "default":
+					case "child", "default", "a", "i":
 						return true
-					case "a", "i":
-						return strings.HasPrefix(e.from, "pg_class ") // sequences and indexes of the table
 					}
 					return false
 				})
@@ -296,6 +294,10 @@ func (p *picture) follow(addrs map[string]bool, let func(edge) bool) {
 		for _, e := range p.edges {
 			if addrs[e.to] && !addrs[e.from] && let(e) {
 				addrs[e.from], grown = true, true
+			}
+			// A view hangs on what it reads by its rule.
+			if addrs[e.from] && !addrs[e.to] && e.kind == "i" && strings.HasPrefix(e.from, "pg_rewrite ") {
+				addrs[e.to], grown = true, true
 			}
 		}
 	}

@@ -22,12 +22,14 @@ type Oracle struct {
 	base    *picture
 	past    map[string]bool // intents whose effects the base shows
 	watched map[uint32]string
+
+	patience time.Duration
 }
 
 // Postgres takes the first picture of the database at url, as a superuser of it.
 func Postgres(t testing.TB, url string, log Log) *Oracle {
 	t.Helper()
-	o := &Oracle{url: url, log: log}
+	o := &Oracle{url: url, log: log, patience: patience}
 	o.Rebase(t)
 	return o
 }
@@ -145,7 +147,7 @@ func (o *Oracle) unnamedEnd(t testing.TB, pid uint32) string {
 // the log again while it may be behind. settled waits for all outcomes too.
 func (o *Oracle) hold(t testing.TB, now *picture, settled bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), o.patience)
 	defer cancel()
 	changes := compare(o.base, now)
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -207,6 +209,7 @@ func (o *Oracle) connect(ctx context.Context) (*pgx.Conn, error) {
 	}
 	config.RuntimeParams["application_name"] = "oracle"
 	config.RuntimeParams["search_path"] = "pg_catalog"
+	config.RuntimeParams["jit"] = "off"
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
 	return pgx.ConnectConfig(ctx, config)
 }

@@ -22,6 +22,7 @@ type Oracle struct {
 	base    *picture
 	past    map[string]bool // intents whose effects the base shows
 	watched map[uint32]string
+	conn    *pgx.Conn // kept, because the first look of a backend is dear
 
 	patience time.Duration
 }
@@ -30,6 +31,7 @@ type Oracle struct {
 func Postgres(t testing.TB, url string, log Log) *Oracle {
 	t.Helper()
 	o := &Oracle{url: url, log: log, patience: patience}
+	t.Cleanup(o.close)
 	o.Rebase(t)
 	return o
 }
@@ -96,12 +98,10 @@ func (o *Oracle) Watch(t testing.TB, pid uint32) {
 func (o *Oracle) alive(pid uint32) (began string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	conn, err := o.connect(ctx)
-	if err != nil {
+	if err := o.connect(ctx); err != nil {
 		return "", err
 	}
-	defer conn.Close(ctx)
-	err = conn.QueryRow(ctx, "SELECT coalesce((SELECT backend_start::text FROM pg_stat_activity WHERE pid = $1), '')", int32(pid)).Scan(&began)
+	err = o.conn.QueryRow(ctx, "SELECT coalesce((SELECT backend_start::text FROM pg_stat_activity WHERE pid = $1), '')", int32(pid)).Scan(&began)
 	return began, err
 }
 
@@ -202,29 +202,42 @@ func seen(all []*intent) string {
 	return b.String()
 }
 
-func (o *Oracle) connect(ctx context.Context) (*pgx.Conn, error) {
+func (o *Oracle) connect(ctx context.Context) error {
+	if o.conn != nil && o.conn.Ping(ctx) == nil {
+		return nil
+	}
+	o.close()
 	config, err := pgx.ParseConfig(o.url)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	config.RuntimeParams["application_name"] = "oracle"
 	config.RuntimeParams["search_path"] = "pg_catalog"
 	config.RuntimeParams["jit"] = "off"
-	config.DefaultQueryExecMode = pgx.QueryExecModeExec
-	return pgx.ConnectConfig(ctx, config)
+	o.conn, err = pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return fmt.Errorf("connect to the target: %w", err)
+	}
+	return nil
 }
 
-// look takes a picture over a connection of its own, so that nothing of ours is
-// at the target meanwhile.
+func (o *Oracle) close() {
+	if o.conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	o.conn.Close(ctx)
+	o.conn = nil
+}
+
 func (o *Oracle) look() (*picture, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	conn, err := o.connect(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("connect to the target: %w", err)
+	if err := o.connect(ctx); err != nil {
+		return nil, err
 	}
-	defer conn.Close(ctx)
-	p, err := take(ctx, conn)
+	p, err := take(ctx, o.conn)
 	if err != nil {
 		return nil, fmt.Errorf("look at the target: %w", err)
 	}

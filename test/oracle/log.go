@@ -3,7 +3,9 @@ package oracle
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"sync"
 	"time"
@@ -95,6 +97,9 @@ func Published(source proof.Source, verifier, origin string) Log {
 			entries = append(entries, e)
 			return nil
 		}})
+		if errors.Is(err, fs.ErrNotExist) && len(entries) == 0 {
+			return nil, nil // nothing is published yet
+		}
 		return entries, err
 	}
 }

@@ -58,6 +58,7 @@ const lattice = `
 	proof < proof/prooftest
 	internal/server, test/pgtest, test/awstest < bench
 	internal/server < test/regress, test/e2e, test/cloud
+	internal/ledger < test/oracle
 	internal/demo/standin < test/cloud
 	. < test/crash, test/fuzzcorpus
 	. < test/scratch, internal/demo/standin
@@ -98,6 +99,7 @@ var inTests = []string{
 	"github.com/rogpeppe/go-internal/testscript",
 	modulePath + "/test/awstest",
 	modulePath + "/test/pgtest",
+	modulePath + "/test/oracle",
 	modulePath + "/proof/prooftest",
 	modulePath + "/internal/gate/gatetest",
 	modulePath + "/internal/store",

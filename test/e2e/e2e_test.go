@@ -25,6 +25,7 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/server"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 	"github.com/signalbox-dev/signalbox/proof"
+	"github.com/signalbox-dev/signalbox/test/oracle"
 	"github.com/signalbox-dev/signalbox/test/pgtest"
 )
 
@@ -34,6 +35,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 type house struct {
 	t        *testing.T
 	target   *pgtest.Database
+	oracle   *oracle.Oracle
 	replicas []*server.Server
 	configs  []config.Config
 	tokens   map[string]string
@@ -47,6 +49,13 @@ func build(t *testing.T, n int, change func(*config.Config)) *house {
 	h.sql("CREATE TABLE orders (id int PRIMARY KEY, note text)", "INSERT INTO orders SELECT n, 'secret-' || n FROM generate_series(1, 500) n",
 		"CREATE TABLE lines (id int PRIMARY KEY, order_id int REFERENCES orders ON DELETE CASCADE)", "INSERT INTO lines SELECT n, 1 + n % 5 FROM generate_series(1, 1000) n")
 	dir := t.TempDir()
+	// When the replicas have stopped, all that they did is in the log: nothing else
+	// may have happened to the target.
+	t.Cleanup(func() {
+		if h.oracle != nil {
+			h.oracle.Check(t)
+		}
+	})
 	write := func(name, content string) string {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
@@ -93,6 +102,10 @@ func build(t *testing.T, n int, change func(*config.Config)) *house {
 		}
 		h.tokens[name] = e.Token
 	}
+	h.oracle = oracle.Postgres(t, h.target.URL(), func(ctx context.Context) ([]proof.Entry, error) {
+		folder := proof.Folder(os.DirFS(filepath.Join(h.configs[0].Data, "log")))
+		return oracle.Published(folder, h.replicas[0].Verifier(), "test.example/e2e")(ctx)
+	})
 	return h
 }
 
@@ -113,11 +126,23 @@ func (h *house) sql(statements ...string) {
 		h.t.Fatal(err)
 	}
 	defer conn.Close(context.Background())
-	for _, s := range statements {
-		if _, err := conn.Exec(h.t.Context(), s); err != nil {
-			h.t.Fatalf("%s: %v", s, err)
+	h.aside(func() {
+		for _, s := range statements {
+			if _, err := conn.Exec(h.t.Context(), s); err != nil {
+				h.t.Fatalf("%s: %v", s, err)
+			}
 		}
+	})
+}
+
+// aside is for what changes the target past the gate, as part of the test.
+func (h *house) aside(f func()) {
+	h.t.Helper()
+	if h.oracle == nil {
+		f()
+		return
 	}
+	h.oracle.Aside(h.t, f)
 }
 
 // number asks the target itself, not through a gate.
@@ -425,9 +450,11 @@ func TestP4ApprovedInATransactionIsLookedAtUnderItsLock(t *testing.T) {
 		eventually(t, "the statement waits for the lock", func() bool {
 			return h.number("SELECT count(*) FROM pg_locks WHERE relation = 'lines'::regclass AND NOT granted") > 0
 		})
-		if _, err := other.Exec(t.Context(), "COMMIT"); err != nil {
-			t.Fatal(err)
-		}
+		h.aside(func() {
+			if _, err := other.Exec(t.Context(), "COMMIT"); err != nil {
+				t.Fatal(err)
+			}
+		})
 		if err := <-done; code(err) != "SB001" {
 			t.Fatalf("%s meanwhile: got %v, want it held again", change, err)
 		}

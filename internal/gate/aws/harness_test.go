@@ -35,6 +35,7 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
 	"github.com/signalbox-dev/signalbox/proof"
+	"github.com/signalbox-dev/signalbox/test/oracle"
 )
 
 // A script stands in for interlock where a test is about the wire: it decides
@@ -42,6 +43,8 @@ import (
 type script struct {
 	t      testing.TB
 	decide func(interlock.Request) error // nil: all is admitted
+
+	record oracle.Journal // what arrives is held against it
 
 	mu       sync.Mutex
 	journal  []string
@@ -144,6 +147,7 @@ func (s *script) Carry(ctx context.Context, a Admission, x Executor) (signalbox.
 	}
 	r := a.(*scripted).r
 	s.note("intent %s", r.Actions[0].Native)
+	id := s.record.Intent(r.Actions)
 	out, err := x.Execute(ctx, Permit{Intent: "01INTENT", Spend: func(map[string]int64) error { return nil }})
 	if err != nil {
 		s.note("outcome unknown")
@@ -152,6 +156,7 @@ func (s *script) Carry(ctx context.Context, a Admission, x Executor) (signalbox.
 	s.mu.Lock()
 	s.outcomes = append(s.outcomes, out)
 	s.mu.Unlock()
+	s.record.Outcome(id, out)
 	s.note("outcome %s %s", out.Result, out.Code)
 	return out, nil
 }
@@ -325,13 +330,21 @@ type bench struct {
 	addr string
 	root *x509.CertPool
 	log  *logBuffer
+	told oracle.Log // what arrives must be told in it
 }
 
 // newBench starts a gate; change may change its configuration.
 func newBench(t testing.TB, change func(*Config, *upstream)) *bench {
 	t.Helper()
 	s := &script{t: t}
-	b := &bench{script: s, t: t, up: newUpstream(t, false), log: &logBuffer{}}
+	b := &bench{script: s, t: t, up: newUpstream(t, false), log: &logBuffer{}, told: s.record.Entries}
+	t.Cleanup(func() {
+		var arrived []oracle.Arrival
+		for _, a := range b.up.arrivals() {
+			arrived = append(arrived, oracle.Arrival{Method: a.method, Target: a.target, Header: a.header, Body: a.body})
+		}
+		oracle.CheckUpstream(t, b.told, arrived)
+	})
 	certificate, root := newCertificate(t)
 	b.root = root
 	config := Config{

@@ -18,6 +18,7 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/store"
 	"github.com/signalbox-dev/signalbox/policies"
 	"github.com/signalbox-dev/signalbox/proof"
+	"github.com/signalbox-dev/signalbox/test/oracle"
 )
 
 // A house is a whole Signalbox behind the gate: a real store, a real ledger, the
@@ -86,6 +87,7 @@ func newHouse(t *testing.T, change func(*Config, *upstream)) *house {
 			change(c, u)
 		}
 	})
+	h.told = oracle.Ledger(h.log)
 	return h
 }
 

@@ -31,6 +31,7 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
 	"github.com/signalbox-dev/signalbox/proof"
+	"github.com/signalbox-dev/signalbox/test/oracle"
 	"github.com/signalbox-dev/signalbox/test/pgtest"
 )
 
@@ -43,6 +44,8 @@ type script struct {
 	decide  func(interlock.Request) error // nil: all is admitted
 	ceiling int64                         // rows for agents in one intent; <0: none
 	waits   chan struct{}                 // Do waits for it when decide refuses
+
+	log oracle.Journal // what the target is held against
 
 	mu       sync.Mutex
 	journal  []string
@@ -229,6 +232,11 @@ func (s *script) Carry(ctx context.Context, as []Admission, read []proof.Reads, 
 		p.Limited = p.Limited || a.Limited()
 	}
 	s.note("intent %s", strings.Join(texts, " | "))
+	var actions []signalbox.Action
+	for _, a := range as {
+		actions = append(actions, a.(*scripted).r.Actions...)
+	}
+	id := s.log.Intent(actions)
 	p.Spend = func(touched map[string]int64) error {
 		var total int64
 		for _, n := range touched {
@@ -245,14 +253,17 @@ func (s *script) Carry(ctx context.Context, as []Admission, read []proof.Reads, 
 	switch {
 	case errors.As(err, &over):
 		s.note("outcome failed overrun")
+		s.log.Outcome(id, signalbox.Outcome{Result: signalbox.Failed})
 		return out, &interlock.HeldError{Hold: approval.Hold{ID: "01OVERRUN", Status: approval.Open, Verdict: signalbox.Verdict{Decision: signalbox.Hold, Reason: over.Error(), Requires: []string{"1 of sre"}}}}
 	case err != nil:
 		s.note("outcome unknown")
+		s.log.Outcome(id, signalbox.Outcome{Result: signalbox.ResultUnknown, Rows: signalbox.CountUnknown})
 		return out, &interlock.UnknownError{Intent: "01INTENT", Err: err}
 	}
 	s.mu.Lock()
 	s.outcomes = append(s.outcomes, out)
 	s.mu.Unlock()
+	s.log.Outcome(id, out)
 	s.note("outcome %s %s", out.Result, out.Code)
 	return out, nil
 }
@@ -318,11 +329,12 @@ func holding(parts ...string) func(interlock.Request) error {
 // A bench is a gate in front of a database of a real server.
 type bench struct {
 	*script
-	gate *Gate
-	db   *pgtest.Database
-	host string
-	port int
-	root string // file with the gate's certificate
+	gate   *Gate
+	oracle *oracle.Oracle
+	db     *pgtest.Database
+	host   string
+	port   int
+	root   string // file with the gate's certificate
 }
 
 // newBench starts a gate in front of a fresh database.
@@ -330,6 +342,9 @@ func newBench(t testing.TB, change func(*Config, *script)) *bench {
 	t.Helper()
 	db := pgtest.Shared(t)
 	s := &script{t: t, ceiling: -1}
+	// Whatever the test is about: nothing may have happened that no intent names.
+	o := oracle.Postgres(t, db.URL(), s.log.Entries)
+	t.Cleanup(func() { o.Check(t) })
 	certificate, root := newCertificate(t)
 	config := Config{
 		Gate:      interlock.Gate{Name: "orders", Environment: signalbox.Production},
@@ -360,7 +375,7 @@ func newBench(t testing.TB, change func(*Config, *script)) *bench {
 			t.Errorf("serve: %v", err)
 		}
 	})
-	return &bench{script: s, gate: g, db: db, host: "127.0.0.1", port: l.Addr().(*net.TCPAddr).Port, root: root}
+	return &bench{script: s, gate: g, oracle: o, db: db, host: "127.0.0.1", port: l.Addr().(*net.TCPAddr).Port, root: root}
 }
 
 type testWriter struct{ t testing.TB }
@@ -412,7 +427,11 @@ func (b *bench) psqlCommand(id string, args ...string) *exec.Cmd {
 // direct runs psql on the server itself.
 func (b *bench) direct(t testing.TB, script string, args ...string) string {
 	t.Helper()
-	out, err := run(b.db.Command(context.Background(), b.db.Name, "psql", append([]string{"-X", "-q"}, args...)...), script)
+	var out string
+	var err error
+	b.oracle.Aside(t, func() {
+		out, err = run(b.db.Command(context.Background(), b.db.Name, "psql", append([]string{"-X", "-q"}, args...)...), script)
+	})
 	if err != nil {
 		t.Fatalf("psql: %v\n%s", err, out)
 	}

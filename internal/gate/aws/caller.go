@@ -93,7 +93,7 @@ func (g *Gate) call(ctx context.Context, as identity, service, operation, region
 			r.Body = nil
 		}
 	}
-	t := &track{progress: func() {}}
+	t := &track{}
 	r = r.WithContext(httptrace.WithClientTrace(ctx, t.hooks()))
 	r.Header.Set("User-Agent", "signalbox/"+mark)
 	hash := hex.EncodeToString(payload.Sum(nil))

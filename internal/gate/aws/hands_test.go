@@ -51,7 +51,7 @@ func TestByAnotherHand(t *testing.T) {
 				t.Fatalf("%s: no operation %s of %s", s.ID, q.Operation, q.Service)
 			}
 			var params map[string]any
-			d := json.NewDecoder(strings.NewReader(string(q.Parameters)))
+			d := json.NewDecoder(strings.NewReader(strings.ReplaceAll(string(q.Parameters), "111122223333", account)))
 			d.UseNumber()
 			if err := d.Decode(&params); err != nil {
 				t.Fatal(err)

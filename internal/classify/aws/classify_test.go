@@ -121,6 +121,36 @@ func TestUnknownMemberIsNotUnderstood(t *testing.T) {
 	}
 }
 
+// Of several rules the worst counts, whatever stands before or after it.
+func TestTheWorstOfAListCounts(t *testing.T) {
+	for name, lists := range map[string][2]string{
+		"lifecycle": {`{"Status":"Enabled","Filter":{"Prefix":"orders/"},"Expiration":{"Days":3}}`, `{"Status":"Enabled","Filter":{"Prefix":"decoy/"},"Expiration":{"Days":400}}`},
+		"transition": {`{"Status":"Enabled","Filter":{"Prefix":""},"Transitions":[{"Days":0,"StorageClass":"DEEP_ARCHIVE"}]}`,
+			`{"Status":"Enabled","Filter":{"Prefix":""},"Transitions":[{"Days":90,"StorageClass":"STANDARD_IA"}]}`},
+	} {
+		for _, both := range []string{lists[0] + "," + lists[1], lists[1] + "," + lists[0]} {
+			alone := call(t, "s3", "PutBucketLifecycleConfiguration", `{"Bucket":"b","LifecycleConfiguration":{"Rules":[`+lists[0]+`]}}`)[0]
+			got := call(t, "s3", "PutBucketLifecycleConfiguration", `{"Bucket":"b","LifecycleConfiguration":{"Rules":[`+both+`]}}`)[0]
+			if got.Impact.Reversible && !alone.Impact.Reversible {
+				t.Errorf("%s: can be undone, with a decoy beside it", name)
+			}
+			for _, trait := range alone.Traits {
+				if !got.Has(trait) {
+					t.Errorf("%s: a decoy takes %q away: %v", name, trait, got.Traits)
+				}
+			}
+		}
+	}
+	images := func(rules ...string) signalbox.Action {
+		text, _ := json.Marshal(`{"rules":[` + strings.Join(rules, ",") + `]}`)
+		return call(t, "api.ecr", "PutLifecyclePolicy", `{"repositoryName":"r","lifecyclePolicyText":`+string(text)+`}`)[0]
+	}
+	few, many := `{"selection":{"tagStatus":"any","countNumber":6}}`, `{"selection":{"tagStatus":"any","countNumber":100}}`
+	if images(few, many).Impact.Reversible || images(many, few).Impact.Reversible || !images(many).Impact.Reversible {
+		t.Error("images: the last rule counts, and not the worst")
+	}
+}
+
 func TestDryRunOnlyWhereTheModelHasIt(t *testing.T) {
 	got := call(t, "ec2", "TerminateInstances", `{"InstanceIds":["i-1"],"DryRun":true}`)
 	if got[0].Verb != signalbox.Read {
@@ -138,6 +168,7 @@ func TestAnotherAccounts(t *testing.T) {
 	for operation, parameters := range map[string]string{
 		"ec2:CopySnapshot":           `{"SourceRegion":"eu-central-1","SourceSnapshotId":"snap-1","KmsKeyId":"arn:aws:kms:eu-central-1:%s:key/1"}`,
 		"s3:PutBucketEncryption":     `{"Bucket":"b","ServerSideEncryptionConfiguration":{"Rules":[{"ApplyServerSideEncryptionByDefault":{"SSEAlgorithm":"aws:kms","KMSMasterKeyID":"arn:aws:kms:eu-central-1:%s:key/1"}}]}}`,
+		"monitoring:PutMetricAlarm":  `{"AlarmName":"a","AlarmActions":["arn:aws:sns:eu-central-1:111122223333:ours","arn:aws:sns:eu-central-1:%s:ops"]}`,
 		"logs:PutSubscriptionFilter": `{"logGroupName":"g","filterName":"f","filterPattern":"","destinationArn":"arn:aws:logs:eu-central-1:%s:destination:x"}`,
 	} {
 		service, name, _ := strings.Cut(operation, ":")

@@ -1,7 +1,6 @@
 package aws
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/signalbox-dev/signalbox"
@@ -20,10 +19,6 @@ func computeRules(rules map[string]rule) {
 		if j.p.text("Principal") == "*" && !j.p.has("SourceArn") && !j.p.has("PrincipalOrgID") {
 			j.raise(signalbox.Permission, "lets everybody run it", signalbox.TraitPublic)
 		}
-	}
-	rules["lambda:UpdateAlias"] = func(j *judge) {
-		j.trait(signalbox.TraitDial)
-		j.say("lets an alias stand for another version")
 	}
 	for _, name := range []string{"CreateService", "UpdateService", "DeleteService"} {
 		rules["ecs:"+name] = ecsService
@@ -49,11 +44,6 @@ func computeRules(rules map[string]rule) {
 		if strings.EqualFold(j.p.text("status"), "DRAINING") {
 			j.interrupt("moves what runs there away")
 		}
-	}
-	rules["ecs:RegisterTaskDefinition"] = func(j *judge) {
-		// The commands of a task's containers are what the task is.
-		j.besides = slices.DeleteFunc(j.besides, func(b besides) bool { return b.verb == signalbox.Execute })
-		j.drop(signalbox.TraitDeferred)
 	}
 	rules["eks:AssociateAccessPolicy"] = func(j *judge) {
 		if strings.Contains(j.p.text("policyArn"), "Admin") {
@@ -157,6 +147,14 @@ func ecsService(j *judge) {
 		}
 		if j.p.is("enableExecuteCommand") {
 			j.raise(signalbox.Permission, "lets shells be opened in its containers")
+		}
+		for _, m := range []string{"taskDefinition", "serviceConnectConfiguration", "volumeConfigurations", "capacityProviderStrategy", "platformVersion"} {
+			if j.p.has(m) {
+				j.raise(signalbox.Execute, "changes "+m+", and so what it runs", signalbox.TraitDeferred)
+			}
+		}
+		if j.p.has("networkConfiguration") {
+			j.raise(signalbox.Permission, "puts it behind another firewall")
 		}
 	}
 }

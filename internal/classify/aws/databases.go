@@ -204,7 +204,7 @@ func imageLifecycle(j *judge) {
 			j.impact.Scope, j.impact.Count = signalbox.ScopeAll, signalbox.CountUnknown
 			j.say("expires images that are in use")
 		case strings.EqualFold(s.text("tagStatus"), "any"):
-			j.impact.Reversible = n >= 30
+			j.impact.Reversible = j.impact.Reversible && n >= 30
 		}
 	}
 }

@@ -207,7 +207,11 @@ func shared(j *judge) {
 			everybody = everybody || strings.EqualFold(v, "all")
 		}
 	}
-	if strings.EqualFold(j.p.text("OperationType"), "remove") {
+	adds := false
+	for _, m := range []string{"LaunchPermission", "CreateVolumePermission", "LoadPermission"} {
+		adds = adds || j.p.has(m, "Add")
+	}
+	if strings.EqualFold(j.p.text("OperationType"), "remove") && !adds {
 		j.say("takes a share back")
 		j.drop(signalbox.TraitPublic)
 		return

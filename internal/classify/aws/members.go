@@ -341,6 +341,9 @@ func (j *judge) texts(path []string, name string, n facts, s string, creates boo
 	case strings.EqualFold(name, "OptInType") && strings.EqualFold(s, "immediate"):
 		j.interrupt("does at once what takes it out of service")
 	}
+	if j.named(path, s) {
+		j.raise(signalbox.Execute, "names code that runs later, in "+clip(where(path)), signalbox.TraitDeferred)
+	}
 	if removes(path, s) {
 		j.trait(signalbox.TraitDataLoss)
 		j.say("removes, by " + clip(where(path)))

@@ -7,6 +7,7 @@ type rule func(*judge)
 // operations that read. Each file of a service's rules adds its own.
 var rules, readRules = func() (rules, readRules map[string]rule) {
 	rules, readRules = map[string]rule{}, map[string]rule{}
+	codeRules(rules)
 	computeRules(rules)
 	databasesRules(rules)
 	dynamodbRules(rules)

@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"math"
 	"net/url"
 	"path"
 	"strings"
@@ -80,6 +81,7 @@ func s3Resources(j *judge) {
 	b := j.resource("bucket", "", bucket, key == "" && !j.p.has("Delete"))
 	j.resources = []signalbox.Resource{b}
 	j.impact.Count, j.impact.Scope = 1, signalbox.ScopeOne
+	s3Rights(j)
 	if key != "" {
 		o := j.resource("object", bucket+"/", key, false)
 		j.resources = append(j.resources, o)
@@ -160,43 +162,114 @@ func s3DeleteMany(j *judge) {
 	}
 }
 
-// s3Lifecycle weighs rules that expire objects. The call puts its rules in the
-// place of all others.
+// s3Lifecycle weighs rules that expire objects, or move them to where they cannot
+// be read. The call puts its rules in the place of all others, and what is older
+// than a rule says goes at once. The worst of all rules counts.
 func s3Lifecycle(j *judge) {
 	all := append(j.p.structs("LifecycleConfiguration", "Rules"), j.p.structs("Rules")...)
 	if len(all) == 0 {
 		j.weaken("drops all rules on how long objects are kept")
 	}
+	expiring := 0
 	for _, r := range all {
 		if strings.EqualFold(r.text("Status"), "Disabled") {
 			continue
 		}
-		expires := r.has("Expiration", "Days") || r.has("Expiration", "Date")
-		old := r.has("NoncurrentVersionExpiration")
-		if !expires && !old {
-			continue
+		if s3Expires(j, r) {
+			expiring++
 		}
-		prefix := firstText(r.sub("Filter"), "Prefix") + r.text("Prefix") + r.text("Filter", "And", "Prefix")
-		narrow := strings.Trim(prefix, "/*") != "" || r.has("Filter", "Tag") || len(r.list("Filter", "And", "Tags")) > 0
-		days, known := r.number("Expiration", "Days")
-		if old {
-			days, known = r.number("NoncurrentVersionExpiration", "NoncurrentDays")
-		}
-		j.trait(signalbox.TraitDial)
-		j.impact.Reversible = narrow && known && days >= 30
-		switch {
-		case !narrow && (!known || days < 365):
-			j.trait(signalbox.TraitDataLoss, signalbox.TraitUnscoped)
-			j.impact.Scope, j.impact.Count = signalbox.ScopeAll, signalbox.CountUnknown
-			j.say("expires every object")
-			if old {
-				j.weaken("expires the versions that are kept")
+		for _, m := range []string{"Transitions", "NoncurrentVersionTransitions", "Transition", "NoncurrentVersionTransition"} {
+			for _, t := range append(r.structs(m), r.sub(m)) {
+				s3Moves(j, t)
 			}
-		case !known || days < 3:
-			j.trait(signalbox.TraitDataLoss)
-			j.say("expires objects at once")
-		default:
-			j.say("expires objects in time")
 		}
+	}
+	if expiring > 3 {
+		// Many narrow rules are a wide one.
+		j.trait(signalbox.TraitDataLoss, signalbox.TraitUnscoped)
+		j.impact.Scope, j.impact.Count = signalbox.ScopeAll, signalbox.CountUnknown
+	}
+}
+
+// s3Expires weighs one rule that is in force, and reports whether it expires
+// objects. A prefix or a label narrows it, and nobody knows how much.
+func s3Expires(j *judge, r params) bool {
+	expires := r.has("Expiration", "Days") || r.has("Expiration", "Date")
+	old := r.has("NoncurrentVersionExpiration")
+	if !expires && !old {
+		return false
+	}
+	j.trait(signalbox.TraitDial)
+	j.impact.Reversible = false
+	prefix := firstText(r.sub("Filter"), "Prefix") + r.text("Prefix") + r.text("Filter", "And", "Prefix")
+	narrow := len(strings.Trim(prefix, "/*")) > 2 || r.has("Filter", "Tag") || len(r.list("Filter", "And", "Tags")) > 0
+	soonest := math.Inf(1)
+	if expires {
+		soonest = lifetime(r.number("Expiration", "Days"))
+		if r.has("Expiration", "Date") {
+			soonest = 0
+		}
+	}
+	if old {
+		soonest = min(soonest, lifetime(r.number("NoncurrentVersionExpiration", "NoncurrentDays")))
+	}
+	if old {
+		j.weaken("expires the versions that are kept")
+	}
+	switch {
+	case !narrow && soonest < 365:
+		j.trait(signalbox.TraitDataLoss, signalbox.TraitUnscoped)
+		j.impact.Scope, j.impact.Count = signalbox.ScopeAll, signalbox.CountUnknown
+		j.say("expires every object")
+	case soonest < 30:
+		j.trait(signalbox.TraitDataLoss)
+		j.say("expires objects soon, and those at once that are older")
+	default:
+		j.say("expires objects in time, and those at once that are older")
+	}
+	return true
+}
+
+// lifetime is a number of days that was given; none was is none.
+func lifetime(days float64, known bool) float64 {
+	if !known {
+		return 0
+	}
+	return days
+}
+
+// s3Moves weighs where a rule moves objects, and when.
+func s3Moves(j *judge, t params) {
+	class := strings.ToUpper(t.text("StorageClass"))
+	if class == "" {
+		return
+	}
+	days, known := t.number("Days")
+	if !known {
+		days, known = t.number("NoncurrentDays")
+	}
+	switch {
+	case class != "STANDARD_IA" && class != "INTELLIGENT_TIERING" && class != "GLACIER_IR":
+		j.interrupt("moves objects to where they are not read at once, or kept less safely: " + clip(class))
+	case !known || days < 1:
+		j.interrupt("moves objects at once")
+	}
+}
+
+// s3Private are the canned lists of rights by which nobody else gets any.
+var s3Private = map[string]bool{"private": true, "bucket-owner-full-control": true, "bucket-owner-read": true}
+
+// s3Rights weighs rights that are given by headers, with whatever they come.
+func s3Rights(j *judge) {
+	if acl := j.p.text("ACL"); acl != "" && !s3Private[strings.ToLower(acl)] {
+		j.raise(signalbox.Permission, "gives rights to others: "+clip(acl))
+	}
+	for _, m := range []string{"GrantFullControl", "GrantRead", "GrantReadACP", "GrantWrite", "GrantWriteACP"} {
+		if j.p.has(m) {
+			j.raise(signalbox.Permission, "gives rights by name: "+m)
+		}
+	}
+	if o := j.p.text("ObjectOwnership"); o != "" && !strings.EqualFold(o, "BucketOwnerEnforced") {
+		j.raise(signalbox.Permission, "lets objects have rights of their own")
 	}
 }

@@ -14,6 +14,7 @@ import (
 func watchRules(rules map[string]rule) {
 	rules["cloudwatch:PutMetricAlarm"] = alarm
 	rules["cloudwatch:PutCompositeAlarm"] = func(j *judge) {
+		alarmActions(j)
 		r := strings.ToUpper(j.p.text("AlarmRule"))
 		if strings.TrimSpace(r) == "FALSE" || strings.Contains(r, "FALSE") && strings.Contains(r, "AND") {
 			j.weaken("an alarm that cannot go off")
@@ -93,6 +94,9 @@ func watchRules(rules map[string]rule) {
 		}
 	}
 	rules["events:PutRule"] = func(j *judge) {
+		if j.p.text("ScheduleExpression") != "" {
+			j.raise(signalbox.Execute, "has its targets run by the clock", signalbox.TraitDeferred)
+		}
 		if p := j.p.text("EventPattern"); p != "" && matchesNothing(p) {
 			j.interrupt("a pattern that matches nothing")
 		}
@@ -139,12 +143,33 @@ func (j *judge) suppressed() {
 	}
 }
 
+// alarmActions weighs what an alarm does besides telling people: whatever it
+// starts acts later, with rights of its own.
+func alarmActions(j *judge) {
+	for _, m := range []string{"AlarmActions", "OKActions", "InsufficientDataActions"} {
+		for _, action := range j.p.texts(m) {
+			a, ok := readARN(action)
+			switch {
+			case ok && a.service == "sns" && (j.call.Account == "" || a.account == j.call.Account):
+			case ok && a.service == "sns":
+				j.raise(signalbox.Permission, "tells another account of it, in "+m)
+			case strings.Contains(strings.ToLower(action), "terminate"):
+				j.raise(signalbox.Execute, "acts by itself when it goes off, in "+m, signalbox.TraitDeferred)
+				j.raise(signalbox.Delete, "removes a machine when it goes off")
+			default:
+				j.raise(signalbox.Execute, "acts by itself when it goes off, in "+m, signalbox.TraitDeferred)
+			}
+		}
+	}
+}
+
 // large are metrics whose ordinary values are large.
 var large = regexp.MustCompile(`(?i)byte|storage|memory|disk|throughput|iops|consumedreadcapacity|consumedwritecapacity|timestamp|nanos|micros|credits|cost|charges`)
 
 // alarm looks for thresholds that are never crossed, and for long blind times.
 func alarm(j *judge) {
 	j.trait(signalbox.TraitDial)
+	alarmActions(j)
 	j.suppressed()
 	threshold, known := j.p.number("Threshold")
 	metric := j.p.text("MetricName")
@@ -222,7 +247,7 @@ func eventSelectors(j *judge) {
 		fields := s.structs("FieldSelectors")
 		for _, f := range fields {
 			if f.text("Field") == "eventCategory" && strings.Contains(strings.Join(f.texts("Equals"), " "), "Management") {
-				management = len(fields) == 1
+				management = management || len(fields) == 1
 			}
 		}
 	}

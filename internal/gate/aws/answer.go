@@ -157,13 +157,12 @@ func (x *exchange) release() error {
 		clear(h)
 		return context.Cause(x.ctx)
 	}
-	control := http.NewResponseController(x.w)
-	deadline := func() { _ = control.SetWriteDeadline(time.Now().Add(x.g.StallTimeout)) }
+	deadline := func() { x.line.writeBy(time.Now().Add(x.g.StallTimeout)) }
 	deadline()
-	defer func() { _ = control.SetWriteDeadline(time.Time{}) }() // the connection may serve another request
+	defer func() { x.line.writeBy(time.Time{}) }() // the connection may serve another request
 	// Halts cut what streams.
-	stop := context.AfterFunc(x.ctx, func() { _ = control.SetWriteDeadline(time.Unix(1, 0)) })
-	defer stop()
+	defer x.g.during(x.ctx, func() { x.line.writeBy(longAgo) })()
+	x.told = true
 	x.w.WriteHeader(a.status)
 	// To a 204, HTTP/2 refuses even a body of no bytes.
 	if len(a.head) > 0 {
@@ -186,7 +185,7 @@ func (x *exchange) release() error {
 			if _, werr := x.w.Write((*buf)[:n]); werr != nil {
 				return http.ErrAbortHandler
 			}
-			if a.length < 0 && control.Flush() != nil {
+			if a.length < 0 && x.line.control.Flush() != nil {
 				return http.ErrAbortHandler
 			}
 		}

@@ -32,7 +32,8 @@ type attendance struct {
 	release    func()          // ends the watch
 	tally      *interlock.Tally
 
-	requests int       // being served; guarded by Gate.mu
+	requests int       // proved, being served; guarded by Gate.mu
+	visitors int       // that claim to be of it; guarded by Gate.mu
 	last     time.Time // of a request; guarded by Gate.mu
 }
 
@@ -41,18 +42,29 @@ var (
 	errNoEntry = errors.New("the session may not be used")
 )
 
-// join counts a request of a session in. Nothing is proved by it: the caller
-// compares the credential.
+// maxLookups is how many sessions are looked up at once: strangers choose ids.
+const maxLookups = 8
+
+// join finds the session that a request claims to be of. Nothing is proved by
+// it, and nothing of the session's taken: the caller compares the credential, and
+// calls enlist then. In any case it calls part.
 func (g *Gate) join(ctx context.Context, id signalbox.SessionID) (*attendance, error) {
 	now := time.Now()
 	g.mu.Lock()
 	a := g.sessions[id]
 	if a != nil && !a.over() && now.Sub(a.asked) < attendLife {
 		defer g.mu.Unlock()
-		return a, g.enlist(a, now)
+		a.visitors++
+		return a, nil
 	}
 	g.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, g.HeaderTimeout)
+	defer cancel()
+	if err := g.lookups.Acquire(ctx, 1); err != nil {
+		return nil, errSlow
+	}
 	s, credential, err := g.Interlock.Authenticate(ctx, g.Config.Gate.Name, id)
+	g.lookups.Release(1)
 	if err != nil {
 		if a != nil {
 			a.cut(err)
@@ -71,7 +83,8 @@ func (g *Gate) join(ctx context.Context, id signalbox.SessionID) (*attendance, e
 		a = g.attendTo(a, s, credential)
 	}
 	a.asked = now
-	return a, g.enlist(a, now)
+	a.visitors++
+	return a, nil
 }
 
 // over reports whether the session must stop, or was forgotten here.
@@ -94,10 +107,12 @@ func (g *Gate) attendTo(before *attendance, s signalbox.Session, credential stri
 		a.tally = interlock.NewTally(s, g.Config.Gate, func(ctx context.Context, sum proof.Reads) error { return g.Interlock.Reads(ctx, sum) })
 	}
 	a.ctx, a.cut = context.WithCancelCause(g.ctx)
+	a.last = time.Now()
 	done, why, release := g.Interlock.Watch(s, g.Config.Gate.Name)
 	a.done, a.release = done, release
 	g.sessions[s.ID] = a
 	g.wg.Go(func() {
+		defer g.caught("a session's watch")
 		select {
 		case <-done:
 			a.cut(why())
@@ -107,21 +122,26 @@ func (g *Gate) attendTo(before *attendance, s signalbox.Session, credential stri
 	return a
 }
 
-// enlist counts a request. The caller holds g.mu.
-func (g *Gate) enlist(a *attendance, now time.Time) error {
+// enlist counts a request that was proved to be of the session.
+func (g *Gate) enlist(a *attendance) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if a.requests >= g.MaxPerSession {
 		return errBusy
 	}
 	a.requests++
-	a.last = now
+	a.last = time.Now()
 	return nil
 }
 
-func (g *Gate) part(a *attendance) {
+func (g *Gate) part(a *attendance, proved bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	a.requests--
-	a.last = time.Now()
+	a.visitors--
+	if proved {
+		a.requests--
+		a.last = time.Now()
+	}
 }
 
 // attend records summaries that are due, and forgets sessions that have gone.
@@ -134,32 +154,42 @@ func (g *Gate) attend() {
 		case <-g.ctx.Done():
 			return
 		}
-		now := time.Now()
-		var due []*attendance
+		g.lookAfter(time.Now())
+	}
+}
+
+func (g *Gate) lookAfter(now time.Time) {
+	defer g.caught("looking after sessions")
+	var due []*attendance
+	func() {
 		g.mu.Lock()
+		defer g.mu.Unlock()
 		for id, a := range g.sessions {
-			idle := a.requests == 0 && (now.Sub(a.last) > attendLife || a.over())
+			idle := a.visitors == 0 && (now.Sub(a.last) > attendLife || a.over())
 			if a.tally.Due(now) {
 				due = append(due, a)
 			} else if idle {
 				a.release()
 				a.cut(errNoEntry)
 				delete(g.sessions, id)
-				g.wg.Go(func() { g.settle(a) })
+				g.wg.Go(func() {
+					defer g.caught("a session's end")
+					g.settle(a)
+				})
 			}
 		}
-		g.mu.Unlock()
-		for _, a := range due {
-			wait := a.tally.Flush(g.ctx)
-			g.wg.Go(func() {
-				if err := wait(); err != nil {
-					g.unrecorded(a, err)
-				}
-			})
-		}
-		g.failures.forget(now)
-		g.roles.forget(now)
+	}()
+	for _, a := range due {
+		wait := a.tally.Flush(g.ctx)
+		g.wg.Go(func() {
+			defer g.caught("a summary of reads")
+			if err := wait(); err != nil {
+				g.unrecorded(a, err)
+			}
+		})
 	}
+	g.failures.forget(now)
+	g.roles.forget(now)
 }
 
 // settle records what a session has read and nobody wrote down yet.

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/signalbox-dev/signalbox/internal/classify/aws/awswire"
 	"github.com/signalbox-dev/signalbox/internal/gate/aws/sigv4"
@@ -58,13 +57,18 @@ func (b *body) actual() string {
 // read, and hence for a stream only after the verdict.
 func (x *exchange) takeBody() error {
 	b, r := &x.body, x.r
-	src := io.Reader(stallReader{x, r.Body})
 	b.length = r.ContentLength
+	patience := x.g.StallTimeout
+	if !x.proved && (x.sig == nil || x.sig.Payload == "") {
+		patience = min(patience, x.g.HeaderTimeout) // a stranger's, so far
+	}
+	x.source = newSource(x, r.Body, patience)
+	src := io.Reader(x.source)
 	declared := ""
 	if x.sig != nil && x.sig.Streaming() {
 		// The signature is proved first: the chunks' signatures hang on it.
-		if err := x.sig.Check(r, x.secret, "", x.g.Now()); err != nil {
-			return x.failed(err)
+		if err := x.prove(""); err != nil {
+			return err
 		}
 		chunks, err := x.sig.Decode(src, r.Header, x.secret)
 		if err != nil {
@@ -75,20 +79,26 @@ func (x *exchange) takeBody() error {
 	} else if x.sig != nil && x.sig.Hashed() {
 		declared = x.sig.Payload
 	}
+	if x.sig != nil && x.sig.Payload != "" {
+		// What the signature covers without the body is proved before it is read.
+		if err := x.prove(""); err != nil {
+			return err
+		}
+	}
 	streams := x.streams()
 	if streams && b.length > 0 && (b.length > maxWhole || declared != "") {
+		if b.chunks != nil {
+			// A signed chunk is held until its signature is known to be right.
+			if err := x.reserve(b.chunks.Held()); err != nil {
+				return err
+			}
+		}
 		b.sum, b.sha256 = sha256.New(), declared
 		b.stream = sigv4.Whole(src, b.length, declared, b.sum)
 		return nil
 	}
 	if b.length > maxWhole {
 		return tooLong(streams)
-	}
-	if x.sig != nil && x.sig.Payload != "" && b.chunks == nil {
-		// What the signature covers without the body is proved before it is read.
-		if err := x.sig.Check(r, x.secret, "", x.g.Now()); err != nil {
-			return x.failed(err)
-		}
 	}
 	if err := x.hold(src, streams); err != nil {
 		return err
@@ -106,26 +116,42 @@ func (x *exchange) takeBody() error {
 	return nil
 }
 
-// hold reads the body whole.
+// reserve takes memory for a request that was proved.
+func (x *exchange) reserve(size int64) error {
+	if size <= 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(x.ctx, x.g.HeaderTimeout)
+	defer cancel()
+	if x.g.held.Acquire(ctx, size) != nil {
+		return &refusal{status: http.StatusServiceUnavailable, code: "SlowDown", message: "the gate holds as many request bodies as it may: try again"}
+	}
+	x.body.free = func() { x.g.held.Release(size) }
+	return nil
+}
+
+// hold reads the body whole. Memory is shared by all: of those who are proved,
+// as much is taken as they announce; of others, what came, and never for long.
 func (x *exchange) hold(src io.Reader, streams bool) error {
 	b := &x.body
 	size := b.length
 	if size < 0 {
 		size = maxWhole
 	}
-	if size > 0 {
-		ctx, cancel := context.WithTimeout(x.ctx, x.g.HeaderTimeout)
-		defer cancel()
-		if x.g.held.Acquire(ctx, size) != nil {
-			return &refusal{status: http.StatusServiceUnavailable, code: "SlowDown", message: "the gate holds as many request bodies as it may: try again"}
-		}
-		b.free = func() { x.g.held.Release(size) }
-	}
 	var buf bytes.Buffer
-	if b.length > 0 {
-		buf.Grow(int(b.length) + bytes.MinRead)
+	var n int64
+	var err error
+	if x.proved {
+		if err := x.reserve(size); err != nil {
+			return err
+		}
+		if b.length > 0 {
+			buf.Grow(int(b.length) + bytes.MinRead)
+		}
+		n, err = buf.ReadFrom(io.LimitReader(src, maxWhole+1))
+	} else if size > 0 {
+		n, err = x.wait(&buf, src)
 	}
-	n, err := buf.ReadFrom(io.LimitReader(src, maxWhole+1))
 	switch {
 	case err != nil:
 		return x.unread(err)
@@ -141,11 +167,49 @@ func (x *exchange) hold(src io.Reader, streams bool) error {
 	return nil
 }
 
+// step is how much memory an unproved body takes at once.
+const step = 64 << 10
+
+// wait reads a body in the room of those that must be read before they can be
+// proved. Proved or not, it stays there until it has a place among the proved.
+func (x *exchange) wait(buf *bytes.Buffer, src io.Reader) (n int64, err error) {
+	guest := x.g.room.enter(x.from+"\x00"+x.sig.Key, func(why error) { x.leave(why) })
+	defer func() {
+		if err == nil && n <= maxWhole {
+			sum := sha256.Sum256(buf.Bytes())
+			if err = x.prove(hex.EncodeToString(sum[:])); err == nil {
+				err = x.reserve(n)
+			}
+		}
+		x.g.room.out(guest)
+	}()
+	src = io.LimitReader(src, maxWhole+1)
+	for {
+		if buf.Available() < bytes.MinRead {
+			more := max(step, buf.Cap()/2)
+			if !x.g.room.grow(guest, int64(more)) {
+				return n, errRoom
+			}
+			buf.Grow(more)
+		}
+		m, err := src.Read(buf.AvailableBuffer()[:buf.Available()])
+		buf.Write(buf.AvailableBuffer()[:m])
+		n += int64(m)
+		switch {
+		case errors.Is(err, io.EOF):
+			return n, nil
+		case err != nil:
+			return n, err
+		}
+	}
+}
+
 // unread is why a body could not be read.
 func (x *exchange) unread(err error) error {
 	var e *sigv4.Error
+	var own *refusal
 	switch {
-	case errors.As(err, &e):
+	case errors.As(err, &e), errors.As(err, &own):
 		return err
 	case x.ctx.Err() != nil:
 		return context.Cause(x.ctx)
@@ -188,32 +252,6 @@ func (x *exchange) unchunk() {
 	if len(codings) > 0 {
 		h.Set("Content-Encoding", strings.Join(codings, ","))
 	}
-}
-
-// stallReader gives up when the client sends nothing for a while.
-type stallReader struct {
-	x   *exchange
-	src io.Reader
-}
-
-// Read implements [io.Reader].
-func (s stallReader) Read(p []byte) (int, error) {
-	s.x.stall(time.Now().Add(s.x.g.StallTimeout))
-	if s.x.ctx.Err() != nil {
-		// Asked after the deadline was set: whoever ends the context sets another.
-		return 0, context.Cause(s.x.ctx)
-	}
-	n, err := s.src.Read(p)
-	if err != nil {
-		s.x.stall(time.Time{}) // the server's own look at the connection must not end by it
-	}
-	return n, err
-}
-
-// stall sets when reading from the client gives up.
-func (x *exchange) stall(at time.Time) {
-	// Not every connection has deadlines; those of servers do.
-	_ = http.NewResponseController(x.w).SetReadDeadline(at)
 }
 
 func unescape(s string) (string, error) {

@@ -66,6 +66,11 @@ func (x *exchange) perform(unsigned bool) error {
 	if c.params, err = awswire.Decode(op, x.wire); err != nil {
 		return err
 	}
+	if op.Service.ID == "STS" && op.Name == "AssumeRole" {
+		if err := x.nameRoleSession(c.params); err != nil {
+			return err
+		}
+	}
 	if unsigned {
 		c.region = x.g.Upstream.Region
 	}

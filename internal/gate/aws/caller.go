@@ -97,7 +97,7 @@ func (g *Gate) call(
 			r.Body = nil
 		}
 	}
-	t := &track{progress: func() {}}
+	t := &track{}
 	r = r.WithContext(httptrace.WithClientTrace(ctx, t.hooks()))
 	r.Header.Set("User-Agent", "signalbox/"+mark)
 	hash := hex.EncodeToString(payload.Sum(nil))

@@ -53,9 +53,11 @@ type Config struct {
 	// Default 256.
 	MaxPerSession int
 	// MaxHeld caps the bytes of request bodies that are held whole, of all
-	// clients together. Default 512 MiB.
+	// clients together. A quarter of it is for those that must be read before it
+	// can be proved whose they are. Default 512 MiB.
 	MaxHeld int64
-	// HeaderTimeout bounds how long a request's headers may take. Default 20
+	// HeaderTimeout bounds how long a request's headers may take, and how long
+	// the body of a request that is not proved yet may stand still. Default 20
 	// seconds.
 	HeaderTimeout time.Duration
 	// StallTimeout bounds how long a body may stand still, in either direction.

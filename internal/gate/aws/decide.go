@@ -141,8 +141,14 @@ type execution struct {
 var _ Executor = (*execution)(nil)
 
 // Probe implements [Executor].
-func (e *execution) Probe(ctx context.Context) (signalbox.Impact, signalbox.State, error) {
+func (e *execution) Probe(ctx context.Context) (_ signalbox.Impact, _ signalbox.State, err error) {
 	shown := e.c.actions[signalbox.Gravest(e.c.actions)].Impact
+	defer func() {
+		if v := recover(); v != nil {
+			e.x.g.defect("a probe", v)
+			err = errDefect
+		}
+	}()
 	if e.c.params == nil {
 		return shown, nil, errors.New("nobody knows what the operation does")
 	}
@@ -166,6 +172,13 @@ func (x *exchange) watcher() identity {
 // Execute implements [Executor].
 func (e *execution) Execute(ctx context.Context, p Permit) (out signalbox.Outcome, err error) {
 	defer func() { out.Reference = e.refer.all() }()
+	defer func() {
+		if v := recover(); v != nil {
+			// Perhaps it was forwarded: nobody knows.
+			e.x.g.defect("an execution", v)
+			err = errDefect
+		}
+	}()
 	if err := e.arrive(ctx); err != nil {
 		return e.notForwarded(fmt.Errorf("%w: reads: %w", interlock.ErrUnavailable, err)), nil
 	}

@@ -62,6 +62,7 @@ func (x *exchange) refuse(err error) {
 	if r.status == http.StatusServiceUnavailable {
 		x.w.Header().Set("Retry-After", "1")
 	}
+	x.told = true
 	x.w.WriteHeader(r.status)
 	if x.r.Method != http.MethodHead {
 		// The client may have gone: there is nobody to tell.

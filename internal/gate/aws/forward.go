@@ -63,17 +63,17 @@ func (x *exchange) send(ctx context.Context, c *call, mark string) (*answer, *se
 		return fail(nothingDone, err)
 	}
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
-	patience := time.AfterFunc(x.g.AnswerTimeout, func() { end(errLate) })
-	t := &track{progress: func() { patience.Reset(x.g.AnswerTimeout) }}
+	t := &track{wait: x.g.AnswerTimeout}
+	t.timer = time.AfterFunc(x.g.AnswerTimeout, func() { end(errLate) })
 	// Until all is sent, the end of the client or of its session ends it.
-	stop := context.AfterFunc(ctx, func() {
+	stop := x.g.during(ctx, func() {
 		if !t.all.Load() || isRead(c.actions) {
 			end(context.Cause(ctx))
 		}
 	})
 	release := func() {
 		stop()
-		patience.Stop()
+		t.rest()
 		end(nil)
 	}
 	r, err := x.outgoing(httptrace.WithClientTrace(life, t.hooks()), c, to, t)
@@ -146,7 +146,7 @@ func (x *exchange) outgoing(ctx context.Context, c *call, to place, t *track) (*
 	}
 	r := (&http.Request{Method: x.wire.Method, URL: u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: maps.Clone(x.wire.Header)}).WithContext(ctx)
 	if b := &x.body; b.stream != nil {
-		r.Body, r.ContentLength = io.NopCloser(tracked{b.stream, t}), b.length
+		r.Body, r.ContentLength = io.NopCloser(tracked{b.stream, t, x.g}), b.length
 	} else if len(b.whole) > 0 {
 		// Without GetBody: it is not to be sent twice.
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(b.whole)), int64(len(b.whole))
@@ -215,6 +215,6 @@ func (x *exchange) sign(ctx context.Context, c *call, to place, r *http.Request,
 		_, seed, _ := strings.Cut(r.Header.Get("Authorization"), "Signature=")
 		chain = sigv4.NewChain(credentials.SecretAccessKey, to.region, to.service, now, seed)
 	}
-	r.Body = io.NopCloser(sigv4.NewChunkWriter(tracked{b.stream, t}, b.length, names, b.ended, chain))
+	r.Body = io.NopCloser(sigv4.NewChunkWriter(tracked{b.stream, t, x.g}, b.length, names, b.ended, chain))
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -29,7 +30,10 @@ type Gate struct {
 	signerS3    *v4.Signer
 	http        *http.Server
 	failures    *failures
-	held        *semaphore.Weighted // bytes of bodies held whole
+	held        *semaphore.Weighted // bytes of bodies of proved requests, held whole
+	room        *room               // bodies that are read before the proof
+	lookups     *semaphore.Weighted // of sessions
+	panics      atomic.Int64        // that were caught
 	roles       *roles
 	known       *knownReads
 
@@ -39,7 +43,8 @@ type Gate struct {
 
 	mu       sync.Mutex
 	sessions map[signalbox.SessionID]*attendance
-	conns    int
+	conns    map[*counted]int64 // by when they came
+	came     int64              // connections
 	closing  bool
 }
 
@@ -52,10 +57,13 @@ func New(config Config) (*Gate, error) {
 	g := &Gate{
 		Config:   config,
 		failures: newFailures(),
-		held:     semaphore.NewWeighted(config.MaxHeld),
+		held:     semaphore.NewWeighted(config.MaxHeld - config.MaxHeld/4),
+		room:     newRoom(config.MaxHeld / 4),
+		lookups:  semaphore.NewWeighted(maxLookups),
 		roles:    newRoles(),
 		known:    &knownReads{},
 		sessions: make(map[signalbox.SessionID]*attendance),
+		conns:    make(map[*counted]int64),
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	if g.credentials, err = config.Upstream.provider(g.ctx); err != nil {
@@ -81,6 +89,7 @@ func New(config Config) (*Gate, error) {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		BaseContext:       func(net.Listener) context.Context { return g.ctx },
+		ConnContext:       withConn,
 		ErrorLog:          slog.NewLogLogger(config.Logger.Handler(), slog.LevelDebug),
 		// The gate decides about OPTIONS * as about everything else.
 		DisableGeneralOptionsHandler: true,

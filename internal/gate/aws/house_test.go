@@ -405,7 +405,7 @@ func TestAssumeRole(t *testing.T) {
 	if a := h.up.last(); a.key != "ASIAROLE" || a.token != "role-token" {
 		t.Errorf("arrived by %s with token %q", a.key, a.token)
 	}
-	if text, err := role.as("sts").do(t.Context(), "POST", "/", []byte("Action=GetCallerIdentity&Version=2011-06-15"), "Content-Type", "application/x-www-form-urlencoded"); err != nil || between(text, "Arn", "Arn") != "arn:aws:sts::"+account+":assumed-role/deploy/me" {
+	if text, err := role.as("sts").do(t.Context(), "POST", "/", []byte("Action=GetCallerIdentity&Version=2011-06-15"), "Content-Type", "application/x-www-form-urlencoded"); err != nil || between(text, "Arn", "Arn") != "arn:aws:sts::"+account+":assumed-role/deploy/"+string(s.ID)+"@alice" {
 		t.Errorf("as the role: %s, %v", text, err)
 	}
 

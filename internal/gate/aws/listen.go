@@ -1,10 +1,12 @@
 package aws
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -50,12 +52,16 @@ func (l *greeter) run() {
 			continue
 		}
 		pause = time.Millisecond
-		if !l.g.enter() {
+		client := &counted{Conn: c, g: l.g}
+		if !l.g.enter(client) {
 			c.Close()
 			l.g.Logger.Warn("aws gate is full", "gate", l.g.Config.Gate.Name, "connections", l.g.MaxConnections)
 			continue
 		}
-		l.end.Go(func() { l.welcome(&counted{Conn: c, left: l.g.leave}) })
+		l.end.Go(func() {
+			defer l.g.caught("a new connection")
+			l.welcome(client)
+		})
 	}
 }
 
@@ -64,6 +70,7 @@ func (l *greeter) welcome(c *counted) {
 	stop := make(chan struct{})
 	defer close(stop)
 	go func() {
+		defer l.g.caught("a new connection's end")
 		select {
 		case <-l.done:
 			c.Close()
@@ -119,9 +126,20 @@ func (l *greeter) Close() error {
 // which was read already.
 type counted struct {
 	net.Conn
-	first []byte
-	left  func()
-	once  sync.Once
+	g      *Gate
+	first  []byte
+	proved atomic.Bool // it carried a request that was proved
+	once   sync.Once
+}
+
+type connKey struct{}
+
+// withConn lets requests find their connection.
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	if secure, ok := c.(*tls.Conn); ok {
+		c = secure.NetConn()
+	}
+	return context.WithValue(ctx, connKey{}, c)
 }
 
 // Read implements [net.Conn].
@@ -136,22 +154,38 @@ func (c *counted) Read(p []byte) (int, error) {
 
 // Close implements [net.Conn].
 func (c *counted) Close() error {
-	c.once.Do(c.left)
+	c.once.Do(func() { c.g.exit(c) })
 	return c.Conn.Close()
 }
 
-func (g *Gate) enter() bool {
+// enter counts a connection in. When there are as many as may be, the oldest of
+// those on which nobody proved who he is must go: silence shuts nobody out.
+func (g *Gate) enter(c *counted) bool {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.closing || g.conns >= g.MaxConnections {
-		return false
+	var oldest *counted
+	ok := !g.closing
+	if ok && len(g.conns) >= g.MaxConnections {
+		for o, came := range g.conns {
+			if !o.proved.Load() && (oldest == nil || came < g.conns[oldest]) {
+				oldest = o
+			}
+		}
+		ok = oldest != nil
+		delete(g.conns, oldest)
 	}
-	g.conns++
-	return true
+	if ok {
+		g.came++
+		g.conns[c] = g.came
+	}
+	g.mu.Unlock()
+	if oldest != nil {
+		oldest.Close()
+	}
+	return ok
 }
 
-func (g *Gate) leave() {
+func (g *Gate) exit(c *counted) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.conns--
+	delete(g.conns, c)
 }

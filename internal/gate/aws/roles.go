@@ -170,6 +170,31 @@ func openRole(a *attendance, token string, now time.Time) (*role, error) {
 
 var errExpiredToken = &refusal{status: http.StatusForbidden, code: "ExpiredToken", message: "the security token has expired: assume the role again"}
 
+// sessionName is what AWS takes for the name of a role's session.
+var sessionName = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
+
+// notInName is what may not stand in one.
+var notInName = regexp.MustCompile(`[^\w+=,.@-]+`)
+
+// nameRoleSession puts the gate's word for the client's: whose session it is
+// stands in AWS's own log, and a client may not say that it is somebody else's.
+func (x *exchange) nameRoleSession(params map[string]any) error {
+	s := x.a.session
+	ours := notInName.ReplaceAllString(string(s.ID)+"@"+s.Actor.Name, "-")
+	ours = ours[:min(len(ours), 64)]
+	for _, member := range []string{"RoleSessionName", "SourceIdentity"} {
+		theirs, given := params[member]
+		if !given {
+			continue
+		}
+		if name, _ := theirs.(string); !sessionName.MatchString(name) {
+			return &refusal{status: http.StatusBadRequest, code: "ValidationError", message: member + " must have 2 to 64 of the characters A-Z, a-z, 0-9 and _+=,.@-"}
+		}
+		params[member] = ours
+	}
+	return nil
+}
+
 // claim makes the claim of an AssumeRole that a client asks for; from is the
 // role that the client acts as.
 func (g *Gate) claim(params map[string]any, from *role) (*claim, error) {

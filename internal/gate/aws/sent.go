@@ -8,6 +8,7 @@ import (
 	"net/http/httptrace"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // What AWS may have got of a request that failed.
@@ -63,15 +64,35 @@ func (m *metered) Write(p []byte) (int, error) {
 
 // track follows how far a request has got.
 type track struct {
-	all      atomic.Bool // all of it was sent
-	broken   atomic.Bool // not all of it could be sent
-	progress func()      // called when something moves
+	all    atomic.Bool // all of it was sent
+	broken atomic.Bool // not all of it could be sent
 
 	mu     sync.Mutex
+	timer  *time.Timer // ends the wait for what does not move; nil: nothing does
+	wait   time.Duration
 	got    bool     // it had a connection
 	conn   *metered // that one
 	before int64    // written to conn before the request
 	err    error    // of the client's body
+}
+
+// progress says that something moves.
+func (t *track) progress() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.timer != nil {
+		t.timer.Reset(t.wait)
+	}
+}
+
+// rest ends the waiting: the transport may go on moving things.
+func (t *track) rest() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.timer != nil {
+		t.timer.Stop()
+		t.timer = nil
+	}
 }
 
 func (t *track) hooks() *httptrace.ClientTrace {
@@ -118,11 +139,25 @@ func (t *track) source() error {
 type tracked struct {
 	io.Reader
 	t *track
+	g *Gate
+}
+
+var errDefect = errors.New("a defect in the gate, which its log shows")
+
+// read reads in the transport's goroutine, where a defect would end the process.
+func (b tracked) read(p []byte) (n int, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			b.g.defect("a body", v)
+			n, err = 0, errDefect
+		}
+	}()
+	return b.Reader.Read(p)
 }
 
 // Read implements [io.Reader].
 func (b tracked) Read(p []byte) (int, error) {
-	n, err := b.Reader.Read(p)
+	n, err := b.read(p)
 	b.t.progress()
 	if err != nil && !errors.Is(err, io.EOF) {
 		b.t.mu.Lock()

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/oklog/ulid/v2"
 
@@ -28,7 +27,12 @@ type exchange struct {
 	id string // of the request, told to the client
 
 	ctx    context.Context // ends with the session, the client or the gate
-	a      *attendance     // the session; nil until it is proved
+	leave  context.CancelCauseFunc
+	line   line
+	source *source     // the body, as it comes; nil until it is asked for
+	a      *attendance // the session that it claims to be of
+	from   string      // the client's address
+	proved bool        // the claim is right, and the request has a place in the session
 	sig    *sigv4.Signature
 	secret string // that the request is signed with
 	role   *role  // that the session acts as here; nil: the gate's own identity
@@ -37,25 +41,50 @@ type exchange struct {
 	wire   awswire.Request    // in one way of escaping: what is judged and what is forwarded
 	body   body
 	answer *answer // of AWS; nil: none
+	told   bool    // the client has been answered, in part at least
 	// sentAll says that the whole body was sent before AWS answered.
 	sentAll bool
 }
 
 func (g *Gate) serve(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{g: g, w: w, r: r, id: ulid.Make().String()}
+	x := &exchange{g: g, w: w, r: r, id: ulid.Make().String(), from: host(r.RemoteAddr)}
+	x.line.control = http.NewResponseController(w)
 	defer x.end()
+	defer x.survive()
 	if err := x.serve(); err != nil {
 		x.refuse(err)
 	}
 }
 
+// survive turns a defect into the end of this one request. What was forwarded
+// has its outcome by then: see execution.Execute.
+func (x *exchange) survive() {
+	switch v := recover(); v {
+	case nil:
+	case http.ErrAbortHandler:
+		panic(v)
+	default:
+		x.g.defect("a request", v)
+		if x.told || x.answer != nil {
+			// Perhaps a part of it went out: nobody may take that for the whole.
+			panic(http.ErrAbortHandler)
+		}
+		x.refuse(&refusal{status: http.StatusServiceUnavailable, code: CodeUnavailable, message: "a defect in the gate, which its log shows. Nothing was done."})
+	}
+}
+
+// end leaves nothing behind that works for the request.
 func (x *exchange) end() {
+	if x.source != nil {
+		x.source.end()
+	}
+	x.line.end()
 	x.body.release()
 	if x.answer != nil {
 		x.answer.close()
 	}
 	if x.a != nil {
-		x.g.part(x.a)
+		x.g.part(x.a, x.proved)
 	}
 }
 
@@ -70,13 +99,11 @@ func (x *exchange) serve() error {
 	}
 	ctx, cancel := context.WithCancelCause(x.r.Context())
 	defer cancel(nil)
-	stop := context.AfterFunc(x.a.ctx, func() { cancel(context.Cause(x.a.ctx)) })
-	defer stop()
-	x.ctx = ctx
+	defer x.g.during(x.a.ctx, func() { cancel(context.Cause(x.a.ctx)) })()
+	x.ctx, x.leave = ctx, cancel
 	// Only what waits for the client needs to be woken: forwarding has contexts
 	// of its own.
-	stopReading := context.AfterFunc(ctx, func() { x.stall(time.Unix(1, 0)) })
-	defer stopReading()
+	defer x.g.during(ctx, x.line.cutReading)()
 
 	if err := x.normalize(); err != nil {
 		return err
@@ -84,12 +111,31 @@ func (x *exchange) serve() error {
 	if err := x.takeBody(); err != nil {
 		return err
 	}
-	if !unsigned {
-		if err := x.sig.Check(x.r, x.secret, x.body.sha256, x.g.Now()); err != nil {
+	if err := x.prove(x.body.sha256); err != nil {
+		return err
+	}
+	return x.perform(unsigned)
+}
+
+// prove checks the request's signature and gives it a place among those of its
+// session, once. payload is the hash of the body, if it must be known.
+func (x *exchange) prove(payload string) error {
+	if x.proved {
+		return nil
+	}
+	if x.sig != nil {
+		if err := x.sig.Check(x.r, x.secret, payload, x.g.Now()); err != nil {
 			return x.failed(err)
 		}
 	}
-	return x.perform(unsigned)
+	if err := x.g.enlist(x.a); err != nil {
+		return &refusal{status: http.StatusServiceUnavailable, code: "SlowDown", message: err.Error()}
+	}
+	x.proved = true
+	if c, ok := x.r.Context().Value(connKey{}).(*counted); ok {
+		c.proved.Store(true)
+	}
+	return nil
 }
 
 // wellFormed refuses what two readers could understand in two ways.
@@ -120,12 +166,13 @@ const (
 	roleKey    = "SBXR"
 )
 
-// authenticate finds the session that the request claims to be of and joins it.
-// Nothing is proved yet unless it is unsigned, with a bearer token.
+// authenticate finds the session that the request claims to be of. Nothing is
+// proved yet unless it is unsigned, with a bearer token. Only what failed is
+// limited: a right signature counts, whatever others behind the same address or
+// under the same key did.
 func (x *exchange) authenticate() (unsigned bool, err error) {
-	from := host(x.r.RemoteAddr)
 	if token, ok := strings.CutPrefix(x.r.Header.Get("Authorization"), "Bearer "); ok {
-		return true, x.bearer(from, token)
+		return true, x.bearer(token)
 	}
 	if x.sig, err = sigv4.Parse(x.r); err != nil {
 		return false, err
@@ -138,15 +185,10 @@ func (x *exchange) authenticate() (unsigned bool, err error) {
 			id = ""
 		}
 	}
-	if !x.g.failures.may(from, key) {
-		x.g.Interlock.CountLogin(x.g.Config.Gate.Name, signalbox.SessionID(strings.ToLower(id)))
-		return false, errWait
-	}
 	if id == "" {
-		x.g.failures.failed(from, key)
-		return false, &refusal{problem: problemKey, message: fmt.Sprintf("access key %q is none of Signalbox: a session has keys that begin with %s (`signalbox run` sets them)", clip(key), sessionKey)}
+		return false, x.turnAway(key, "", &refusal{problem: problemKey, message: fmt.Sprintf("access key %q is none of Signalbox: a session has keys that begin with %s (`signalbox run` sets them)", clip(key), sessionKey)})
 	}
-	if err := x.join(from, key, id); err != nil {
+	if err := x.join(key, strings.ToLower(id)); err != nil {
 		return false, err
 	}
 	x.secret = x.a.credential
@@ -167,47 +209,38 @@ func (x *exchange) authenticate() (unsigned bool, err error) {
 }
 
 // bearer is for operations that by design carry no signature.
-func (x *exchange) bearer(from, token string) error {
+func (x *exchange) bearer(token string) error {
 	kind, id, err := session.Parse(token)
 	if err != nil || kind != session.KindSession {
-		id = ""
+		return x.turnAway("", "", errBearer)
 	}
-	if !x.g.failures.may(from, id) {
-		x.g.Interlock.CountLogin(x.g.Config.Gate.Name, signalbox.SessionID(id))
-		return errWait
-	}
-	if id == "" {
-		x.g.failures.failed(from, id)
-		return errBearer
-	}
-	if err := x.join(from, id, id); err != nil {
+	if err := x.join(id, id); err != nil {
 		return err
 	}
 	if subtle.ConstantTimeCompare([]byte(x.a.credential), []byte(token)) != 1 {
-		return x.failed(errBearer)
+		return x.turnAway(id, id, errBearer)
 	}
-	return nil
+	return x.prove("")
 }
 
 var errBearer = &refusal{problem: problemKey, message: "the bearer token is not the credential of a session at this gate"}
 
-func (x *exchange) join(from, key, id string) error {
-	a, err := x.g.join(x.r.Context(), signalbox.SessionID(strings.ToLower(id)))
+func (x *exchange) join(key, id string) error {
+	a, err := x.g.join(x.r.Context(), signalbox.SessionID(id))
 	switch {
-	case errors.Is(err, errBusy):
-		return &refusal{status: http.StatusServiceUnavailable, code: "SlowDown", message: err.Error()}
-	case errors.Is(err, interlock.ErrUnavailable):
-		return err // our own outage, which is nobody's failed attempt
+	case errors.Is(err, errSlow), errors.Is(err, interlock.ErrUnavailable):
+		return err // our own outage is nobody's failed attempt
 	case errors.Is(err, interlock.ErrHalted):
 		return &refusal{status: http.StatusServiceUnavailable, code: CodeUnavailable, message: err.Error() + ". Nothing was done."}
 	case err != nil:
-		x.g.failures.failed(from, key)
-		x.g.Logger.Info("aws client turned away", "gate", x.g.Config.Gate.Name, "from", from, "error", err)
-		return &refusal{problem: problemKey, message: "the session is not known here, or has ended: start another with `signalbox run`"}
+		x.g.Logger.Debug("aws session not joined", "gate", x.g.Config.Gate.Name, "from", x.from, "error", err)
+		return x.turnAway(key, id, &refusal{problem: problemKey, message: "the session is not known here, or has ended: start another with `signalbox run`"})
 	}
 	x.a = a
 	return nil
 }
+
+var errSlow = &refusal{status: http.StatusServiceUnavailable, code: "SlowDown", message: "the gate looks up as many sessions as it may: try again"}
 
 // failed accounts for a request whose signature is not what it claims.
 func (x *exchange) failed(err error) error {
@@ -215,12 +248,18 @@ func (x *exchange) failed(err error) error {
 	if errors.As(err, &e) && e.Problem != sigv4.Mismatch {
 		return err // clocks and forms are no attempts to be somebody else
 	}
-	key := ""
-	if x.sig != nil {
-		key = x.sig.Key
+	return x.turnAway(x.sig.Key, string(x.a.session.ID), err)
+}
+
+// turnAway accounts for a request that is not whose it claims to be. Who sends
+// many is told nothing else, and neither log nor operators hear of each.
+func (x *exchange) turnAway(key, id string, err error) error {
+	if !x.g.failures.may(x.from, key) {
+		x.g.Interlock.CountLogin(x.g.Config.Gate.Name, signalbox.SessionID(id))
+		return errWait
 	}
-	x.g.failures.failed(host(x.r.RemoteAddr), key)
-	x.g.Logger.Info("aws client turned away", "gate", x.g.Config.Gate.Name, "from", host(x.r.RemoteAddr), "session", string(x.a.session.ID), "error", err)
+	x.g.failures.failed(x.from, key)
+	x.g.Logger.Info("aws client turned away", "gate", x.g.Config.Gate.Name, "from", x.from, "session", id, "error", err)
 	return err
 }
 
@@ -277,8 +316,8 @@ func (x *exchange) normalize() error {
 			return err
 		}
 	}
-	if s3Like(service) && x.sig != nil && !x.sig.Presigned && hasHoisted(query) {
-		return malformed("a header of S3's stands in the query of a request that is no presigned URL")
+	if (x.sig == nil || !x.sig.Presigned) && hasHoisted(query) {
+		return malformed("a header (x-amz-*) stands in the query of a request that is no presigned URL: send it as a header")
 	}
 	x.wire = awswire.Request{
 		Method: r.Method, Host: withoutPort(r.Host), Path: path, RawQuery: query, Header: header,
@@ -319,11 +358,14 @@ func unhoist(query string, header http.Header) (string, error) {
 	return strings.Join(kept, "&"), nil
 }
 
-// hasHoisted reports whether a query holds a header, which S3 reads there in
-// presigned URLs alone.
+// hasHoisted reports whether a query, in its plain form, holds a header. That
+// belongs into presigned URLs alone: elsewhere one reader takes it for the header
+// and another does not.
 func hasHoisted(query string) bool {
 	for part := range strings.SplitSeq(query, "&") {
-		if len(part) > 6 && strings.EqualFold(part[:6], "x-amz-") {
+		name, _, _ := strings.Cut(part, "=")
+		plain, err := unescape(name)
+		if err != nil || strings.HasPrefix(strings.ToLower(strings.TrimSpace(plain)), "x-amz-") {
 			return true
 		}
 	}

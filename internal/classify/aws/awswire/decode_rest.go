@@ -145,7 +145,10 @@ func (d *decoder) query(in *shape, params map[string]any) error {
 			}
 			params[m.name] = v
 		case slices.Contains(protocolParams, p.name):
-		case hoisted(p.name): // headers reads it
+		case hoisted(p.name):
+			// Presigning moves headers here, and whoever checks the signature moves
+			// them back. Elsewhere a service may read it or not.
+			return malformed("header %s stands in the query", p.name)
 		case rest != nil:
 			if err := d.addToMap(params, rest, p); err != nil {
 				return err
@@ -182,18 +185,12 @@ var protocolHeaders = []string{
 	"X-Amz-Trailer", "X-Amz-Te", "X-Amz-S3session-Token", "X-Amz-Sdk-Checksum-Algorithm",
 }
 
-// headers reads the headers, also those that presigning moved into the query.
+// headers reads the headers.
 func (d *decoder) headers(in *shape, params map[string]any) error {
 	said := map[string][]string{}
 	for name, values := range d.request.Header {
 		key := http.CanonicalHeaderKey(name)
 		said[key] = append(said[key], values...)
-	}
-	for _, p := range d.request.query {
-		if hoisted(p.name) && !slices.Contains(protocolParams, p.name) && !in.inQuery(p.name) {
-			key := http.CanonicalHeaderKey(p.name)
-			said[key] = append(said[key], p.value)
-		}
 	}
 	known := map[string]bool{}
 	for i := range in.members {

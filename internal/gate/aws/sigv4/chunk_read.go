@@ -90,6 +90,14 @@ func (s *Signature) Decode(body io.Reader, h http.Header, secret string) (*Chunk
 // Length is the declared length of the decoded body.
 func (c *ChunkReader) Length() int64 { return c.length }
 
+// Held is how many bytes it holds at most: a signed chunk, until it is proved.
+func (c *ChunkReader) Held() int64 {
+	if c.chain == nil {
+		return 0
+	}
+	return min(c.length, maxSignedChunk)
+}
+
 // Declared gives the names of the trailers that were announced.
 func (c *ChunkReader) Declared() []string { return c.declared }
 

@@ -50,6 +50,7 @@ type conn struct {
 	replied    int           // how many of them came
 	looked     bool          // the catalog was read anew for this unit
 	unread     string        // why the server would read texts otherwise than the gate; see heed
+	unitFrom   int64         // statements sent to the server before the unit at hand
 	lifted     bool          // the gate itself has lifted the READ ONLY default for a moment
 	tampered   *refusal      // the READ ONLY default was lifted by something else: the connection ends
 	copying    bool          // a COPY runs: the server is listened to while the client is
@@ -115,6 +116,12 @@ func (c *conn) run() error {
 
 // message serves one message, or the unit that begins with it.
 func (c *conn) message(typ byte, size int) error {
+	if up := c.up; up != nil {
+		c.unitFrom = up.sent
+		if up.status == 'I' && !c.tx.begun {
+			c.tx.from = up.sent
+		}
+	}
 	switch typ {
 	case 'Q':
 		return c.simple(size)
@@ -404,7 +411,7 @@ type judged struct {
 	lone     bool // has a statement that cannot run in a transaction block
 	copyIn   bool // the client will send data
 	writes   bool // has an action that is no read
-	executes bool // has an EXECUTE, which means what was prepared last
+	executes bool // has an EXECUTE or FETCH, which means what was prepared or declared last
 	queries  bool // nothing but queries, which can run in a READ ONLY transaction
 	holds    bool // declares a cursor WITH HOLD
 	names    bool // may change what names mean: role, search path, objects
@@ -427,16 +434,18 @@ func newJudged(r sql.Result, version uint64) *judged {
 		case sql.KindCopyIn:
 			j.copyIn = true
 		case sql.KindExecute:
-			j.executes, j.names = true, true
-		case sql.KindDeclare:
-			// Too many are taken for one, none for none.
-			j.holds = j.holds || strings.Contains(strings.ToUpper(s.Text), "HOLD")
+			j.names = true
 		case sql.KindSet:
 			j.names = j.names || !setsTransaction(s)
 		case sql.KindDiscard, sql.KindUtility, sql.KindUnknown, sql.KindCommitTx:
 			j.names = true
 		}
 		j.lone = j.lone || s.Lone
+		for _, in := range s.Chain() {
+			j.holds = j.holds || in.Hold
+			j.executes = j.executes || in.Kind == sql.KindExecute || in.Kind == sql.KindFetch
+		}
+		j.executes = j.executes || s.Inner != nil && s.Inner.Kind == sql.KindExecute
 	}
 	for _, a := range j.actions {
 		if a.Verb != signalbox.Read {

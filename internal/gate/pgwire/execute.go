@@ -13,7 +13,7 @@ import (
 // within a block of our own where the rows it touches must be measured, or
 // where an agent's connection is READ ONLY by default.
 func (c *conn) finalRun(r *request, w *work) func(context.Context, Permit) (signalbox.Outcome, error) {
-	r.inBlock = func() bool { return !w.lone && (c.agent() || r.state != nil) }
+	r.inBlock = func() bool { return !w.lone && (c.tx.opened || c.agent() || r.state != nil) }
 	return func(_ context.Context, permit Permit) (signalbox.Outcome, error) {
 		switch {
 		case w.lone && c.agent():
@@ -172,6 +172,7 @@ func (c *conn) runBlock(r *request, w *work, permit Permit) (signalbox.Outcome, 
 	if err != nil {
 		return c.undo(p, err)
 	}
+	r.xid = end.xid
 	if permit.Limited {
 		if err := permit.Spend(end.touched); err != nil {
 			return c.undo(p, err)

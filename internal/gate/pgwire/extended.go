@@ -431,6 +431,9 @@ func (c *conn) applied() {
 				// It outlives the unit, whose bytes do not.
 				e.portal.tail = bytes.Clone(e.portal.tail)
 				c.portals[e.name] = e.portal
+				if j := e.portal.judged; e.name != "" && len(j.Statements) == 1 {
+					c.prepared.Opened(e.name, j.Statements[0], c.names.catalog)
+				}
 			}
 		case 'E':
 			if e.portal != nil {
@@ -445,6 +448,7 @@ func (c *conn) applied() {
 				c.prepared.Forget(e.name[1:])
 			} else {
 				delete(c.portals, e.name[1:])
+				c.prepared.Closed(e.name[1:])
 			}
 		}
 	}
@@ -503,7 +507,7 @@ func (c *conn) syncOnly() error {
 			}
 			c.ended()
 		case !failed && len(c.tx.pending) > 0:
-			r := &request{c: c}
+			r := &request{c: c, from: c.tx.from}
 			if _, err := c.carry(c.tx.pending, r, c.finalRun(r, w)); err != nil {
 				return err
 			}

@@ -59,11 +59,13 @@ type Permit struct {
 	Spend func(touched map[string]int64) error
 }
 
-// An Executor is as [interlock.Executor], and may be an [interlock.Referrer] and an
-// [interlock.Atomic] as well.
+// An Executor is as [interlock.Executor], [interlock.Referrer] and
+// [interlock.Atomic].
 type Executor interface {
 	Probe(ctx context.Context) (signalbox.Impact, signalbox.State, error)
 	Execute(ctx context.Context, p Permit) (signalbox.Outcome, error)
+	Reference(ctx context.Context) signalbox.Reference
+	Atomic() bool
 }
 
 // Through makes the gate's view of an interlock.
@@ -116,18 +118,4 @@ type executor struct{ Executor }
 
 func (x executor) Execute(ctx context.Context, p *interlock.Permit) (signalbox.Outcome, error) {
 	return x.Executor.Execute(ctx, Permit{Limited: p.Limited, Still: p.Still, Spend: p.Spend})
-}
-
-// Reference implements [interlock.Referrer].
-func (x executor) Reference(ctx context.Context) signalbox.Reference {
-	if r, ok := x.Executor.(interlock.Referrer); ok {
-		return r.Reference(ctx)
-	}
-	return nil
-}
-
-// Atomic implements [interlock.Atomic].
-func (x executor) Atomic() bool {
-	a, ok := x.Executor.(interlock.Atomic)
-	return ok && a.Atomic()
 }

@@ -45,6 +45,10 @@ const identitySQL = `SELECT current_user, '',
   'search_path', 'role', 'session_authorization', 'transaction_isolation', 'transaction_read_only', 'transaction_deferrable',
   'default_transaction_read_only', 'log_statement', 'work_mem', 'maintenance_work_mem', 'jit'])), '')`
 
+// sessionSQL asks for what the server writes to its log for %c.
+const sessionSQL = `SELECT pg_catalog.concat(pg_catalog.to_hex(pg_catalog.floor(pg_catalog.date_part('epoch', backend_start))::pg_catalog.int8), '.',
+ pg_catalog.to_hex(pid)) FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())`
+
 // prepare gets the connection ready to judge the next unit.
 func (c *conn) prepare() error {
 	if c.up == nil {
@@ -67,12 +71,19 @@ func (c *conn) prepare() error {
 		return nil
 	}
 	if n.stale {
-		answers, err := c.askQuietly(identitySQL)
+		questions := []string{identitySQL}
+		if c.up.session == "" {
+			questions = append(questions, sessionSQL)
+		}
+		answers, err := c.askQuietly(questions...)
 		if err != nil {
 			return err
 		}
 		if answers == nil {
 			return errNames
+		}
+		if len(answers) > 1 && len(answers[1].rows) == 1 {
+			c.up.session = answers[1].rows[0][0]
 		}
 		row := answers[0].rows[0]
 		n.role, n.path, n.settings, n.temp = row[0], row[3], row[6], oid(row[5])
@@ -174,6 +185,14 @@ func (c *conn) settle(j *judged) {
 			c.prepared.ForgetAll()
 			clear(c.statements)
 			c.names.stale, c.names.objects = true, true
+		case sql.KindDeclare:
+			c.prepared.Opened(s.Name, s, c.names.catalog)
+		case sql.KindClose:
+			if s.Name == "" || strings.EqualFold(s.Name, "all") {
+				c.prepared.ClosedAll()
+			} else {
+				c.prepared.Closed(s.Name)
+			}
 		case sql.KindListen:
 			c.listens.Store(true)
 		}
@@ -218,9 +237,11 @@ func (c *conn) doubt(j *judged) {
 // would undo the gate's own hold on its connection.
 func (c *conn) guarded(j *judged) error {
 	for _, s := range j.Statements {
-		if s.Kind == sql.KindExecute {
-			if err := c.executable(s); err != nil {
-				return err
+		for _, in := range s.Chain() {
+			if in.Kind == sql.KindExecute {
+				if err := c.executable(*in); err != nil {
+					return err
+				}
 			}
 		}
 		if !c.agent() || s.Kind != sql.KindSet {

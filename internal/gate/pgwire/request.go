@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -27,6 +28,7 @@ type request struct {
 	statements []bound
 	state      signalbox.State // as last probed; nil: never, for nobody had to approve
 	xid        string          // of the transaction that it commits, where that is known
+	from       int64           // statements sent before it, or before its transaction began
 	run        func(ctx context.Context, p Permit) (signalbox.Outcome, error)
 	inBlock    func() bool // it is looked at again, under its locks, in the block that runs it; nil: not known
 }
@@ -42,7 +44,7 @@ type bound struct {
 // newRequest makes the request of some statements. texts are what the client
 // sent, one for each statement in the extended protocol.
 func (c *conn) newRequest(actions []signalbox.Action, texts []string, statements []bound) *request {
-	r := &request{c: c, statements: statements}
+	r := &request{c: c, statements: statements, from: c.unitFrom}
 	r.Session = c.session
 	r.Gate = c.g.Config.Gate
 	r.Actions = actions
@@ -101,10 +103,27 @@ func shownParams(ps []param) []string {
 	return shown
 }
 
-// Atomic implements [interlock.Atomic].
+// Atomic implements [Executor].
 func (r *request) Atomic() bool { return r.inBlock != nil && r.inBlock() }
+
+// Reference implements [Executor]: what the server's own log calls the session,
+// the transaction that is committed where it has an id by now, and how many
+// statements it was sent for the request so far, the gate's own included.
+func (r *request) Reference(context.Context) signalbox.Reference {
+	up := r.c.up
+	if up == nil || up.session == "" {
+		return nil
+	}
+	ref := signalbox.Reference{{Name: signalbox.RefSession, Value: up.session}}
+	if r.xid != "" {
+		ref = append(ref, signalbox.Fact{Name: signalbox.RefTransaction, Value: r.xid})
+	}
+	return append(ref, signalbox.Fact{Name: signalbox.RefStatements, Value: strconv.FormatInt(up.sent-r.from, 10)})
+}
 
 // Execute implements [Executor].
 func (r *request) Execute(ctx context.Context, p Permit) (signalbox.Outcome, error) {
-	return r.run(ctx, p)
+	out, err := r.run(ctx, p)
+	out.Reference = r.Reference(ctx)
+	return out, err
 }

@@ -31,6 +31,7 @@ type transaction struct {
 	carried    bool             // something ran in it that was carried by itself: see atOnce
 	shielded   bool             // reads run READ ONLY behind a savepoint of ours: see shield
 	unknown    bool             // effects were made final and nobody knows whether
+	from       int64            // statements sent to the server before it began
 }
 
 type savepoint struct {
@@ -57,6 +58,9 @@ func (c *conn) ended() {
 		c.names.renamed = c.names.renamed || c.tx.renamed
 	}
 	c.tx = transaction{}
+	if c.up != nil {
+		c.tx.from = c.up.sent
+	}
 }
 
 // A work is a piece of what a client sent that is forwarded under one decision.
@@ -211,6 +215,7 @@ func (c *conn) atOnce(a Admission, r *request, w *work) (bool, error) {
 		return false, c.turnDown(err)
 	}
 	before := c.tx
+	r.inBlock = func() bool { return !w.lone }
 	done, err := c.carry([]Admission{a}, r, func(_ context.Context, permit Permit) (signalbox.Outcome, error) {
 		if permit.Limited {
 			base, err := c.touched()
@@ -631,7 +636,8 @@ func (c *conn) commit(s sql.Statement, w *work) (bool, error) {
 	if err != nil {
 		return false, c.failCommit(err)
 	}
-	r := &request{c: c, xid: end.xid}
+	r := &request{c: c, xid: end.xid, from: c.tx.from}
+	r.inBlock = func() bool { return true } // what was approved is looked at under its locks, which are held
 	return c.carry(as, r, func(_ context.Context, permit Permit) (signalbox.Outcome, error) {
 		if permit.Limited {
 			// Nothing runs on the server between the measurement and COMMIT.

@@ -23,9 +23,10 @@ type upstream struct {
 	config *pgconn.Config
 	tls    *tls.Config // that conn was negotiated with; nil without TLS
 
-	sent   int64             // statements sent so far, ours and the client's
-	status byte              // transaction status of the last ReadyForQuery
-	params map[string]string // as reported at its start
+	sent    int64             // statements sent so far, ours and the client's
+	session string            // the id that the server's log has for it (%c); empty until it was asked
+	status  byte              // transaction status of the last ReadyForQuery
+	params  map[string]string // as reported at its start
 }
 
 // maxAnswer bounds messages of the server that must be held whole. DataRow and

@@ -24,12 +24,11 @@ type started struct {
 
 // goroutines are the files in which something is started that runs beside.
 var goroutines = map[string]started{
-	"internal/gate/aws/answer.go":  {1, "a deadline on the client's connection, stopped before the answer ends"},
-	"internal/gate/aws/attend.go":  {3, "the gate's group, which Shutdown waits for"},
-	"internal/gate/aws/forward.go": {2, "a timer and a watch on the request, stopped before it ends"},
-	"internal/gate/aws/gate.go":    {2, "the attendance, in the gate's group; the end of listening, stopped by Serve"},
-	"internal/gate/aws/listen.go":  {3, "the gate's group; greetings of connections, in the listener's; one that waits for it"},
-	"internal/gate/aws/serve.go":   {2, "watches on the session and the request, stopped before the request ends"},
+	"internal/gate/aws/attend.go":   {3, "the gate's group, which Shutdown waits for"},
+	"internal/gate/aws/forward.go":  {1, "a timer that ends the sending of one request, stopped before that ends"},
+	"internal/gate/aws/gate.go":     {2, "the attendance, in the gate's group; the end of listening, stopped by Serve"},
+	"internal/gate/aws/lifetime.go": {1, "calls a function when a context ends; whoever asked for it waits; guarded"},
+	"internal/gate/aws/listen.go":   {3, "the gate's group; greetings of connections, in the listener's; one that waits for it"},
 
 	"internal/gate/pgwire/conn.go":  {1, "cancels what a cut connection runs, two seconds at most; the gate's group; guarded"},
 	"internal/gate/pgwire/gate.go":  {7, "clients, attendance, watches of sessions, greeting and flushes: groups that Shutdown waits for, each guarded; the end of listening, stopped by Serve; the wait itself"},

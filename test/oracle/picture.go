@@ -146,6 +146,7 @@ var definitionsSQL = func() string {
 	UNION ALL SELECT 'setting ' || setdatabase || ' ' || setrole, CASE WHEN setrole = 0 THEN 'database' ELSE 'role' END,
 		CASE WHEN setrole = 0 THEN (SELECT datname::text FROM pg_database WHERE oid = setdatabase) ELSE setrole::regrole::text END, setconfig::text, TRUE FROM pg_db_role_setting
 	UNION ALL SELECT 'pg_database ' || oid, 'database', datname, (to_jsonb(d) - '{datfrozenxid,datminmxid}'::text[])::text, TRUE FROM pg_database d
+	WHERE datname = current_database() OR datname NOT LIKE 'test\_%' -- those are other tests', on the same server
 	UNION ALL SELECT 'parameter ' || oid, 'parameter', parname, paracl::text, TRUE FROM pg_parameter_acl
 	UNION ALL SELECT 'file setting ' || name, 'setting', name, setting, TRUE FROM pg_file_settings WHERE sourcefile LIKE '%postgresql.auto.conf'
 	UNION ALL SELECT 'slot ' || slot_name, 'replication slot', slot_name::text, concat_ws(' ', plugin, slot_type, database, temporary, two_phase), TRUE FROM pg_replication_slots

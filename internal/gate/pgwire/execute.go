@@ -35,6 +35,10 @@ func (c *conn) runPlain(w *work) (signalbox.Outcome, error) {
 	// A simple query is told complete when it is committed, statements of the
 	// extended protocol before that.
 	p.settled = w.simple && w.commands > 0 && p.commands == w.commands
+	p.rows += c.tx.changed // by parts of the implicit transaction that ran before
+	if err == nil && c.up.status == 'I' {
+		c.ended()
+	}
 	return c.conclude(p, err, true)
 }
 
@@ -161,6 +165,7 @@ func (c *conn) runBlock(r *request, w *work, permit Permit) (signalbox.Outcome, 
 			return c.conclude(p, err, false)
 		}
 	}
+	p.rows += c.tx.changed
 	c.tx.changed += p.changed
 	if p.failed() {
 		if err := c.rollback(); err != nil {

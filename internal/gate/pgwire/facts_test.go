@@ -93,6 +93,7 @@ func randomDDL(r *rand.Rand) string {
 // to date with what is read whole.
 func TestFactsAreWhatIsThere(t *testing.T) {
 	b := newBench(t, nil)
+	defer b.oracle.Rebase(t) // the test itself changes the target
 	b.direct(t, "CREATE SCHEMA other")
 	c := newBackend(t, b)
 	other, err := pgx.Connect(t.Context(), b.db.URL())
@@ -196,6 +197,7 @@ func (c *conn) agree(t *testing.T, before *facts, story []string) *facts {
 // TestFactsShareWhatDidNotChange: a definition costs the parts that it touches.
 func TestFactsShareWhatDidNotChange(t *testing.T) {
 	b := newBench(t, nil)
+	defer b.oracle.Rebase(t) // the test itself changes the target
 	b.direct(t, "CREATE TABLE t (id int PRIMARY KEY); CREATE FUNCTION f(int) RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE VIEW v AS SELECT f(id) FROM t; CREATE DOMAIN d AS int CHECK (VALUE > 0)")
 	c := newBackend(t, b)
 	for _, step := range []struct {

@@ -123,6 +123,10 @@ func (i *Interlock) intend(ctx context.Context, as []*Admission, read []proof.Re
 	if err != nil {
 		return intended{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
+	if len(record.Payload) > ledger.MaxPayload {
+		return intended{}, &DeniedError{Verdict: deny("record-size", "the record of these %d changes would be %d bytes long, the limit is %d: make fewer changes, or shorter ones, in one transaction",
+			len(row.Actions), len(record.Payload), ledger.MaxPayload)}
+	}
 	if b.Records, err = readsRecords(read, now); err != nil {
 		return intended{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}

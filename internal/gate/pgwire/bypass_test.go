@@ -551,3 +551,76 @@ func TestConclude(t *testing.T) {
 		})
 	}
 }
+
+// A unit holds so many statements and no more, and says so.
+func TestUnitsAreBounded(t *testing.T) {
+	b := newBench(t, func(_ *Config, s *script) { s.ceiling = -1 })
+	b.direct(t, "CREATE TABLE log (id int)")
+	r, err := dialRaw(b, t, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(n int) string {
+		r.parse("i", "INSERT INTO log VALUES (1)")
+		for range n {
+			r.bind("", "i")
+			r.execute("")
+		}
+		r.close('S', "i")
+		return r.sync()
+	}
+	if got := send(maxActs); strings.Count(got, "INSERT 0 1") != maxActs {
+		t.Errorf("at the limit: %.80s", got)
+	}
+	if got := send(maxActs + 1); got != "54000" {
+		t.Errorf("above the limit: %.80s", got)
+	}
+	if got := strings.TrimSpace(b.direct(t, "SELECT count(*) FROM log", "-At")); got != fmt.Sprint(maxActs) {
+		t.Errorf("%s rows, want %d", got, maxActs)
+	}
+}
+
+// What a text calls is not run while the text is only looked at.
+func TestProbesRunNothing(t *testing.T) {
+	b := newBench(t, func(_ *Config, s *script) { s.decide, s.ceiling = destroys, 100 })
+	b.direct(t, shop+`CREATE FUNCTION mark() RETURNS int LANGUAGE sql IMMUTABLE AS $$ SELECT pg_catalog.lo_create(0)::int $$`)
+	r, err := dialRaw(b, t, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{"BEGIN", "DELETE FROM notes WHERE id = mark()", "ROLLBACK", "DELETE FROM notes WHERE id = imm(1)", "EXPLAIN DELETE FROM notes WHERE id = imm(1)"} {
+		r.query(sql)
+	}
+	if got := strings.TrimSpace(b.direct(t, kept, "-At")); got != keptAnswer {
+		t.Errorf("notes, tree, settings, doors, large objects are %s, want %s: %q", got, keptAnswer, b.entries("reads"))
+	}
+}
+
+// The server's own log has what intent and outcome refer to.
+func TestReferenceIsTheServers(t *testing.T) {
+	b := newBench(t, func(_ *Config, s *script) { s.ceiling = 100 })
+	b.direct(t, "CREATE TABLE log (id int)")
+	conn := b.connect(t, "agent-kiro")
+	for _, sql := range []string{"INSERT INTO log VALUES (1)", "BEGIN", "INSERT INTO log VALUES (2)", "COMMIT"} {
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	session := strings.TrimSpace(b.direct(t, `SELECT to_hex(trunc(EXTRACT(EPOCH FROM backend_start))::bigint) || '.' || to_hex(pid) FROM pg_stat_activity
+		WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name <> 'oracle'`, "-At"))
+	ids := strings.Fields(b.direct(t, "SELECT xmin FROM log ORDER BY id", "-At"))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.outcomes) != 2 || len(ids) != 2 {
+		t.Fatalf("outcomes %+v, transactions %q", b.outcomes, ids)
+	}
+	for i, out := range b.outcomes {
+		found := map[string]string{}
+		for _, f := range out.Reference {
+			found[f.Name] = f.Value
+		}
+		if found[signalbox.RefSession] != session || found[signalbox.RefTransaction] != ids[i] || found[signalbox.RefStatements] < "1" {
+			t.Errorf("reference %v, want session %s and transaction %s", out.Reference, session, ids[i])
+		}
+	}
+}

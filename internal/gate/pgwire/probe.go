@@ -183,12 +183,12 @@ type question struct {
 // others, in a transaction that can write nothing. The first sets the bounds.
 func (c *conn) probeAll(questions []question) ([]answer, error) {
 	block := c.up.status == 'T'
-	before, after := "BEGIN READ ONLY", "ROLLBACK"
+	before, after := []string{"BEGIN READ ONLY"}, "ROLLBACK"
 	if block {
-		before, after = `SAVEPOINT "signalbox probe"`, `ROLLBACK TO SAVEPOINT "signalbox probe"`
+		before, after = []string{`SAVEPOINT "signalbox probe"`, shieldReadOnly}, `ROLLBACK TO SAVEPOINT "signalbox probe"`
 	}
 	var answers []answer
-	if _, err := c.ask(before, questions[0].sql); err != nil {
+	if _, err := c.ask(append(before, questions[0].sql)...); err != nil {
 		return nil, err
 	}
 	answers = append(answers, answer{})
@@ -300,11 +300,13 @@ func (r *request) deletes() bool {
 	return slices.ContainsFunc(r.Actions, func(a signalbox.Action) bool { return a.Verb == signalbox.Delete })
 }
 
-// planned are the statements that the planner can tell of.
+// planned are the statements that the planner can tell of. One that calls code of
+// unknown effect is none of them: planning may run it.
 func (r *request) planned() []bound {
 	var list []bound
 	for _, s := range r.statements {
-		if s.Real().Kind != sql.KindWrite || len(list) >= 20 {
+		opaque := slices.ContainsFunc(s.Actions(), func(a signalbox.Action) bool { return a.Verb == signalbox.Execute })
+		if s.Real().Kind != sql.KindWrite || opaque || len(list) >= 20 {
 			continue
 		}
 		switch s.Kind {

@@ -36,6 +36,9 @@ const (
 	KindStorm           Kind = "storm"
 	KindErase           Kind = "erase"
 	KindRecovery        Kind = "recovery"
+	KindLogin           Kind = "login"
+	KindDisclosing      Kind = "disclosing"
+	KindSettings        Kind = "settings"
 )
 
 // A Body is the fields of one kind of entry: [Intent], [Outcome] and so on.
@@ -81,6 +84,9 @@ var forms = []form{
 	{KindStorm, func() Body { return new(Storm) }, nil},
 	{KindErase, func() Body { return new(Erase) }, []string{"reason"}},
 	{KindRecovery, func() Body { return new(Recovery) }, nil},
+	{KindLogin, func() Body { return new(Login) }, []string{"from"}},
+	{KindDisclosing, func() Body { return new(Disclosing) }, nil},
+	{KindSettings, func() Body { return new(Settings) }, nil},
 }
 
 // Kinds lists every kind of entry that this version knows.

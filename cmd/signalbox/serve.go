@@ -16,7 +16,7 @@ import (
 
 func (p *program) serveCommand() *cobra.Command {
 	var file, listen, data string
-	var replaceMaster bool
+	var replaceMaster, lower bool
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server: gates, API, console and log",
@@ -37,7 +37,7 @@ While nobody is enrolled it prints a one-time code for the first administrator.`
 			if err != nil {
 				return err
 			}
-			c.ReplaceMaster = replaceMaster
+			c.ReplaceMaster, c.LowerProtection = replaceMaster, lower
 			s, err := server.Start(cmd.Context(), c, newLogger(c.Logging, p.stderr))
 			if err != nil {
 				return err
@@ -54,6 +54,7 @@ While nobody is enrolled it prints a one-time code for the first administrator.`
 	c.Flags().StringVar(&listen, "listen", "", "address of API and console, instead of the configured one")
 	c.Flags().StringVar(&data, "data", "", "data folder, instead of the configured one")
 	c.Flags().BoolVar(&replaceMaster, "replace-master-key", false, "accept another master key than the database was begun with: every credential dies, and a one-time code is printed")
+	c.Flags().BoolVar(&lower, "lower-protection", false, "accept settings that protect production less than those recorded: it is entered in the log, and refused while another server of the database lives")
 	return c
 }
 

@@ -28,7 +28,8 @@ type snapshot struct {
 	permits map[string]bool // retry keys of approved holds
 }
 
-// groups gives a human's groups, and false for one who is not enrolled.
+// groups gives a human's groups, and false for one who is not enrolled: what an
+// actor may, never whether a voice counts (see voter).
 func (s *snapshot) groups(name string) ([]string, bool) {
 	p, ok := s.people[name]
 	return p.Groups, ok
@@ -37,6 +38,9 @@ func (s *snapshot) groups(name string) ([]string, bool) {
 // current gives a snapshot that is fresh enough to decide by, or an error that
 // wraps [ErrUnavailable].
 func (i *Interlock) current(ctx context.Context) (*snapshot, error) {
+	if i.fenced.Load() {
+		return nil, fmt.Errorf("%w: another server of this database works by other settings: restart this one", ErrUnavailable)
+	}
 	if s := i.control.Load(); s != nil {
 		if age := i.Now().Sub(s.at); age >= 0 && age <= freshness {
 			return s, nil
@@ -305,6 +309,10 @@ func (w *watches) check(x *Watch, c *snapshot, now time.Time, live map[signalbox
 		return
 	}
 	if err := x.session.Usable(x.gate, now); err != nil {
+		x.stop(err)
+		return
+	}
+	if err := c.opener(x.session); err != nil {
 		x.stop(err)
 		return
 	}

@@ -52,6 +52,9 @@ type Config struct {
 	// ReplaceMaster accepts a master key other than that which the database was
 	// begun with. It is asked for once, at the start, and never in the file.
 	ReplaceMaster bool `yaml:"-" json:"-"`
+	// LowerProtection accepts settings that protect production less than those
+	// that were recorded. It is asked for once, at the start, and never in the file.
+	LowerProtection bool `yaml:"-" json:"-"`
 	// Policies is the folder of the policy set. Default the built-in set.
 	Policies string `yaml:"policies"`
 

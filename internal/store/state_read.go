@@ -376,7 +376,7 @@ func (s *Store) Replicas(ctx context.Context, self string, now time.Time) ([]int
 	if err != nil {
 		return nil, fmt.Errorf("read the other servers: %w", err)
 	}
-	return each(rows, func(r db.LiveReplicasRow) (interlock.ReplicaRow, error) {
+	return each(rows, func(r db.Lease) (interlock.ReplicaRow, error) {
 		return interlock.ReplicaRow{Replica: r.Replica, Expires: moment(r.Expires), Settings: r.Settings}, nil
 	})
 }

@@ -862,21 +862,15 @@ type LiveReplicasParams struct {
 	Now  int64
 }
 
-type LiveReplicasRow struct {
-	Replica  string
-	Expires  int64
-	Settings string
-}
-
-func (q *Queries) LiveReplicas(ctx context.Context, arg LiveReplicasParams) ([]LiveReplicasRow, error) {
+func (q *Queries) LiveReplicas(ctx context.Context, arg LiveReplicasParams) ([]Lease, error) {
 	rows, err := q.db.Query(ctx, liveReplicas, arg.Self, arg.Now)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	var items []LiveReplicasRow
+	var items []Lease
 	for rows.Next() {
-		var i LiveReplicasRow
+		var i Lease
 		if err := rows.Scan(&i.Replica, &i.Expires, &i.Settings); err != nil {
 			return nil, err
 		}

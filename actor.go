@@ -92,6 +92,7 @@ type Session struct {
 	ID      SessionID `json:"id"`
 	Actor   Actor     `json:"actor"`
 	By      string    `json:"by,omitempty"` // the human who opened it, and was given its credentials
+	ByEpoch int64     `json:"-"`            // of his credentials then: when they die, the session does
 	Purpose string    `json:"purpose,omitempty"`
 	Gates   []string  `json:"gates,omitempty"` // gates it may use; empty means all
 	Started time.Time `json:"started"`

@@ -9,7 +9,6 @@ package policies
 import (
 	"embed"
 	"io/fs"
-	"os"
 	"path"
 	"slices"
 
@@ -34,7 +33,7 @@ func Tests() ([]policy.File, error) {
 // Folder gives the files of the set in dir, with the default schema if dir has
 // none.
 func Folder(dir string) ([]policy.File, error) {
-	given, err := policy.Files(os.DirFS(dir))
+	given, err := policy.Files(plainFS(dir))
 	if err != nil {
 		return nil, err
 	}

@@ -106,11 +106,23 @@ func describeControl(b Body) string {
 	case *BreakGlassEnd:
 		return fmt.Sprintf("break-glass %s ended by %s", b.ID, b.By)
 	case *User:
-		s := fmt.Sprintf("%s %s by %s", b.Name, map[string]string{"add": "enrolled", "change": "changed", "remove": "removed"}[b.Op], b.By)
+		s := fmt.Sprintf("%s %s by %s", b.Name, map[string]string{"add": "enrolled", "change": "changed", "revoke": "revoked", "remove": "removed"}[b.Op], b.By)
+		if b.Admin {
+			s += ", administrator"
+		}
 		if b.Op != "remove" && len(b.Groups) > 0 {
 			s += ", in " + strings.Join(b.Groups, ", ")
 		}
+		if len(b.Changed) > 0 {
+			s += " (changed: " + strings.Join(b.Changed, ", ") + ")"
+		}
 		return s
+	case *Login:
+		return fmt.Sprintf("%s logged %s at the console", b.Name, b.Op)
+	case *Disclosing:
+		return fmt.Sprintf("hidden fields of entry %d (%s) shown to %s: %s", b.Index, b.Entry, b.By, strings.Join(b.Fields, ", "))
+	case *Settings:
+		return describeSettings(b)
 	case *Policy:
 		s := fmt.Sprintf("policy set %s %s by %s", b.Version.Short(), b.Status, b.By)
 		if b.Hold != "" {
@@ -123,6 +135,23 @@ func describeControl(b Body) string {
 		return fmt.Sprintf("%s took over from %s: %d intents of unknown outcome", b.Replica, b.Lost, b.Unknown)
 	}
 	return string(b.Kind())
+}
+
+func describeSettings(b *Settings) string {
+	s := fmt.Sprintf("server %s starts, Signalbox %s, %d gates", b.Replica, b.Version, len(b.Gates)+b.Omitted)
+	if b.Op == "lower" {
+		s = fmt.Sprintf("PROTECTION LOWERED: server %s starts, Signalbox %s, %d gates", b.Replica, b.Version, len(b.Gates)+b.Omitted)
+	}
+	if b.Production {
+		s += ", policies change by approval"
+	}
+	if b.AllowLiveAgents {
+		s += ", people with live agents may approve"
+	}
+	if len(b.Changed) > 0 {
+		s += " (changed: " + strings.Join(b.Changed, "; ") + ")"
+	}
+	return s
 }
 
 // actions names what was asked: the operations, and where they fit the things.

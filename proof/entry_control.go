@@ -123,8 +123,8 @@ type BreakGlassEnd struct {
 	By string `json:"by"`
 }
 
-// A User entry enrols, changes or removes a human. Approvals are counted
-// against these.
+// A User entry enrols, changes, revokes or removes a human. Approvals are counted
+// against these: what he said before his epoch was raised counts no more.
 type User struct {
 	// Name is the human's name in the system.
 	Name string `json:"name"`
@@ -132,8 +132,85 @@ type User struct {
 	Groups []string `json:"groups,omitempty"`
 	// By is who did it.
 	By string `json:"by"`
-	// Op is "add", "change" or "remove".
+	// Op is "add", "change", "revoke" (new credentials alone) or "remove".
 	Op string `json:"op"`
+	// Admin says that he is an administrator from here on: may enrol people and
+	// change policies. Entries without an epoch do not tell.
+	Admin bool `json:"admin,omitempty"`
+	// Epoch is that of his credentials from here on. None of his name has had it.
+	Epoch int64 `json:"epoch,omitempty"`
+	// Changed says what is different from before: "credentials", "groups",
+	// "administrator: given", "administrator: taken".
+	Changed []string `json:"changed,omitempty"`
+}
+
+// A Login entry says that a human logged in to the console, or out.
+type Login struct {
+	// Name is the human.
+	Name string `json:"name"`
+	// Op is "in" or "out".
+	Op string `json:"op"`
+}
+
+// A Disclosing entry says that hidden fields of an entry were shown to somebody.
+type Disclosing struct {
+	// Index is the entry's place in the log.
+	Index int64 `json:"index"`
+	// Entry is the entry's id.
+	Entry string `json:"entry"`
+	// By is the human who was shown them.
+	By string `json:"by"`
+	// Fields are the names of the fields.
+	Fields []string `json:"fields,omitempty"`
+}
+
+// A Settings entry says by which settings a server begins to work.
+type Settings struct {
+	// Replica is the server.
+	Replica string `json:"replica"`
+	// Version is the version of the product.
+	Version string `json:"version"`
+	// Op is "start", or "lower" where an operator accepted settings that protect
+	// less than those before.
+	Op string `json:"op"`
+	// Production says that policies change by approval alone, because a gate
+	// stands or stood before production.
+	Production bool `json:"production,omitempty"`
+	// AllowLiveAgents says that a human may approve in production while an agent
+	// session acts for him.
+	AllowLiveAgents bool `json:"allow_live_agents,omitempty"`
+	// PermitTime is how long an approval stays good where policies do not say, in
+	// milliseconds.
+	PermitTime int64 `json:"permit_time"`
+	// HoldTime is how long a hold waits for answers, in milliseconds.
+	HoldTime int64 `json:"hold_time"`
+	// OpenHolds is how many holds one human may have open.
+	OpenHolds int64 `json:"open_holds"`
+	// Gates are the server's gates, sorted by name.
+	Gates []GateSetting `json:"gates,omitempty"`
+	// Omitted counts gates that are not listed.
+	Omitted int `json:"omitted,omitempty"`
+	// Changed says what is different from what was recorded before.
+	Changed []string `json:"changed,omitempty"`
+}
+
+// A GateSetting is one gate of a server.
+type GateSetting struct {
+	// Name is the gate's name.
+	Name string `json:"name"`
+	// Protocol is what it speaks.
+	Protocol string `json:"protocol"`
+	// Environment is where its target stands.
+	Environment signalbox.Environment `json:"environment"`
+	// Target is what stands behind it.
+	Target string `json:"target,omitempty"`
+	// Reads is "summary" or "each".
+	Reads string `json:"reads,omitempty"`
+	// CeilingRequest bounds the rows that one request of an agent may touch in
+	// production without approval.
+	CeilingRequest int64 `json:"ceiling_request,omitempty"`
+	// CeilingTotal bounds those of one human's agents in a day.
+	CeilingTotal int64 `json:"ceiling_total,omitempty"`
 }
 
 // A Policy entry says that a policy set was proposed, became active, or was
@@ -211,6 +288,15 @@ func (BreakGlassEnd) Kind() Kind { return KindBreakGlassEnd }
 
 // Kind gives [KindUser].
 func (User) Kind() Kind { return KindUser }
+
+// Kind gives [KindLogin].
+func (Login) Kind() Kind { return KindLogin }
+
+// Kind gives [KindDisclosing].
+func (Disclosing) Kind() Kind { return KindDisclosing }
+
+// Kind gives [KindSettings].
+func (Settings) Kind() Kind { return KindSettings }
 
 // Kind gives [KindPolicy].
 func (Policy) Kind() Kind { return KindPolicy }

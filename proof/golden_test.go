@@ -162,7 +162,7 @@ func firstExample(t *testing.T, k Kind) (Body, Hidden) {
 	case KindBreakGlassEnd:
 		return BreakGlassEnd{"b-1", "bob"}, Hidden{"reason": "paid"}
 	case KindUser:
-		return User{"carol", []string{"dba", "sre"}, "bob", "add"}, nil
+		return User{Name: "carol", Groups: []string{"dba", "sre"}, By: "bob", Op: "add"}, nil
 	case KindPolicy:
 		return Policy{exampleDigest, "bob", "active", []PolicyFile{{"default.cedar", exampleDigest}}, hold}, Hidden{"content": map[string]string{"default.cedar": "permit(…);"}}
 	case KindObservation:
@@ -175,6 +175,14 @@ func firstExample(t *testing.T, k Kind) (Body, Hidden) {
 		return Erase{17, intent, "bob"}, Hidden{"reason": "request of the person concerned"}
 	case KindRecovery:
 		return Recovery{"replica-2", "replica-1", 3}, nil
+	case KindLogin:
+		return Login{"carol", "in"}, Hidden{"from": "192.0.2.7"}
+	case KindDisclosing:
+		return Disclosing{17, intent, "bob", []string{"request"}}, nil
+	case KindSettings:
+		return Settings{"replica-1", "v0.1.0", "lower", true, true, 900_000, 86_400_000, 20,
+			[]GateSetting{{"orders-db", "postgres", signalbox.Production, "postgres:orders", "summary", 100, 1000}}, 1,
+			[]string{"approvals.allow_live_agents: false, now true"}}, nil
 	}
 	t.Fatalf("no example of kind %q: add one", k)
 	return nil, nil

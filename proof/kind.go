@@ -37,6 +37,9 @@ const (
 	KindObservation     Kind = "observation"
 	KindErase           Kind = "erase"
 	KindRecovery        Kind = "recovery"
+	KindLogin           Kind = "login"
+	KindDisclosing      Kind = "disclosing"
+	KindSettings        Kind = "settings"
 )
 
 // A Body is the fields of one kind of entry: [Intent], [Outcome] and so on.
@@ -84,6 +87,9 @@ var forms = []form{
 	{KindStorm, func() Body { return new(Storm) }, nil, false},
 	{KindErase, func() Body { return new(Erase) }, []string{"reason"}, true},
 	{KindRecovery, func() Body { return new(Recovery) }, nil, false},
+	{KindLogin, func() Body { return new(Login) }, []string{"from"}, true},
+	{KindDisclosing, func() Body { return new(Disclosing) }, nil, false},
+	{KindSettings, func() Body { return new(Settings) }, nil, false},
 }
 
 // Kinds lists every kind of entry that this version knows.

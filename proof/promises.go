@@ -29,6 +29,7 @@ type promiseCheck struct {
 	sessions map[signalbox.SessionID]*sessionState
 	holds    map[string]*holdState
 	users    map[string][]string // groups by name
+	epochs   map[string]int64    // of their credentials; none for older programs
 	halts    map[Halt]time.Time  // by scope and name
 	freezes  map[string]freezeState
 	glass    map[string]BreakGlassStart
@@ -68,6 +69,7 @@ func newPromiseCheck(origin string, trust Trust, partial bool) *promiseCheck {
 		sessions: make(map[signalbox.SessionID]*sessionState),
 		holds:    make(map[string]*holdState),
 		users:    make(map[string][]string),
+		epochs:   make(map[string]int64),
 		halts:    make(map[Halt]time.Time),
 		freezes:  make(map[string]freezeState),
 		glass:    make(map[string]BreakGlassStart),
@@ -218,7 +220,7 @@ func (c *promiseCheck) start(b *Start) {
 func (c *promiseCheck) user(b *User) {
 	_, known := c.users[b.Name]
 	switch b.Op {
-	case "add", "change":
+	case "add", "change", "revoke":
 		if known == (b.Op == "add") {
 			c.note(Warning, "P5", "user %q: %s, but he is%s enrolled", b.Name, b.Op, map[bool]string{false: " not"}[known])
 		}
@@ -226,7 +228,17 @@ func (c *promiseCheck) user(b *User) {
 	case "remove":
 		delete(c.users, b.Name)
 	default:
-		c.violation("P5", "user %q: operation %q is none of add, change, remove", b.Name, b.Op)
+		c.violation("P5", "user %q: operation %q is none of add, change, revoke, remove", b.Name, b.Op)
+	}
+	if b.Epoch == 0 {
+		return // an older program, which did not bind what was said to credentials
+	}
+	if b.Epoch <= c.epochs[b.Name] {
+		c.violation("P5", "user %q: epoch %d does not follow on %d", b.Name, b.Epoch, c.epochs[b.Name])
+	}
+	c.epochs[b.Name] = b.Epoch
+	for _, h := range c.holds {
+		h.unsay(b.Name)
 	}
 }
 

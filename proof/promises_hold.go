@@ -60,7 +60,7 @@ func (c *promiseCheck) approval(b *Approval) {
 	case b.Answer != Yes:
 		c.violation("P5", "answer %q to hold %s is neither yes nor no", b.Answer, b.Hold)
 		return
-	case b.By == h.Actor.Person() || b.By == h.Actor.Name:
+	case b.By == h.Actor.Person():
 		c.violation("P5", "%s approves hold %s, which %s asked for", b.By, b.Hold, h.Actor)
 		return
 	case !enrolled && !c.partial:
@@ -133,6 +133,17 @@ func (c *promiseCheck) permit(b *Intent) {
 	}
 	c.ceiling(b, h)
 	c.requirements(b.Hold, h)
+}
+
+// unsay takes back what a human said with credentials that are worth nothing now.
+func (h *holdState) unsay(name string) {
+	if h.ended != "" {
+		return
+	}
+	h.yes = slices.DeleteFunc(h.yes, func(a Approval) bool { return a.By == name })
+	if name == h.Actor.Person() {
+		h.confirmed = false
+	}
 }
 
 // ends is when the hold's permit ends: as the answer that completed it says,

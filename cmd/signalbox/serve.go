@@ -16,7 +16,7 @@ import (
 
 func (p *program) serveCommand() *cobra.Command {
 	var file, listen, data string
-	var replaceMaster, acceptClock bool
+	var replaceMaster, acceptClock, lower bool
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server: gates, API, console and log",
@@ -37,7 +37,7 @@ While nobody is enrolled it prints a one-time code for the first administrator.`
 			if err != nil {
 				return err
 			}
-			c.ReplaceMaster, c.AcceptClock = replaceMaster, acceptClock
+			c.ReplaceMaster, c.AcceptClock, c.LowerProtection = replaceMaster, acceptClock, lower
 			s, err := server.Start(cmd.Context(), c, newLogger(c.Logging, p.stderr))
 			if err != nil {
 				return err
@@ -55,6 +55,7 @@ While nobody is enrolled it prints a one-time code for the first administrator.`
 	c.Flags().StringVar(&data, "data", "", "data folder, instead of the configured one")
 	c.Flags().BoolVar(&replaceMaster, "replace-master-key", false, "accept another master key than the database was begun with: every credential dies, and a one-time code is printed")
 	c.Flags().BoolVar(&acceptClock, "accept-clock", false, "accept this machine's clock though the log's last commit was later, after a clock that was ahead was set right")
+	c.Flags().BoolVar(&lower, "lower-protection", false, "accept settings that protect production less than those recorded: it is entered in the log, and refused while another server of the database lives")
 	return c
 }
 

@@ -188,7 +188,7 @@ A wrong guess about a WHERE does no harm.`, invoicesOfSeven)
 
 func (o *orders) freezes(ctx context.Context, s *Step) error {
 	s.Means = `While a freeze lasts nobody changes anything, administrators included. Reading goes on. The word of
-a human ends it, never a session's.`
+another human ends it, never a session's.`
 	f, err := o.bob.StartFreeze(ctx, client.Freeze{
 		Environments: []signalbox.Environment{o.gate.Environment}, Until: time.Now().Add(time.Hour), Reason: "the quarter closes",
 	})
@@ -212,8 +212,8 @@ a human ends it, never a session's.`
 	if err := refused("kiro", err); err != nil {
 		return err
 	}
-	err = o.bob.EndFreeze(ctx, f.ID, "closed")
-	o.call(s, "bob", end, err, "")
+	err = o.carol.EndFreeze(ctx, f.ID, "closed")
+	o.call(s, "carol", end, err, "")
 	if err != nil {
 		return fmt.Errorf("end the freeze: %w", err)
 	}

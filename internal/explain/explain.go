@@ -109,7 +109,9 @@ func Run(ctx context.Context, c Config, in io.Reader, out io.Writer) (Summary, e
 		case len(bytes.TrimSpace(line)) == 0:
 			continue
 		default:
-			a = c.explain(line, number)
+			if a, err = c.explain(ctx, line, number); err != nil {
+				return sum, err
+			}
 		}
 		sum.add(a)
 		if err := encode.Encode(a); err != nil {
@@ -167,17 +169,21 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 	}
 }
 
-func (c Config) explain(line []byte, number int) answer {
+// explain judges one line. It returns an error only when ctx ends.
+func (c Config) explain(ctx context.Context, line []byte, number int) (answer, error) {
 	s, who, requests, err := parse(line)
 	if err != nil {
-		return answer{ID: s.ID, Error: fmt.Sprintf("line %d: %v", number, err)}
+		return answer{ID: s.ID, Error: fmt.Sprintf("line %d: %v", number, err)}, nil
 	}
 	p := newPlay(c, s, who)
 	a := answer{ID: s.ID, Results: make([]Result, 0, len(requests))}
 	for _, r := range requests {
+		if err := ctx.Err(); err != nil {
+			return a, err // nobody waits for the rest
+		}
 		a.Results = append(a.Results, p.judge(r))
 	}
-	return a
+	return a, nil
 }
 
 // A play is a scenario under way: what is remembered from one request to the

@@ -63,6 +63,9 @@ func (i *Interlock) tryAdmit(ctx context.Context, r Request, x Executor) (*Admis
 	if err := r.Session.Usable(r.Gate.Name, now); err != nil {
 		return nil, &DeniedError{Verdict: deny("session", "%v", err)}
 	}
+	if err := c.mayAsk(r); err != nil {
+		return nil, &DeniedError{Verdict: deny("session", "%v", err)}
+	}
 	groups, _ := c.groups(r.Session.Actor.Person())
 	a := &Admission{request: r, x: x, epoch: c.Epoch, policy: c.set, ceiling: -1, notable: notable(r.Actions)}
 
@@ -227,7 +230,7 @@ func (i *Interlock) survives(c *snapshot, a *Admission, h approval.Hold) (reason
 	if h.Digest != approvedDigest(h.Salt, r, h) {
 		return "state", "the request is not the one that was approved"
 	}
-	if ok, missing := h.Satisfied(c.groups); !ok {
+	if ok, missing := h.Satisfied(c.voter); !ok {
 		return "membership", "not satisfied any more: " + missing
 	}
 	if c.set == nil || h.Policy != c.set.Version() {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
-	"github.com/signalbox-dev/signalbox/internal/interlock/session"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 	"github.com/signalbox-dev/signalbox/proof"
 )
@@ -21,7 +20,7 @@ func (i *Interlock) Answer(ctx context.Context, c Caller, id string, yes bool, c
 		return approval.Hold{}, ErrNotHuman
 	}
 	for range maxTries {
-		h, err := i.answer(ctx, c.Person.Name, id, yes, comment)
+		h, err := i.answer(ctx, c, id, yes, comment)
 		if !errors.Is(err, ledger.ErrStale) {
 			return h, err
 		}
@@ -32,21 +31,18 @@ func (i *Interlock) Answer(ctx context.Context, c Caller, id string, yes bool, c
 	return approval.Hold{}, fmt.Errorf("%w: the hold kept changing, try again", ErrUnavailable)
 }
 
-func (i *Interlock) answer(ctx context.Context, name, id string, yes bool, comment string) (approval.Hold, error) {
-	c, err := i.current(ctx)
+func (i *Interlock) answer(ctx context.Context, who Caller, id string, yes bool, comment string) (approval.Hold, error) {
+	c, err := i.authorized(ctx, by(who))
 	if err != nil {
 		return approval.Hold{}, err
 	}
-	p, ok := c.people[name] // as he is now, not as he logged in
-	if !ok {
-		return approval.Hold{}, session.ErrCredential
-	}
+	p := c.people[who.Person.Name] // as he is now, not as he logged in
 	h, err := i.State.Hold(ctx, id)
 	if err != nil {
 		return h, fmt.Errorf("hold %q: %w", id, err)
 	}
 	now := i.Now()
-	voter := approval.Voter{Name: p.Name, Groups: p.Groups}
+	voter := approval.Voter{Name: p.Name, Epoch: p.Epoch, Groups: p.Groups}
 	if yes {
 		if voter.LiveAgents, err = i.liveAgents(ctx, p.Name, now); err != nil {
 			return h, err
@@ -55,16 +51,19 @@ func (i *Interlock) answer(ctx context.Context, name, id string, yes bool, comme
 	if err := h.MayAnswer(voter, yes, i.AllowLiveAgents, now); err != nil {
 		return h, err
 	}
-	answer := approval.Answer{By: p.Name, Yes: yes, Comment: comment, At: now}
-	b := ledger.Batch{Changes: i.State.RequireEpoch(c.Epoch)}
+	answer := approval.Answer{By: p.Name, Epoch: p.Epoch, Yes: yes, Comment: comment, At: now}
+	b := ledger.Batch{Changes: append(i.conditions(by(who)), i.State.RequireEpoch(c.Epoch)...)}
 	b.Changes = append(b.Changes, i.State.RequireLive(id, approval.Open, now)...)
 	b.Changes = append(b.Changes, i.State.AddAnswer(id, answer)...)
 	body := proof.Approval{Hold: id, By: p.Name, Answer: proof.No, Digest: h.Digest}
-	h.Answers = append(slices.Clone(h.Answers), answer)
+	// What was said in his name with credentials that were revoked since, he may
+	// say otherwise.
+	earlier := func(a approval.Answer) bool { return a.By == p.Name }
+	h.Answers = append(slices.DeleteFunc(slices.Clone(h.Answers), earlier), answer)
 	switch {
 	case yes:
 		body.Answer = proof.Yes
-		if ok, _ := h.Satisfied(c.groups); ok {
+		if ok, _ := h.Satisfied(c.voter); ok {
 			h.Status, h.Expires = approval.Approved, now.Add(i.permitTime(h))
 			body.Expires = proof.At(h.Expires)
 			b.Changes = append(b.Changes, i.State.MoveHold(id, approval.Open, approval.Approved, h.Expires, "", "")...)
@@ -75,7 +74,7 @@ func (i *Interlock) answer(ctx context.Context, name, id string, yes bool, comme
 			h.Why += ": " + comment
 		}
 		if p.Name == h.Actor.Person() || p.Name == h.By {
-			return h, i.withdraw(ctx, h, p.Name, comment)
+			return h, i.withdraw(ctx, who, h, comment)
 		}
 		b.Changes = append(b.Changes, i.State.MoveHold(id, approval.Open, approval.Refused, time.Time{}, "", h.Why)...)
 	}
@@ -128,6 +127,10 @@ func (i *Interlock) Confirm(ctx context.Context, c Caller, id string) (approval.
 	if c.Person == nil {
 		return approval.Hold{}, ErrNotHuman
 	}
+	s, err := i.authorized(ctx, by(c))
+	if err != nil {
+		return approval.Hold{}, err
+	}
 	h, err := i.State.Hold(ctx, id)
 	if err != nil {
 		return h, fmt.Errorf("hold %q: %w", id, err)
@@ -138,17 +141,13 @@ func (i *Interlock) Confirm(ctx context.Context, c Caller, id string) (approval.
 		return h, fmt.Errorf("confirm hold %s of %s: %w", id, h.Actor, ErrNotYours)
 	case h.Status != approval.Open || !now.Before(h.Expires):
 		return h, fmt.Errorf("hold %s is %s: %w", id, h.Status, approval.ErrNotOpen)
-	case !h.Verdict.Confirm || h.Confirmed:
+	case !h.Verdict.Confirm || h.Confirmed && h.ConfirmedEpoch == c.Person.Epoch:
 		return h, nil
 	}
-	s, err := i.current(ctx)
-	if err != nil {
-		return h, err
-	}
-	h.Confirmed = true
-	b := ledger.Batch{Changes: i.State.RequireEpoch(s.Epoch)}
-	b.Changes = append(b.Changes, i.State.ConfirmHold(id)...)
-	if ok, _ := h.Satisfied(s.groups); ok {
+	h.Confirmed, h.ConfirmedEpoch = true, c.Person.Epoch
+	b := ledger.Batch{Changes: append(i.conditions(by(c)), i.State.RequireEpoch(s.Epoch)...)}
+	b.Changes = append(b.Changes, i.State.ConfirmHold(id, c.Person.Epoch)...)
+	if ok, _ := h.Satisfied(s.voter); ok {
 		h.Status, h.Expires = approval.Approved, now.Add(i.permitTime(h))
 		b.Changes = append(b.Changes, i.State.MoveHold(id, approval.Open, approval.Approved, h.Expires, "", "")...)
 	}
@@ -181,11 +180,11 @@ func (i *Interlock) Withdraw(ctx context.Context, c Caller, id string) (approval
 		return h, fmt.Errorf("withdraw hold %s of %s: %w", id, h.Actor, ErrNotYours)
 	}
 	h.Status = approval.Withdrawn
-	return h, i.withdraw(ctx, h, c.Name(), "")
+	return h, i.withdraw(ctx, c, h, "")
 }
 
-func (i *Interlock) withdraw(ctx context.Context, h approval.Hold, by, reason string) error {
-	now := i.Now()
+func (i *Interlock) withdraw(ctx context.Context, c Caller, h approval.Hold, reason string) error {
+	now, who := i.Now(), c.Name()
 	was, err := i.State.Hold(ctx, h.ID)
 	if err != nil {
 		return err
@@ -193,12 +192,14 @@ func (i *Interlock) withdraw(ctx context.Context, h approval.Hold, by, reason st
 	if was.Status.Final() {
 		return fmt.Errorf("hold %s is %s: %w", h.ID, was.Status, approval.ErrNotOpen)
 	}
-	record, err := seal(now, newID(now), proof.Withdrawal{Hold: h.ID, By: by}, proof.Hidden{"reason": reason})
+	record, err := seal(now, newID(now), proof.Withdrawal{Hold: h.ID, By: who}, proof.Hidden{"reason": reason})
 	if err != nil {
 		return err
 	}
-	return i.commit(ctx, "withdraw a hold", ledger.Batch{
-		Changes: i.State.MoveHold(h.ID, was.Status, approval.Withdrawn, time.Time{}, "", "withdrawn by "+by),
-		Records: []ledger.Record{record},
+	return i.try(ctx, "withdraw a hold", by(c), func(*snapshot) (ledger.Batch, error) {
+		return ledger.Batch{
+			Changes: i.State.MoveHold(h.ID, was.Status, approval.Withdrawn, time.Time{}, "", "withdrawn by "+who),
+			Records: []ledger.Record{record},
+		}, nil
 	})
 }

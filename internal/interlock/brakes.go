@@ -2,10 +2,13 @@ package interlock
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
@@ -14,7 +17,8 @@ import (
 
 // Halt pulls the kill switch. Writes stop at once, in the transaction of their
 // intent; reads and open transactions on any replica within a second. Every
-// human may; a session may halt itself.
+// human may; a session may halt itself. What is halted already stays so, in the
+// name of whoever was first.
 func (i *Interlock) Halt(ctx context.Context, c Caller, scope HaltScope, name, reason string) error {
 	if c.Person == nil && !(c.Session != nil && scope == HaltSession && name == string(c.Session.ID)) {
 		return ErrNotHuman
@@ -23,32 +27,102 @@ func (i *Interlock) Halt(ctx context.Context, c Caller, scope HaltScope, name, r
 		return err
 	}
 	h := Halt{Scope: scope, Name: name, By: c.Name(), Reason: reason, At: i.Now()}
-	return i.raise(ctx, "halt", func(*snapshot) (ledger.Batch, error) {
+	return i.raise(ctx, "halt", by(c), func(s *snapshot) (ledger.Batch, error) {
+		kept := h
+		if n := slices.IndexFunc(s.Halts, h.same); n >= 0 {
+			kept = s.Halts[n] // else whoever pulls again could let go in its stead
+		}
 		record, err := seal(h.At, newID(h.At), proof.Halt{Scope: proof.Scope(scope), Name: name, By: h.By}, proof.Hidden{"reason": reason})
-		return ledger.Batch{Changes: i.State.AddHalt(h), Records: []ledger.Record{record}, Vital: true}, err
+		return ledger.Batch{Changes: i.State.AddHalt(kept), Records: []ledger.Record{record}, Vital: true}, err
 	})
 }
 
-// Resume takes a halt back. Humans only; what stops everything, administrators
-// only. Sessions that were cut must connect again.
+func (h Halt) same(o Halt) bool { return h.Scope == o.Scope && h.Name == o.Name }
+
+// Resume takes a halt back. It takes an approver or an administrator (for what
+// stops everything, an administrator) who neither pulled it nor has the agent
+// that it stops: see [snapshot.mayLetGo]. Sessions that were cut must connect
+// again.
 func (i *Interlock) Resume(ctx context.Context, c Caller, scope HaltScope, name, reason string) error {
-	switch {
-	case c.Person == nil:
+	if c.Person == nil {
 		return ErrNotHuman
-	case scope == HaltAll && !c.Person.Admin:
-		return fmt.Errorf("resume everything: %w", ErrNotAdmin)
 	}
 	if err := checkScope(scope, name); err != nil {
 		return err
 	}
 	now := i.Now()
-	return i.raise(ctx, "resume", func(s *snapshot) (ledger.Batch, error) {
-		if !slices.ContainsFunc(s.Halts, func(h Halt) bool { return h.Scope == scope && h.Name == name }) {
+	who := by(c)
+	who.admin = scope == HaltAll
+	return i.raise(ctx, "resume", who, func(s *snapshot) (ledger.Batch, error) {
+		n := slices.IndexFunc(s.Halts, Halt{Scope: scope, Name: name}.same)
+		if n < 0 {
 			return ledger.Batch{}, fmt.Errorf("no such halt: %s: %w", strings.TrimSpace(string(scope)+" "+name), ErrNotFound)
+		}
+		gains, err := i.gains(ctx, s.Halts[n])
+		if err != nil {
+			return ledger.Batch{}, err
+		}
+		if err := s.mayLetGo(c.Person.Name, s.Halts[n].By, gains); err != nil {
+			return ledger.Batch{}, fmt.Errorf("resume %s: %w", haltName(s.Halts[n]), err)
 		}
 		record, err := seal(now, newID(now), proof.Resume{Scope: proof.Scope(scope), Name: name, By: c.Name()}, proof.Hidden{"reason": reason})
 		return ledger.Batch{Changes: i.State.RemoveHalt(scope, name), Records: []ledger.Record{record}}, err
 	})
+}
+
+// mayLetGo says why a human may not take back early what was stopped, or nil.
+// Stopping is one person's act. Letting go takes somebody whose word counts
+// (an administrator, or a member of a group that policies ask), other than whom
+// it holds back, and where there is production, other than who stopped it.
+// Without production he who stopped may let go, and so may he who is alone.
+func (s *snapshot) mayLetGo(name, begun string, gains []string) error {
+	if !s.Production && (name == begun || len(s.people) == 1) {
+		return nil
+	}
+	switch p := s.people[name]; {
+	case slices.Contains(gains, name):
+		return fmt.Errorf("%s is whom it holds back: %w", name, ErrAnother)
+	case name == begun:
+		return fmt.Errorf("%s began it, and it concerns production: %w", name, ErrAnother)
+	case !p.Admin && !slices.ContainsFunc(p.Groups, s.asked):
+		return fmt.Errorf("%s is neither an administrator nor in a group that approves: %w", name, ErrAnother)
+	}
+	return nil
+}
+
+// asked reports whether policies ask members of the group.
+func (s *snapshot) asked(group string) bool {
+	return s.set != nil && slices.Contains(s.set.Groups(), group)
+}
+
+// gains lists the humans whom a halt holds back: whose session or agent it
+// stops, whoever has ever had one of that name.
+func (i *Interlock) gains(ctx context.Context, h Halt) ([]string, error) {
+	var rows []SessionRow
+	var err error
+	switch h.Scope {
+	case HaltSession:
+		var row SessionRow
+		if row, err = i.State.Session(ctx, signalbox.SessionID(h.Name)); err == nil {
+			rows = append(rows, row)
+		} else if errors.Is(err, ErrNotFound) {
+			err = nil
+		}
+	case HaltActor:
+		rows, err = i.State.Sessions(ctx, false, i.Now())
+		rows = slices.DeleteFunc(rows, func(r SessionRow) bool { return !h.Stops(r.Session, "") })
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: sessions: %w", ErrUnavailable, err)
+	}
+	names := []string{}
+	if h.Scope == HaltActor {
+		names = append(names, h.Name)
+	}
+	for _, r := range rows {
+		names = append(names, r.Actor.Person(), r.By)
+	}
+	return names, nil
 }
 
 func checkScope(scope HaltScope, name string) error {
@@ -70,6 +144,24 @@ func checkScope(scope HaltScope, name string) error {
 // MaxBreakGlass is how long a break-glass window may be open.
 const MaxBreakGlass = time.Hour
 
+const (
+	maxGlassVerbs = 3  // of a break-glass window
+	minReason     = 10 // letters and digits of its reason
+)
+
+// says reports whether a reason has words in it.
+func says(reason string) bool {
+	words, letters := 0, 0
+	for word := range strings.FieldsFuncSeq(reason, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+		n := utf8.RuneCountInString(word)
+		letters += n
+		if n > 1 {
+			words++
+		}
+	}
+	return words >= 2 && letters >= minReason
+}
+
 // StartFreeze opens a window in which nobody changes anything (promise P7):
 // now, unless From is set.
 func (i *Interlock) StartFreeze(ctx context.Context, c Caller, f Freeze) (Freeze, error) {
@@ -84,7 +176,7 @@ func (i *Interlock) StartFreeze(ctx context.Context, c Caller, f Freeze) (Freeze
 	if !f.Until.After(f.From) || !f.Until.After(now) {
 		return f, fmt.Errorf("%w: a freeze must end after it begins, and later than now", ErrInvalid)
 	}
-	return f, i.raise(ctx, "freeze", func(*snapshot) (ledger.Batch, error) {
+	return f, i.raise(ctx, "freeze", by(c), func(*snapshot) (ledger.Batch, error) {
 		record, err := seal(now, newID(now), proof.FreezeStart{
 			Freeze: f.ID, Environments: f.Environments, Gates: f.Gates,
 			From: proof.At(f.From), Until: proof.At(f.Until), By: f.By,
@@ -93,15 +185,20 @@ func (i *Interlock) StartFreeze(ctx context.Context, c Caller, f Freeze) (Freeze
 	})
 }
 
-// EndFreeze ends a freeze before its time. Humans only.
+// EndFreeze ends a freeze before its time. It takes whom [snapshot.mayLetGo]
+// names.
 func (i *Interlock) EndFreeze(ctx context.Context, c Caller, id, reason string) error {
 	if c.Person == nil {
 		return ErrNotHuman
 	}
 	now := i.Now()
-	return i.raise(ctx, "end a freeze", func(s *snapshot) (ledger.Batch, error) {
-		if !slices.ContainsFunc(s.Freezes, func(f Freeze) bool { return f.ID == id }) {
+	return i.raise(ctx, "end a freeze", by(c), func(s *snapshot) (ledger.Batch, error) {
+		n := slices.IndexFunc(s.Freezes, func(f Freeze) bool { return f.ID == id })
+		if n < 0 {
 			return ledger.Batch{}, fmt.Errorf("freeze %q: %w", id, ErrNotFound)
+		}
+		if err := s.mayLetGo(c.Person.Name, s.Freezes[n].By, nil); err != nil {
+			return ledger.Batch{}, fmt.Errorf("end freeze %s: %w", id, err)
 		}
 		record, err := seal(now, newID(now), proof.FreezeEnd{Freeze: id, By: c.Person.Name}, proof.Hidden{"reason": reason})
 		return ledger.Batch{Changes: i.State.EndFreeze(id, now), Records: []ledger.Record{record}}, err
@@ -118,10 +215,12 @@ func (i *Interlock) BreakGlass(ctx context.Context, c Caller, g BreakGlass) (Bre
 	now := i.Now()
 	g.ID, g.By, g.From, g.Ended = newID(now), c.Person.Name, now, time.Time{}
 	switch {
-	case strings.TrimSpace(g.Reason) == "":
-		return g, fmt.Errorf("%w: break-glass needs a reason", ErrInvalid)
+	case !says(g.Reason):
+		return g, fmt.Errorf("%w: break-glass needs a reason that tells others something: two words at least, like \"incident 4711\"", ErrInvalid)
 	case len(g.Gates) == 0 || len(g.Verbs) == 0:
 		return g, fmt.Errorf("%w: break-glass needs named gates and verbs", ErrInvalid)
+	case len(g.Verbs) > maxGlassVerbs:
+		return g, fmt.Errorf("%w: break-glass is for %d verbs at most: name those that the emergency needs", ErrInvalid, maxGlassVerbs)
 	case !g.Expires.After(now) || g.Expires.Sub(now) > MaxBreakGlass:
 		return g, fmt.Errorf("%w: break-glass lasts at most %s", ErrInvalid, MaxBreakGlass)
 	}
@@ -131,7 +230,7 @@ func (i *Interlock) BreakGlass(ctx context.Context, c Caller, g BreakGlass) (Bre
 		}
 	}
 	i.Logger.Warn("BREAK-GLASS", "by", g.By, "gates", g.Gates, "verbs", g.Verbs, "until", g.Expires)
-	return g, i.raise(ctx, "break the glass", func(*snapshot) (ledger.Batch, error) {
+	return g, i.raise(ctx, "break the glass", by(c), func(*snapshot) (ledger.Batch, error) {
 		record, err := seal(now, newID(now), proof.BreakGlassStart{
 			ID: g.ID, By: g.By, Gates: g.Gates, Verbs: g.Verbs, Expires: proof.At(g.Expires),
 		}, proof.Hidden{"reason": g.Reason})
@@ -145,7 +244,7 @@ func (i *Interlock) EndBreakGlass(ctx context.Context, c Caller, id string) erro
 		return ErrNotHuman
 	}
 	now := i.Now()
-	return i.raise(ctx, "end a break-glass", func(s *snapshot) (ledger.Batch, error) {
+	return i.raise(ctx, "end a break-glass", by(c), func(s *snapshot) (ledger.Batch, error) {
 		if !slices.ContainsFunc(s.BreakGlass, func(g BreakGlass) bool { return g.ID == id }) {
 			return ledger.Batch{}, fmt.Errorf("break-glass %q: %w", id, ErrNotFound)
 		}

@@ -184,6 +184,9 @@ func (i *Interlock) stillAdmitted(ctx context.Context, c *snapshot, a *Admission
 	if err := row.Usable(r.Gate.Name, i.Now()); err != nil {
 		return &DeniedError{Verdict: deny("session", "%v", err)}
 	}
+	if err := c.mayAsk(r); err != nil {
+		return &DeniedError{Verdict: deny("session", "%v", err)}
+	}
 	both, err := i.lock(ctx, r, false)
 	if err != nil {
 		return err

@@ -29,7 +29,8 @@ type snapshot struct {
 	permits map[string]bool // retry keys of approved holds
 }
 
-// groups gives a human's groups, and false for one who is not enrolled.
+// groups gives a human's groups, and false for one who is not enrolled: what an
+// actor may, never whether a voice counts (see voter).
 func (s *snapshot) groups(name string) ([]string, bool) {
 	p, ok := s.people[name]
 	return p.Groups, ok
@@ -38,6 +39,9 @@ func (s *snapshot) groups(name string) ([]string, bool) {
 // current gives a snapshot that is fresh enough to decide by, or an error that
 // wraps [ErrUnavailable].
 func (i *Interlock) current(ctx context.Context) (*snapshot, error) {
+	if i.fenced.Load() {
+		return nil, fmt.Errorf("%w: another server of this database works by other settings: restart this one", ErrUnavailable)
+	}
 	if s := i.control.Load(); s != nil {
 		// The interlock's clock stands still while this machine's is behind the
 		// log: what was read last would look fresh for as long.
@@ -315,6 +319,10 @@ func (w *watches) check(x *Watch, c *snapshot, now time.Time, live map[signalbox
 		return
 	}
 	if err := x.session.Usable(x.gate, now); err != nil {
+		x.stop(err)
+		return
+	}
+	if err := c.opener(x.session); err != nil {
 		x.stop(err)
 		return
 	}

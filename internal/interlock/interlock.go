@@ -61,6 +61,12 @@ type Config struct {
 	// PolicyGate says that a production gate is configured: changed policies
 	// are then proposals that need approval. Default false.
 	PolicyGate bool
+	// Gates are the gates of this process, as its settings entry shows them.
+	Gates []proof.GateSetting
+	// LowerProtection accepts settings that protect production less than those
+	// recorded, while no other replica lives. Default false: refuse with
+	// [ErrSettings].
+	LowerProtection bool
 	// HoldTime is how long a hold waits for answers. Default 24 hours.
 	HoldTime time.Duration
 	// PermitTime is how long an approval stays good where the policy does not
@@ -114,7 +120,8 @@ type Interlock struct {
 	storms   storms     // see storm.go
 	known    knownReads // see reread.go
 
-	replaced bool // see MasterReplaced
+	replaced bool        // see MasterReplaced
+	fenced   atomic.Bool // another replica works by other settings: see renewLease
 
 	cancel   context.CancelFunc // ends the loops
 	loops    sync.WaitGroup     // watcher, keeper
@@ -156,7 +163,7 @@ func New(ctx context.Context, c Config) (*Interlock, error) {
 	if err := i.begin(ctx); err != nil {
 		return nil, fmt.Errorf("begin the log: %w", err)
 	}
-	if err := i.renewLease(ctx); err != nil {
+	if err := i.register(ctx); err != nil {
 		return nil, fmt.Errorf("take lease: %w", err)
 	}
 	if err := i.settleOrphans(ctx, c.Alone); err != nil {
@@ -211,6 +218,13 @@ func (i *Interlock) Close() error {
 		ctx, done := context.WithTimeout(context.Background(), closeGrace)
 		defer done()
 		err = errors.Join(i.storms.flush(ctx, i, true), i.flushMemories(ctx))
+		if !i.fenced.Load() {
+			// Its successor need not wait for the lease to end.
+			_, lerr := i.Ledger.Commit(ctx, ledger.Batch{Changes: i.State.Lease(i.Replica, i.Now()), Vital: true})
+			if lerr != nil {
+				i.Logger.Warn("the lease was not given back, and ends by itself", "error", lerr)
+			}
+		}
 	})
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock/session"
@@ -39,6 +40,8 @@ var (
 	ErrNotAdmin = errors.New("only an administrator may do this")
 	// ErrNotYours: it belongs to somebody else.
 	ErrNotYours = errors.New("it belongs to somebody else")
+	// ErrAnother: what was stopped is let go by somebody else.
+	ErrAnother = errors.New("it takes somebody else to let it go")
 	// ErrInvalid: the arguments make no sense; the message says which.
 	ErrInvalid = errors.New("invalid")
 	// ErrExists: there is such a thing already.
@@ -76,6 +79,12 @@ func (i *Interlock) Identify(ctx context.Context, credential string) (Caller, er
 	if !row.Ended.IsZero() || !i.Now().Before(row.Expires) {
 		return Caller{}, session.ErrCredential
 	}
+	if err := i.opened(ctx, row.Session); err != nil {
+		if errors.Is(err, ErrUnavailable) {
+			return Caller{}, err
+		}
+		return Caller{}, session.ErrCredential
+	}
 	return Caller{Session: &row.Session}, nil
 }
 
@@ -85,16 +94,16 @@ func (i *Interlock) AddPerson(ctx context.Context, c Caller, name string, groups
 	if err := needAdmin(c); err != nil {
 		return session.Person{}, "", err
 	}
-	return i.putPerson(ctx, c.Person.Name, name, groups, admin, false)
+	return i.putPerson(ctx, byAdmin(c), c.Person.Name, name, groups, admin)
 }
 
 // Bootstrap enrols the first human, an administrator, while nobody is
 // enrolled or can be, because the master key was replaced. Whoever may call it proved a one-time code.
 func (i *Interlock) Bootstrap(ctx context.Context, name string, groups []string) (session.Person, string, error) {
-	return i.putPerson(ctx, "bootstrap", name, groups, true, true)
+	return i.putPerson(ctx, nil, "bootstrap", name, groups, true)
 }
 
-func (i *Interlock) putPerson(ctx context.Context, by, name string, groups []string, admin, first bool) (session.Person, string, error) {
+func (i *Interlock) putPerson(ctx context.Context, a *authority, by, name string, groups []string, admin bool) (session.Person, string, error) {
 	fail := func(err error) (session.Person, string, error) { return session.Person{}, "", err }
 	if err := signalbox.ValidName("human", name); err != nil {
 		return fail(fmt.Errorf("%w: %w", ErrInvalid, err))
@@ -109,18 +118,27 @@ func (i *Interlock) putPerson(ctx context.Context, by, name string, groups []str
 	groups = slices.Compact(groups)
 	now := i.Now()
 	var p session.Person
-	err := i.raise(ctx, "enrol", func(s *snapshot) (ledger.Batch, error) {
-		if first && len(s.people) > 0 && !i.replaced {
+	err := i.raise(ctx, "enrol", a, func(s *snapshot) (ledger.Batch, error) {
+		if a == nil && len(s.people) > 0 && !i.replaced {
 			return ledger.Batch{}, fmt.Errorf("people are enrolled already: an administrator must do it: %w", ErrExists)
 		}
-		op := "add"
-		p = session.Person{Name: name, Groups: groups, Admin: admin, Epoch: 1, Added: now}
+		body := proof.User{Name: name, Groups: groups, By: by, Op: "add", Admin: admin}
+		p = session.Person{Name: name, Groups: groups, Admin: admin, Epoch: s.nextEpoch(name), Added: now}
+		b := ledger.Batch{}
 		if old, ok := s.people[name]; ok {
-			op = "change"
-			p.Epoch, p.Added = old.Epoch+1, old.Added // a new credential: the old one must die
+			if old.Admin && !admin && !s.otherAdmin(name) {
+				return b, fmt.Errorf("%w: %s is the only administrator: make somebody else one first", ErrInvalid, name)
+			}
+			body.Op, body.Changed = "change", changed(old, p)
+			p.Added = old.Added
+			if err := i.endAll(ctx, &b, name, by, now); err != nil {
+				return b, err
+			}
+		} else if err := s.distinct(name); err != nil {
+			return b, err
 		}
-		record, err := seal(now, newID(now), proof.User{Name: name, Groups: groups, By: by, Op: op}, nil)
-		return ledger.Batch{Changes: i.State.PutPerson(p), Records: []ledger.Record{record}}, err
+		body.Epoch = p.Epoch
+		return i.with(b, i.State.PutPerson(p), body, now)
 	})
 	if err != nil {
 		return fail(err)
@@ -128,8 +146,75 @@ func (i *Interlock) putPerson(ctx context.Context, by, name string, groups []str
 	return p, i.Minter.Mint(session.Claim{Kind: session.KindPerson, Subject: name, Gate: APIGate, Epoch: p.Epoch}), nil
 }
 
-// RemovePerson ends a human's enrolment: credentials, sessions at gates and
-// approvals not yet redeemed are worth nothing from now on.
+// nextEpoch gives an epoch for a person that none of that name has had or will
+// have again: each change of people takes the next control epoch, and that only
+// grows, whoever is removed.
+func (s *snapshot) nextEpoch(name string) int64 { return max(s.Epoch, s.people[name].Epoch) + 1 }
+
+func (s *snapshot) otherAdmin(name string) bool {
+	for _, p := range s.people {
+		if p.Admin && p.Name != name {
+			return true
+		}
+	}
+	return false
+}
+
+// changed says what is different of a person, besides his credentials.
+func changed(old, now session.Person) []string {
+	what := []string{"credentials"}
+	if !slices.Equal(old.Groups, now.Groups) {
+		what = append(what, "groups")
+	}
+	switch {
+	case now.Admin && !old.Admin:
+		what = append(what, "administrator: given")
+	case old.Admin && !now.Admin:
+		what = append(what, "administrator: taken")
+	}
+	return what
+}
+
+// with adds changes and the entry that tells them to a batch.
+func (i *Interlock) with(b ledger.Batch, changes []ledger.Statement, body proof.Body, now time.Time) (ledger.Batch, error) {
+	record, err := seal(now, newID(now), body, nil)
+	b.Changes = append(slices.Clone(changes), b.Changes...)
+	b.Records = append([]ledger.Record{record}, b.Records...)
+	return b, err
+}
+
+// RevokePerson makes a human's credentials worthless, with everything that was
+// done with them and not yet carried out: sessions that he opened, answers and
+// confirmations. It gives him new ones.
+func (i *Interlock) RevokePerson(ctx context.Context, c Caller, name string) (session.Person, string, error) {
+	if err := needAdmin(c); err != nil {
+		return session.Person{}, "", err
+	}
+	now := i.Now()
+	var p session.Person
+	err := i.raise(ctx, "revoke", byAdmin(c), func(s *snapshot) (ledger.Batch, error) {
+		b := ledger.Batch{Vital: true}
+		var ok bool
+		if p, ok = s.people[name]; !ok {
+			return b, fmt.Errorf("human %q: %w", name, ErrNotFound)
+		}
+		p.Epoch = s.nextEpoch(name)
+		if err := i.endAll(ctx, &b, name, c.Name(), now); err != nil {
+			return b, err
+		}
+		return i.with(b, i.State.PutPerson(p), proof.User{
+			Name: name, Groups: p.Groups, By: c.Person.Name, Op: "revoke", Admin: p.Admin, Epoch: p.Epoch, Changed: []string{"credentials"},
+		}, now)
+	})
+	if err != nil {
+		return session.Person{}, "", err
+	}
+	return p, i.Minter.Mint(session.Claim{Kind: session.KindPerson, Subject: name, Gate: APIGate, Epoch: p.Epoch}), nil
+}
+
+// RemovePerson ends a human's enrolment: credentials, sessions and approvals not
+// yet redeemed are worth nothing from now on, and stay so if the name is enrolled
+// again.
 func (i *Interlock) RemovePerson(ctx context.Context, c Caller, name string) error {
 	if err := needAdmin(c); err != nil {
 		return err
@@ -138,13 +223,20 @@ func (i *Interlock) RemovePerson(ctx context.Context, c Caller, name string) err
 		return fmt.Errorf("%w: you cannot remove yourself: another administrator must", ErrInvalid)
 	}
 	now := i.Now()
-	return i.raise(ctx, "remove", func(s *snapshot) (ledger.Batch, error) {
+	return i.raise(ctx, "remove", byAdmin(c), func(s *snapshot) (ledger.Batch, error) {
+		b := ledger.Batch{Vital: true}
 		p, ok := s.people[name]
 		if !ok {
-			return ledger.Batch{}, fmt.Errorf("human %q: %w", name, ErrNotFound)
+			return b, fmt.Errorf("human %q: %w", name, ErrNotFound)
 		}
-		record, err := seal(now, newID(now), proof.User{Name: name, Groups: p.Groups, By: c.Person.Name, Op: "remove"}, nil)
-		return ledger.Batch{Changes: i.State.RemovePerson(name), Records: []ledger.Record{record}}, err
+		if err := i.endAll(ctx, &b, name, c.Name(), now); err != nil {
+			return b, err
+		}
+		body := proof.User{Name: name, Groups: p.Groups, By: c.Person.Name, Op: "remove"}
+		if p.Admin {
+			body.Changed = []string{"administrator: taken"}
+		}
+		return i.with(b, i.State.RemovePerson(name), body, now)
 	})
 }
 
@@ -170,11 +262,23 @@ func (i *Interlock) Erase(ctx context.Context, c Caller, idx int64, id, reason s
 	default:
 		b.Changes = append(b.Changes, i.State.EraseHold(id)...)
 	}
-	err = i.commit(ctx, "erase", b)
+	err = i.try(ctx, "erase", byAdmin(c), func(*snapshot) (ledger.Batch, error) { return b, nil })
 	if errors.Is(err, ledger.ErrStale) {
 		return fmt.Errorf("entry %d: %w", idx, ledger.ErrErased)
 	}
 	return err
+}
+
+// Disclosed records that the caller is shown these hidden fields of entry idx,
+// which has this id. Nobody may be shown them before it returns without an error.
+func (i *Interlock) Disclosed(ctx context.Context, c Caller, idx int64, id string, fields []string) error {
+	if err := needAdmin(c); err != nil {
+		return err
+	}
+	now := i.Now()
+	return i.try(ctx, "record a disclosure", byAdmin(c), func(*snapshot) (ledger.Batch, error) {
+		return i.with(ledger.Batch{}, nil, proof.Disclosing{Index: idx, Entry: id, By: c.Person.Name, Fields: fields}, now)
+	})
 }
 
 func needAdmin(c Caller) error {
@@ -195,28 +299,4 @@ func (i *Interlock) commit(ctx context.Context, what string, b ledger.Batch) err
 		return fmt.Errorf("%w: %s: %w", ErrUnavailable, what, err)
 	}
 	return err
-}
-
-// raise commits a change of the control state: make's batch, and the next
-// epoch, so that every decision under way is taken again. make is called again
-// with a fresh snapshot when somebody else was quicker. When raise returns
-// without an error, this process decides by the new state.
-func (i *Interlock) raise(ctx context.Context, what string, make func(*snapshot) (ledger.Batch, error)) error {
-	for range maxTries {
-		c, err := i.current(ctx)
-		if err != nil {
-			return err
-		}
-		b, err := make(c)
-		if err != nil {
-			return err
-		}
-		b.Changes = append(i.State.RaiseEpoch(c.Epoch), b.Changes...)
-		err = i.commit(ctx, what, b)
-		i.seen(ctx)
-		if !errors.Is(err, ledger.ErrStale) {
-			return err
-		}
-	}
-	return fmt.Errorf("%w: %s: the control state kept changing, try again", ErrUnavailable, what)
 }

@@ -32,7 +32,7 @@ const policyFolder = "policy-folder"
 // approvals. A bad set is refused with an error that says where, and the
 // active one stays. proposed is true when the set now waits.
 func (i *Interlock) LoadPolicy(ctx context.Context, files []policy.File) (proposed bool, err error) {
-	return i.bring(ctx, signalbox.Actor{Kind: signalbox.Automation, Name: policyFolder}, files)
+	return i.bring(ctx, nil, signalbox.Actor{Kind: signalbox.Automation, Name: policyFolder}, files)
 }
 
 // ProposePolicy is [Interlock.LoadPolicy] on a human's behalf.
@@ -40,15 +40,15 @@ func (i *Interlock) ProposePolicy(ctx context.Context, c Caller, files []policy.
 	if err := needAdmin(c); err != nil {
 		return false, err
 	}
-	return i.bring(ctx, signalbox.Actor{Kind: signalbox.Human, Name: c.Person.Name}, files)
+	return i.bring(ctx, byAdmin(c), signalbox.Actor{Kind: signalbox.Human, Name: c.Person.Name}, files)
 }
 
-func (i *Interlock) bring(ctx context.Context, by signalbox.Actor, files []policy.File) (bool, error) {
+func (i *Interlock) bring(ctx context.Context, a *authority, by signalbox.Actor, files []policy.File) (bool, error) {
 	set, err := policy.Load(files)
 	if err != nil {
 		return false, err
 	}
-	c, err := i.current(ctx)
+	c, err := i.authorized(ctx, a)
 	if err != nil {
 		return false, err
 	}
@@ -60,14 +60,21 @@ func (i *Interlock) bring(ctx context.Context, by signalbox.Actor, files []polic
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return false, fmt.Errorf("%w: policy sets: %w", ErrUnavailable, err)
 	}
-	if c.set == nil || !i.PolicyGate {
-		return false, i.activate(ctx, by.String(), set.Version(), files, known, "", signalbox.Digest{})
+	if c.set == nil || !i.gated(c) {
+		err := i.activate(ctx, a, by.String(), set.Version(), files, "", signalbox.Digest{})
+		if !errors.Is(err, errGated) {
+			return false, err
+		}
+		// A production gate was opened meanwhile, perhaps at another replica.
+		if c, err = i.authorized(ctx, a); err != nil {
+			return false, err
+		}
 	}
 	if known && row.Status == PolicyRefused {
 		return false, fmt.Errorf("policy set %s was refused before: change it", set.Version().Short())
 	}
 	if !known {
-		if err := i.propose(ctx, by, set.Version(), files); err != nil {
+		if err := i.propose(ctx, a, by, set.Version(), files); err != nil {
 			return false, err
 		}
 	}
@@ -160,7 +167,7 @@ func (p *policyChange) Execute(ctx context.Context, permit *Permit) (signalbox.O
 	if err := json.Unmarshal(row.Files, &files); err != nil {
 		return signalbox.Outcome{Result: signalbox.Failed, Detail: err.Error()}, nil
 	}
-	err = p.i.activate(ctx, row.By, p.version, files, true, permit.Hold, p.was)
+	err = p.i.activate(ctx, nil, row.By, p.version, files, permit.Hold, p.was)
 	if errors.Is(err, errOtherPolicy) {
 		return signalbox.Outcome{Result: signalbox.Failed, Detail: err.Error()}, nil
 	}
@@ -170,7 +177,14 @@ func (p *policyChange) Execute(ctx context.Context, permit *Permit) (signalbox.O
 	return signalbox.Outcome{Result: signalbox.Done, Rows: 1}, nil
 }
 
-func (i *Interlock) propose(ctx context.Context, by signalbox.Actor, version signalbox.Digest, files []policy.File) error {
+// gated reports whether policies change by approval alone: because of a gate
+// here, or because the state says that one stands or stood before production.
+func (i *Interlock) gated(c *snapshot) bool { return c.Production || i.PolicyGate }
+
+// errGated says that a set cannot become active without an approval.
+var errGated = errors.New("policies change by approval")
+
+func (i *Interlock) propose(ctx context.Context, a *authority, by signalbox.Actor, version signalbox.Digest, files []policy.File) error {
 	now := i.Now()
 	b, err := i.policyBatch(by.String(), version, files, PolicyProposed, "")
 	if err != nil {
@@ -181,7 +195,7 @@ func (i *Interlock) propose(ctx context.Context, by signalbox.Actor, version sig
 		return err
 	}
 	b.Changes = i.State.AddPolicySet(PolicyRow{Version: version, Files: data, Status: PolicyProposed, By: by.String(), At: now})
-	return i.commit(ctx, "propose policies", b)
+	return i.try(ctx, "propose policies", a, func(*snapshot) (ledger.Batch, error) { return b, nil })
 }
 
 var errOtherPolicy = errors.New("another policy set than the one that was looked at is active by now: propose the change again")
@@ -189,11 +203,19 @@ var errOtherPolicy = errors.New("another policy set than the one that was looked
 // activate makes a set the active one, on every replica at this entry: in the
 // place of the set was, or of any if that is zero.
 func (i *Interlock) activate(
-	ctx context.Context, by string, version signalbox.Digest, files []policy.File, known bool, hold string, was signalbox.Digest,
+	ctx context.Context, a *authority, by string, version signalbox.Digest, files []policy.File, hold string, was signalbox.Digest,
 ) error {
-	return i.raise(ctx, "activate policies", func(c *snapshot) (ledger.Batch, error) {
+	return i.raise(ctx, "activate policies", a, func(c *snapshot) (ledger.Batch, error) {
 		if !was.IsZero() && c.Policy != was {
 			return ledger.Batch{}, errOtherPolicy
+		}
+		if hold == "" && !c.Policy.IsZero() && i.gated(c) {
+			return ledger.Batch{}, errGated
+		}
+		_, err := i.State.PolicySet(ctx, version)
+		known := err == nil
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return ledger.Batch{}, fmt.Errorf("%w: policy sets: %w", ErrUnavailable, err)
 		}
 		b, err := i.policyBatch(by, version, files, PolicyActive, hold)
 		if err != nil {
@@ -245,7 +267,7 @@ func hidePolicy(files []policy.File) proof.Hidden {
 
 // redeemPolicies carries out approved proposals, and closes refused ones.
 func (i *Interlock) redeemPolicies(ctx context.Context) error {
-	if !i.PolicyGate {
+	if c := i.control.Load(); c == nil || !i.gated(c) {
 		return nil
 	}
 	rows, err := i.State.PolicySets(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/signalbox-dev/signalbox"
@@ -64,7 +65,18 @@ func (i *Interlock) begin(ctx context.Context) error {
 }
 
 func (i *Interlock) renewLease(ctx context.Context) error {
-	_, err := i.Ledger.Commit(ctx, ledger.Batch{Changes: i.State.Lease(i.Replica, i.Now().Add(i.LeaseTime)), Vital: true})
+	now := i.Now()
+	b := ledger.Batch{Changes: slices.Clone(i.State.Lease(i.Replica, now.Add(i.LeaseTime))), Vital: true}
+	if !i.Alone {
+		b.Changes = append(b.Changes, i.State.RequireSettings(i.Replica, i.settings().text(), now)...)
+	}
+	_, err := i.Ledger.Commit(ctx, b)
+	if errors.Is(err, ledger.ErrStale) {
+		// We were away for longer than our lease, and somebody with other settings
+		// has taken over.
+		i.fenced.Store(true)
+		return fmt.Errorf("another server of this database works by other settings: this one refuses everything, restart it: %w", err)
+	}
 	if err != nil {
 		return fmt.Errorf("renew lease: %w", err)
 	}

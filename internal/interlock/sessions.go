@@ -46,17 +46,8 @@ func (i *Interlock) Authenticate(ctx context.Context, gate string, id signalbox.
 	if err := row.Usable(gate, i.Now()); err != nil {
 		return signalbox.Session{}, "", err
 	}
-	if p := row.Actor.Person(); p != "" {
-		if _, ok := c.people[p]; !ok {
-			// Perhaps he was enrolled, and his session opened, at another replica
-			// since we looked.
-			if err := i.reread(ctx); err != nil {
-				return signalbox.Session{}, "", fmt.Errorf("%w: control state: %w", ErrUnavailable, err)
-			}
-			if _, ok := i.control.Load().people[p]; !ok {
-				return signalbox.Session{}, "", fmt.Errorf("%s is not enrolled, or no longer", p)
-			}
-		}
+	if err := i.opened(ctx, row.Session); err != nil {
+		return signalbox.Session{}, "", err
 	}
 	credential := i.Minter.Mint(session.Claim{Kind: session.KindSession, Subject: string(id), Gate: gate, Epoch: row.Epoch})
 	if h := c.Halted(row.Session, gate); h != nil {
@@ -121,7 +112,7 @@ func (i *Interlock) OpenSession(ctx context.Context, c Caller, n NewSession, gat
 	}
 	now := i.Now()
 	row := SessionRow{Epoch: 1, Session: signalbox.Session{
-		ID: signalbox.SessionID(strings.ToLower(newID(now))), Actor: actor, By: c.Person.Name, Purpose: n.Purpose,
+		ID: signalbox.SessionID(strings.ToLower(newID(now))), Actor: actor, By: c.Person.Name, ByEpoch: c.Person.Epoch, Purpose: n.Purpose,
 		Gates: n.Gates, Started: now, Expires: now.Add(n.TTL),
 	}}
 	record, err := seal(now, newID(now), proof.SessionStart{
@@ -130,7 +121,12 @@ func (i *Interlock) OpenSession(ctx context.Context, c Caller, n NewSession, gat
 	if err != nil {
 		return fail(err)
 	}
-	if err := i.commit(ctx, "open a session", ledger.Batch{Changes: i.State.AddSession(row), Records: []ledger.Record{record}}); err != nil {
+	a := by(c)
+	a.admin = n.Automation != ""
+	err = i.try(ctx, "open a session", a, func(*snapshot) (ledger.Batch, error) {
+		return ledger.Batch{Changes: i.State.AddSession(row), Records: []ledger.Record{record}}, nil
+	})
+	if err != nil {
 		return fail(err)
 	}
 	usable := n.Gates
@@ -154,7 +150,7 @@ func (i *Interlock) EndSession(ctx context.Context, c Caller, id signalbox.Sessi
 	}
 	switch {
 	case c.Session != nil && c.Session.ID == id:
-	case c.Person != nil && (c.Person.Admin || row.Actor.Person() == c.Person.Name):
+	case c.Person != nil && (c.Person.Admin || row.Actor.Person() == c.Person.Name || row.By == c.Person.Name):
 	case c.Session != nil:
 		return ErrNotHuman
 	default:
@@ -164,33 +160,66 @@ func (i *Interlock) EndSession(ctx context.Context, c Caller, id signalbox.Sessi
 		return nil // what was asked for is so
 	}
 	now := i.Now()
-	reason := "ended"
-	if c.Person != nil && row.Actor.Person() != c.Person.Name {
-		reason = "revoked"
+	reason, who := "ended", by(c)
+	if c.Person != nil && row.Actor.Person() != c.Person.Name && row.By != c.Person.Name {
+		reason, who.admin = "revoked", true
 	}
-	record, err := seal(now, newID(now), proof.SessionEnd{Session: id, By: c.Name(), Reason: reason}, nil)
-	if err != nil {
-		return err
-	}
-	return i.raise(ctx, "end a session", func(*snapshot) (ledger.Batch, error) {
-		b := ledger.Batch{Changes: i.State.EndSession(id, now), Records: []ledger.Record{record}, Vital: true}
-		for _, status := range []approval.Status{approval.Open, approval.Approved} {
-			holds, err := i.State.Holds(ctx, status, 1000)
-			if err != nil {
-				return b, fmt.Errorf("%w: holds: %w", ErrUnavailable, err)
-			}
-			for _, h := range holds {
-				if h.Session != id || len(b.Records) == ledger.MaxRecords {
-					continue // those beyond expire by themselves: see expireHolds
-				}
-				taken, err := seal(now, newID(now), proof.Withdrawal{Hold: h.ID, By: c.Name()}, nil)
-				if err != nil {
-					return b, err
-				}
-				b.Changes = append(b.Changes, i.State.MoveHold(h.ID, status, approval.Withdrawn, time.Time{}, "", "its session was ended by "+c.Name())...)
-				b.Records = append(b.Records, taken)
-			}
+	return i.raise(ctx, "end a session", who, func(*snapshot) (ledger.Batch, error) {
+		b := ledger.Batch{Vital: true}
+		again, err := i.State.Session(ctx, id)
+		if err != nil || !again.Ended.IsZero() {
+			return b, err // somebody was quicker: nothing is left to do
 		}
-		return b, nil
+		err = i.endSessions(ctx, &b, []SessionRow{row}, c.Name(), reason, now)
+		return b, err
 	})
+}
+
+// maxEnded bounds the sessions that are ended in one batch, so that there is room
+// for what they have asked for. Those beyond end with their opener's credentials.
+const maxEnded = 64
+
+// endAll adds to a batch the end of all that a person has opened.
+func (i *Interlock) endAll(ctx context.Context, b *ledger.Batch, person, by string, now time.Time) error {
+	rows, err := i.State.OpenSessionsOf(ctx, person, now, maxEnded)
+	if err != nil {
+		return fmt.Errorf("%w: sessions: %w", ErrUnavailable, err)
+	}
+	return i.endSessions(ctx, b, rows, by, "revoked", now)
+}
+
+// endSessions adds to a batch the end of sessions, and the withdrawal of what
+// they have asked for.
+func (i *Interlock) endSessions(ctx context.Context, b *ledger.Batch, rows []SessionRow, by, reason string, now time.Time) error {
+	ended := make(map[signalbox.SessionID]bool, len(rows))
+	for _, row := range rows {
+		record, err := seal(now, newID(now), proof.SessionEnd{Session: row.ID, By: by, Reason: reason}, nil)
+		if err != nil {
+			return err
+		}
+		b.Changes = append(b.Changes, i.State.EndSession(row.ID, now)...)
+		b.Records = append(b.Records, record)
+		ended[row.ID] = true
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	for _, status := range []approval.Status{approval.Open, approval.Approved} {
+		holds, err := i.State.Holds(ctx, status, 1000)
+		if err != nil {
+			return fmt.Errorf("%w: holds: %w", ErrUnavailable, err)
+		}
+		for _, h := range holds {
+			if !ended[h.Session] || len(b.Records) >= ledger.MaxRecords-1 {
+				continue // those beyond expire by themselves: see expireHolds
+			}
+			taken, err := seal(now, newID(now), proof.Withdrawal{Hold: h.ID, By: by}, nil)
+			if err != nil {
+				return err
+			}
+			b.Changes = append(b.Changes, i.State.MoveHold(h.ID, status, approval.Withdrawn, time.Time{}, "", "its session was ended by "+by)...)
+			b.Records = append(b.Records, taken)
+		}
+	}
+	return nil
 }

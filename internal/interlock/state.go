@@ -39,9 +39,12 @@ type State interface {
 	Changes(ctx context.Context) <-chan struct{}
 
 	Session(ctx context.Context, id signalbox.SessionID) (SessionRow, error)
-	// Sessions lists sessions, newest first. With live: those neither ended
-	// nor expired at now.
+	// Sessions lists sessions, newest first. With live: those neither ended nor
+	// expired at now, whose opener has the credentials that he had then.
 	Sessions(ctx context.Context, live bool, now time.Time) ([]SessionRow, error)
+	// OpenSessionsOf lists the sessions that a person has opened and nobody has
+	// ended, whatever became of him.
+	OpenSessionsOf(ctx context.Context, person string, now time.Time, limit int) ([]SessionRow, error)
 	Person(ctx context.Context, name string) (session.Person, error)
 	People(ctx context.Context) ([]session.Person, error)
 
@@ -67,12 +70,26 @@ type State interface {
 	PolicySet(ctx context.Context, version signalbox.Digest) (PolicyRow, error)
 	PolicySets(ctx context.Context) ([]PolicyRow, error)
 
+	// Console gives a log-in at the console by its secret's hash.
+	Console(ctx context.Context, hash string) (ConsoleRow, error)
+
+	// Protection gives what was last set by SetProtection, "" before.
+	Protection(ctx context.Context) (string, error)
+	// Replicas lists the replicas but self whose leases end after now.
+	Replicas(ctx context.Context, self string, now time.Time) ([]ReplicaRow, error)
+
 	// RequireEpoch holds only while the control epoch is this one. It is in
 	// every batch that lets something through: a halt, a freeze, a policy or a
 	// change of people in between makes it stale.
 	RequireEpoch(epoch int64) []ledger.Statement
 	// RaiseEpoch moves the control epoch from seen to seen+1.
 	RaiseEpoch(seen int64) []ledger.Statement
+
+	// RequirePerson holds only while the person is enrolled with this epoch; with
+	// admin, as an administrator.
+	RequirePerson(name string, epoch int64, admin bool) []ledger.Statement
+	// RequireSession holds only while the session lives, as Sessions has it.
+	RequireSession(id signalbox.SessionID, now time.Time) []ledger.Statement
 
 	AddSession(SessionRow) []ledger.Statement
 	EndSession(id signalbox.SessionID, at time.Time) []ledger.Statement // stale if ended already
@@ -82,10 +99,11 @@ type State interface {
 	// AddHold is stale while another hold of the same retry key is open or
 	// approved: one hold per session, target and digest.
 	AddHold(h approval.Hold, owner string) []ledger.Statement
-	// AddAnswer holds only while the hold is open and this human has not answered.
+	// AddAnswer holds only while the hold is open and this human has not answered
+	// with this epoch. It replaces what he answered with an earlier one.
 	AddAnswer(hold string, a approval.Answer) []ledger.Statement
 	// ConfirmHold holds only while the hold is open.
-	ConfirmHold(hold string) []ledger.Statement
+	ConfirmHold(hold string, epoch int64) []ledger.Statement
 	// MoveHold changes the status; stale unless it is from. expires replaces
 	// the expiry unless zero; intent and why are recorded.
 	MoveHold(hold string, from, to approval.Status, expires time.Time, intent, why string) []ledger.Statement
@@ -114,6 +132,37 @@ type State interface {
 
 	// Lease says that a replica lives until expires.
 	Lease(replica string, expires time.Time) []ledger.Statement
+	// Register is Lease, and says by which settings the replica works.
+	Register(replica string, expires time.Time, settings string) []ledger.Statement
+	// RequireAlone holds only while no other replica has a lease.
+	RequireAlone(self string, now time.Time) []ledger.Statement
+	// RequireSettings holds only while no other replica that has a lease works by
+	// other settings.
+	RequireSettings(self, settings string, now time.Time) []ledger.Statement
+	// SetProtection keeps what protects production; stale unless was is what is
+	// kept.
+	SetProtection(was, protection string, production bool) []ledger.Statement
+
+	AddConsole(ConsoleRow) []ledger.Statement
+	SeeConsole(hash string, now time.Time) []ledger.Statement // stale if it has ended
+	EndConsole(hash string) []ledger.Statement                // stale if it has ended
+}
+
+// A ConsoleRow is a log-in at the console as it is kept.
+type ConsoleRow struct {
+	Hash    string // of its secret
+	Person  string
+	Epoch   int64 // of the person's credentials
+	Made    time.Time
+	Seen    time.Time // last used, roughly
+	Expires time.Time
+}
+
+// A ReplicaRow is a replica with its lease.
+type ReplicaRow struct {
+	Replica  string
+	Expires  time.Time
+	Settings string // "" for a program that did not say
 }
 
 // SessionRow is a session as it is kept.
@@ -257,6 +306,9 @@ type Control struct {
 	Halts      []Halt
 	Freezes    []Freeze     // not ended
 	BreakGlass []BreakGlass // not ended
+	// Production says that a gate stands or stood before production, at whatever
+	// replica: policies then change by approval.
+	Production bool
 }
 
 // Halted gives the halt that stops this session at this gate, or nil.

@@ -289,7 +289,7 @@ func TestBrakes(t *testing.T) {
 	if err != nil || len(fs) != 0 {
 		t.Errorf("freezes: got %+v, %v", fs, err)
 	}
-	b, err := alice.StartBreakGlass(ctx, client.BreakGlass{Gates: []string{"orders"}, Verbs: []signalbox.Verb{signalbox.Update}, Reason: "incident", Expires: time.Now().Add(time.Minute)})
+	b, err := alice.StartBreakGlass(ctx, client.BreakGlass{Gates: []string{"orders"}, Verbs: []signalbox.Verb{signalbox.Update}, Reason: "incident 4711", Expires: time.Now().Add(time.Minute)})
 	if err != nil {
 		t.Fatal(err)
 	}

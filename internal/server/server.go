@@ -147,6 +147,8 @@ func (s *Server) start(ctx context.Context) error {
 		Alone:           !c.Database.URL.Set(),
 		AllowLiveAgents: c.Approvals.AllowLiveAgents,
 		PolicyGate:      c.Production(),
+		Gates:           gateSettings(c),
+		LowerProtection: c.LowerProtection,
 		HoldTime:        c.Approvals.HoldTime,
 		PermitTime:      c.Approvals.PermitTime,
 		MaxOpenHolds:    c.Limits.OpenHolds,

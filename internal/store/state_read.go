@@ -84,7 +84,7 @@ func (s *Store) Control(ctx context.Context) (interlock.Control, error) {
 	if err != nil {
 		return c, fmt.Errorf("read control state: %w", err)
 	}
-	c.Epoch = row.Epoch
+	c.Epoch, c.Production = row.Epoch, row.Production
 	if row.Policy != "" {
 		if err := c.Policy.UnmarshalText([]byte(row.Policy)); err != nil {
 			return c, fmt.Errorf("active policy in the database: %w", err)
@@ -146,12 +146,21 @@ func (s *Store) Sessions(ctx context.Context, live bool, now time.Time) ([]inter
 	return each(rows, sessionOf)
 }
 
+// OpenSessionsOf implements [interlock.State].
+func (s *Store) OpenSessionsOf(ctx context.Context, person string, now time.Time, limit int) ([]interlock.SessionRow, error) {
+	rows, err := s.read().OpenSessionsOf(ctx, db.OpenSessionsOfParams{Author: person, Now: millis(now), Most: int64(limit)})
+	if err != nil {
+		return nil, fmt.Errorf("read sessions of %q: %w", person, err)
+	}
+	return each(rows, sessionOf)
+}
+
 func sessionOf(r db.Session) (interlock.SessionRow, error) {
 	row := interlock.SessionRow{
 		Session: signalbox.Session{
 			ID:    signalbox.SessionID(r.ID),
 			Actor: signalbox.Actor{Kind: signalbox.ActorKind(r.ActorKind), Name: r.ActorName, For: r.ActorFor},
-			By:    r.Author, Purpose: r.Purpose,
+			By:    r.Author, ByEpoch: r.AuthorEpoch, Purpose: r.Purpose,
 			Started: moment(r.Started), Expires: moment(r.Expires), Ended: moment(r.Ended),
 		},
 		Epoch: r.Epoch,
@@ -238,14 +247,14 @@ func (s *Store) holdOf(ctx context.Context, r db.Hold) (approval.Hold, error) {
 	}
 	h.ID, h.RetryKey, h.Status = r.ID, r.RetryKey, approval.Status(r.Status)
 	h.Opened, h.Expires = moment(r.Opened), moment(r.Expires)
-	h.Confirmed, h.Intent, h.Why = r.Confirmed, r.Intent, r.Why
+	h.Confirmed, h.ConfirmedEpoch, h.Intent, h.Why = r.Confirmed, r.ConfirmedEpoch, r.Intent, r.Why
 	h.Salt, h.Context = orNil(r.Salt), orNil(r.Context)
 	answers, err := s.read().Answers(ctx, r.ID)
 	if err != nil {
 		return h, fmt.Errorf("read answers to hold %s: %w", r.ID, err)
 	}
 	for _, a := range answers {
-		h.Answers = append(h.Answers, approval.Answer{By: a.Author, Yes: a.Yes, Comment: a.Comment, At: moment(a.Made)})
+		h.Answers = append(h.Answers, approval.Answer{By: a.Author, Epoch: a.AuthorEpoch, Yes: a.Yes, Comment: a.Comment, At: moment(a.Made)})
 	}
 	return h, nil
 }
@@ -350,6 +359,37 @@ func orNil(b []byte) []byte {
 		return nil
 	}
 	return b
+}
+
+// Protection implements [interlock.State].
+func (s *Store) Protection(ctx context.Context) (string, error) {
+	text, err := s.read().Protection(ctx)
+	if err != nil {
+		return "", fmt.Errorf("read what protects production: %w", err)
+	}
+	return text, nil
+}
+
+// Replicas implements [interlock.State].
+func (s *Store) Replicas(ctx context.Context, self string, now time.Time) ([]interlock.ReplicaRow, error) {
+	rows, err := s.read().LiveReplicas(ctx, db.LiveReplicasParams{Self: self, Now: millis(now)})
+	if err != nil {
+		return nil, fmt.Errorf("read the other servers: %w", err)
+	}
+	return each(rows, func(r db.Lease) (interlock.ReplicaRow, error) {
+		return interlock.ReplicaRow{Replica: r.Replica, Expires: moment(r.Expires), Settings: r.Settings}, nil
+	})
+}
+
+// Console implements [interlock.State].
+func (s *Store) Console(ctx context.Context, hash string) (interlock.ConsoleRow, error) {
+	r, err := s.read().Console(ctx, hash)
+	if err != nil {
+		return interlock.ConsoleRow{}, reading("console session", "", err)
+	}
+	return interlock.ConsoleRow{
+		Hash: r.Hash, Person: r.Person, Epoch: r.Epoch, Made: moment(r.Made), Seen: moment(r.Seen), Expires: moment(r.Expires),
+	}, nil
 }
 
 // KeepMaster implements [interlock.State].

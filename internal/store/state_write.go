@@ -41,7 +41,7 @@ func (s *Store) AddSession(r interlock.SessionRow) []ledger.Statement {
 	return list(one(func(ctx context.Context, q *db.Queries) {
 		q.AddSession(ctx, db.AddSessionParams{
 			ID: string(r.ID), ActorKind: string(r.Actor.Kind), ActorName: r.Actor.Name, ActorFor: r.Actor.For,
-			Author: r.By, Purpose: r.Purpose, Gates: text(r.Gates),
+			Author: r.By, AuthorEpoch: r.ByEpoch, Purpose: r.Purpose, Gates: text(r.Gates),
 			Started: millis(r.Started), Expires: millis(r.Expires), Ended: millis(r.Ended), Epoch: r.Epoch,
 		})
 	}))
@@ -66,6 +66,24 @@ func (s *Store) RemovePerson(name string) []ledger.Statement {
 	return list(one(func(ctx context.Context, q *db.Queries) { q.RemovePerson(ctx, name) }))
 }
 
+// RequirePerson implements [interlock.State].
+func (s *Store) RequirePerson(name string, epoch int64, admin bool) []ledger.Statement {
+	return list(one(func(ctx context.Context, q *db.Queries) {
+		if admin {
+			q.RequireAdmin(ctx, db.RequireAdminParams{Name: name, Epoch: epoch})
+			return
+		}
+		q.RequirePerson(ctx, db.RequirePersonParams{Name: name, Epoch: epoch})
+	}))
+}
+
+// RequireSession implements [interlock.State].
+func (s *Store) RequireSession(id signalbox.SessionID, now time.Time) []ledger.Statement {
+	return list(one(func(ctx context.Context, q *db.Queries) {
+		q.RequireSession(ctx, db.RequireSessionParams{ID: string(id), Now: millis(now)})
+	}))
+}
+
 // AddHold implements [interlock.State].
 func (s *Store) AddHold(h approval.Hold, owner string) []ledger.Statement {
 	secret := text(hidden{Request: h.Request, Facts: h.Facts, State: h.State})
@@ -76,7 +94,7 @@ func (s *Store) AddHold(h approval.Hold, owner string) []ledger.Statement {
 		one(func(ctx context.Context, q *db.Queries) {
 			q.AddHold(ctx, db.AddHoldParams{
 				ID: h.ID, RetryKey: h.RetryKey, Owner: owner, Status: string(h.Status),
-				Opened: millis(h.Opened), Expires: millis(h.Expires), Confirmed: h.Confirmed, Intent: h.Intent, Why: h.Why,
+				Opened: millis(h.Opened), Expires: millis(h.Expires), Confirmed: h.Confirmed, ConfirmedEpoch: h.ConfirmedEpoch, Intent: h.Intent, Why: h.Why,
 				Body: text(body), Hidden: secret, Salt: orEmpty(h.Salt), Context: orEmpty(h.Context),
 			})
 		}),
@@ -88,17 +106,21 @@ func (s *Store) AddAnswer(hold string, a approval.Answer) []ledger.Statement {
 	return list(
 		one(func(ctx context.Context, q *db.Queries) { q.RequireOpenHold(ctx, hold) }),
 		none(func(ctx context.Context, q *db.Queries) {
-			q.AnswersBy(ctx, db.AnswersByParams{Hold: hold, Author: a.By})
+			q.AnswersBy(ctx, db.AnswersByParams{Hold: hold, Author: a.By, AuthorEpoch: a.Epoch})
 		}),
 		one(func(ctx context.Context, q *db.Queries) {
-			q.AddAnswer(ctx, db.AddAnswerParams{Hold: hold, Author: a.By, Yes: a.Yes, Comment: a.Comment, Made: millis(a.At)})
+			q.AddAnswer(ctx, db.AddAnswerParams{
+				Hold: hold, Author: a.By, AuthorEpoch: a.Epoch, Yes: a.Yes, Comment: a.Comment, Made: millis(a.At),
+			})
 		}),
 	)
 }
 
 // ConfirmHold implements [interlock.State].
-func (s *Store) ConfirmHold(hold string) []ledger.Statement {
-	return list(one(func(ctx context.Context, q *db.Queries) { q.ConfirmHold(ctx, hold) }))
+func (s *Store) ConfirmHold(hold string, epoch int64) []ledger.Statement {
+	return list(one(func(ctx context.Context, q *db.Queries) {
+		q.ConfirmHold(ctx, db.ConfirmHoldParams{ID: hold, Epoch: epoch})
+	}))
 }
 
 // MoveHold implements [interlock.State].
@@ -234,4 +256,56 @@ func (s *Store) Lease(replica string, expires time.Time) []ledger.Statement {
 	return list(one(func(ctx context.Context, q *db.Queries) {
 		q.Lease(ctx, db.LeaseParams{Replica: replica, Expires: millis(expires)})
 	}))
+}
+
+// Register implements [interlock.State].
+func (s *Store) Register(replica string, expires time.Time, settings string) []ledger.Statement {
+	return list(one(func(ctx context.Context, q *db.Queries) {
+		q.Register(ctx, db.RegisterParams{Replica: replica, Expires: millis(expires), Settings: settings})
+	}))
+}
+
+// RequireAlone implements [interlock.State].
+func (s *Store) RequireAlone(self string, now time.Time) []ledger.Statement {
+	return list(none(func(ctx context.Context, q *db.Queries) {
+		q.OtherReplicas(ctx, db.OtherReplicasParams{Self: self, Now: millis(now)})
+	}))
+}
+
+// RequireSettings implements [interlock.State].
+func (s *Store) RequireSettings(self, settings string, now time.Time) []ledger.Statement {
+	return list(none(func(ctx context.Context, q *db.Queries) {
+		q.OtherSettings(ctx, db.OtherSettingsParams{Self: self, Now: millis(now), Settings: settings})
+	}))
+}
+
+// SetProtection implements [interlock.State].
+func (s *Store) SetProtection(was, protection string, production bool) []ledger.Statement {
+	return list(one(func(ctx context.Context, q *db.Queries) {
+		q.SetProtection(ctx, db.SetProtectionParams{Was: was, Protection: protection, Production: production})
+	}))
+}
+
+// AddConsole implements [interlock.State]. What is past its time goes.
+func (s *Store) AddConsole(r interlock.ConsoleRow) []ledger.Statement {
+	return list(
+		record(ledger.AnyRows, func(ctx context.Context, q *db.Queries) { q.TidyConsole(ctx, millis(r.Made)) }),
+		one(func(ctx context.Context, q *db.Queries) {
+			q.AddConsole(ctx, db.AddConsoleParams{
+				Hash: r.Hash, Person: r.Person, Epoch: r.Epoch, Made: millis(r.Made), Seen: millis(r.Seen), Expires: millis(r.Expires),
+			})
+		}),
+	)
+}
+
+// SeeConsole implements [interlock.State]. Stale if it has ended.
+func (s *Store) SeeConsole(hash string, now time.Time) []ledger.Statement {
+	return list(one(func(ctx context.Context, q *db.Queries) {
+		q.SeeConsole(ctx, db.SeeConsoleParams{Hash: hash, Seen: millis(now)})
+	}))
+}
+
+// EndConsole implements [interlock.State]. Stale if it has ended.
+func (s *Store) EndConsole(hash string) []ledger.Statement {
+	return list(one(func(ctx context.Context, q *db.Queries) { q.EndConsole(ctx, hash) }))
 }

@@ -76,7 +76,7 @@ var newsworthy = func() map[string]bool {
 		func(ctx context.Context, q *db.Queries) { q.EndSession(ctx, db.EndSessionParams{}) },
 		func(ctx context.Context, q *db.Queries) { q.AddHold(ctx, db.AddHoldParams{}) },
 		func(ctx context.Context, q *db.Queries) { q.AddAnswer(ctx, db.AddAnswerParams{}) },
-		func(ctx context.Context, q *db.Queries) { q.ConfirmHold(ctx, "") },
+		func(ctx context.Context, q *db.Queries) { q.ConfirmHold(ctx, db.ConfirmHoldParams{}) },
 		func(ctx context.Context, q *db.Queries) { q.MoveHold(ctx, db.MoveHoldParams{}) },
 		func(ctx context.Context, q *db.Queries) { q.AddHalt(ctx, db.AddHaltParams{}) },
 		func(ctx context.Context, q *db.Queries) { q.RemoveHalt(ctx, db.RemoveHaltParams{}) },

@@ -66,8 +66,10 @@ type Hold struct {
 	Opened    time.Time `json:"opened"`
 	Expires   time.Time `json:"expires"` // of the hold while open, of the permit once approved
 	Confirmed bool      `json:"confirmed,omitempty"`
-	Answers   []Answer  `json:"answers,omitempty"`
-	Intent    string    `json:"intent,omitempty"` // what redeemed it
+	// ConfirmedEpoch is that of the requester's credentials when he confirmed.
+	ConfirmedEpoch int64    `json:"-"`
+	Answers        []Answer `json:"answers,omitempty"`
+	Intent         string   `json:"intent,omitempty"` // what redeemed it
 
 	// Context is what the session's memory told when the hold was opened. When
 	// policies change, the verdict is taken again with it.
@@ -81,6 +83,7 @@ type Hold struct {
 // An Answer is one human's yes or no.
 type Answer struct {
 	By      string    `json:"by"`
+	Epoch   int64     `json:"-"` // of his credentials then
 	Yes     bool      `json:"yes"`
 	Comment string    `json:"comment,omitempty"`
 	At      time.Time `json:"at"`
@@ -89,6 +92,7 @@ type Answer struct {
 // A Voter is an enrolled human who wants to answer.
 type Voter struct {
 	Name   string
+	Epoch  int64 // of his credentials
 	Groups []string
 	// LiveAgents are the agent sessions that act for this human right now.
 	// Whoever has one could be answering by its hand.
@@ -118,7 +122,7 @@ func (h Hold) MayAnswer(v Voter, yes bool, allowLiveAgents bool, now time.Time) 
 		return fmt.Errorf("hold %s expired at %s: %w", h.ID, h.Expires.UTC().Format(time.RFC3339), ErrNotOpen)
 	}
 	for _, a := range h.Answers {
-		if a.By == v.Name {
+		if a.By == v.Name && a.Epoch == v.Epoch {
 			return fmt.Errorf("%s, hold %s: %w", v.Name, h.ID, ErrTwice)
 		}
 	}
@@ -146,8 +150,9 @@ func (h Hold) MayAnswer(v Voter, yes bool, allowLiveAgents bool, now time.Time) 
 
 // own reports whether a human stands on the requester's side: he asked, or the
 // agent that acts for him did, or he was given the credentials of the session.
+// The name that an agent goes by says nothing: whoever asks chooses it.
 func (h Hold) own(name string) bool {
-	return name == h.Actor.Person() || name == h.Actor.Name || name == h.By
+	return name == h.Actor.Person() || name == h.By
 }
 
 // asks reports whether any requirement counts a member of these groups.
@@ -169,15 +174,16 @@ func (h Hold) asks(groups []string) (bool, error) {
 // Satisfied reports whether the answers so far meet every requirement, with
 // the groups that the people are in now (membership is checked again at
 // redemption, promise P5). groups gives a human's groups, and false for one
-// who is no longer enrolled. What is missing is told for people, as
-// [signalbox.Requirement.Missing] does.
-func (h Hold) Satisfied(groups func(name string) ([]string, bool)) (bool, string) {
+// who is no longer enrolled, or whose credentials are others than those of the
+// epoch: what was said with revoked ones was perhaps not said by him. What is
+// missing is told for people, as [signalbox.Requirement.Missing] does.
+func (h Hold) Satisfied(groups func(name string, epoch int64) ([]string, bool)) (bool, string) {
 	var yes []signalbox.Approver
 	for _, a := range h.Answers {
 		if !a.Yes || h.own(a.By) {
 			continue
 		}
-		if g, ok := groups(a.By); ok {
+		if g, ok := groups(a.By, a.Epoch); ok {
 			yes = append(yes, signalbox.Approver{Name: a.By, Groups: g})
 		}
 	}
@@ -194,8 +200,10 @@ func (h Hold) Satisfied(groups func(name string) ([]string, bool)) (bool, string
 			missing = append(missing, r.Missing(yes))
 		}
 	}
-	if h.Verdict.Confirm && !h.Confirmed {
-		missing = append(missing, "the requester's own confirmation")
+	if h.Verdict.Confirm {
+		if _, ok := groups(h.Actor.Person(), h.ConfirmedEpoch); !ok || !h.Confirmed {
+			missing = append(missing, "the requester's own confirmation")
+		}
 	}
 	if len(missing) > 0 {
 		return false, strings.Join(missing, " and ")

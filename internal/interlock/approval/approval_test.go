@@ -31,7 +31,7 @@ func TestP5WhoMayAnswer(t *testing.T) {
 	}{
 		"a member":                     {voter: Voter{Name: "bob", Groups: sre}},
 		"the agent's human":            {voter: Voter{Name: "alice", Groups: sre}, want: ErrOwn},
-		"a human of the agent's name":  {voter: Voter{Name: "kiro", Groups: sre}, want: ErrOwn},
+		"a human of the agent's name":  {voter: Voter{Name: "kiro", Groups: sre}},
 		"the human of his own request": {change: func(h *Hold) { h.Actor = signalbox.Actor{Kind: signalbox.Human, Name: "bob"} }, voter: Voter{Name: "bob", Groups: sre}, want: ErrOwn},
 		"who opened an automation's session": {change: func(h *Hold) {
 			h.Actor, h.By = signalbox.Actor{Kind: signalbox.Automation, Name: "ci"}, "bob"
@@ -64,7 +64,10 @@ func TestP5WhoMayAnswer(t *testing.T) {
 
 func TestP5SatisfiedByDistinctMembersAsTheyAreNow(t *testing.T) {
 	everyone := map[string][]string{"alice": {"sre"}, "bob": {"sre"}, "carol": {"dba", "sre"}, "dan": {"dba"}, "kiro": {"sre"}}
-	groups := func(name string) ([]string, bool) { g, ok := everyone[name]; return g, ok }
+	groups := func(name string, epoch int64) ([]string, bool) {
+		g, ok := everyone[name]
+		return g, ok && epoch == 0
+	}
 	yes := func(names ...string) (a []Answer) {
 		for _, n := range names {
 			a = append(a, Answer{By: n, Yes: true})
@@ -82,7 +85,8 @@ func TestP5SatisfiedByDistinctMembersAsTheyAreNow(t *testing.T) {
 		"one is not two":                     {requires: []string{"2 of sre"}, answers: yes("bob")},
 		"the same one twice":                 {requires: []string{"2 of sre"}, answers: yes("bob", "bob")},
 		"the requester does not count":       {requires: []string{"2 of sre"}, answers: yes("alice", "bob")},
-		"nor a human of the agent's name":    {requires: []string{"2 of sre"}, answers: yes("kiro", "bob")},
+		"a human of the agent's name counts": {requires: []string{"2 of sre"}, answers: yes("kiro", "bob"), want: true},
+		"nor what a thief said":              {requires: []string{"1 of sre"}, answers: []Answer{{By: "bob", Yes: true, Epoch: -1}}},
 		"nor one who has left":               {requires: []string{"2 of sre"}, answers: yes("zoe", "bob")},
 		"nor a no":                           {requires: []string{"1 of sre"}, answers: []Answer{{By: "bob"}}},
 		"and takes two people":               {requires: []string{"1 of sre and 1 of dba"}, answers: yes("carol")},
@@ -107,7 +111,7 @@ func TestP5SatisfiedByDistinctMembersAsTheyAreNow(t *testing.T) {
 }
 
 func TestWhatIsStillMissing(t *testing.T) {
-	groups := func(string) ([]string, bool) { return []string{"sre"}, true }
+	groups := func(string, int64) ([]string, bool) { return []string{"sre"}, true }
 	h := hold()
 	h.Verdict.Requires, h.Verdict.Confirm = []string{"2 of sre", "1 of dba"}, true
 	h.Answers = []Answer{{By: "alice", Yes: true}, {By: "bob", Yes: true}} // alice asked, and does not count

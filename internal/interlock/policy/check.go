@@ -53,11 +53,11 @@ func TestFiles(fsys fs.FS) ([]File, error) {
 		if e.IsDir() || path.Ext(e.Name()) != ".yaml" {
 			continue
 		}
-		data, err := fs.ReadFile(fsys, e.Name())
+		f, err := read(fsys, e)
 		if err != nil {
-			return nil, fmt.Errorf("read policy tests: %w", err)
+			return nil, err
 		}
-		files = append(files, File{e.Name(), data})
+		files = append(files, f)
 	}
 	return files, nil
 }

@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"regexp"
@@ -55,13 +56,35 @@ func Files(fsys fs.FS) ([]File, error) {
 		if e.IsDir() || !isPolicy(e.Name()) && !isSchema(e.Name()) {
 			continue
 		}
-		data, err := fs.ReadFile(fsys, e.Name())
+		f, err := read(fsys, e)
 		if err != nil {
-			return nil, fmt.Errorf("read policies: %w", err)
+			return nil, err
 		}
-		files = append(files, File{e.Name(), data})
+		if files = append(files, f); len(files) > MaxFiles {
+			return nil, &Error{Msg: fmt.Sprintf("more than %d files", MaxFiles)}
+		}
 	}
 	return files, nil
+}
+
+// read reads one plain file, and no more of it than may be.
+func read(fsys fs.FS, e fs.DirEntry) (File, error) {
+	if err := errors.Join(checkName(e.Name()), regular(e)); err != nil {
+		return File{}, err
+	}
+	f, err := fsys.Open(e.Name())
+	if err != nil {
+		return File{}, fmt.Errorf("read policies: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, MaxFile+1))
+	if err != nil {
+		return File{}, fmt.Errorf("read policies: %w", err)
+	}
+	if len(data) > MaxFile {
+		return File{}, &Error{File: e.Name(), Msg: fmt.Sprintf("is larger than %d bytes", MaxFile)}
+	}
+	return File{e.Name(), data}, nil
 }
 
 func isPolicy(name string) bool { return path.Ext(name) == ".cedar" }
@@ -71,6 +94,9 @@ func isSchema(name string) bool { return path.Ext(name) == ".cedarschema" }
 // schema against what [Set.Decide] supplies. The error joins one [*Error] for
 // each thing that is wrong.
 func Load(files []File) (*Set, error) {
+	if err := bounded(files); err != nil {
+		return nil, err
+	}
 	l := loader{ids: make(map[string]*rule)}
 	seen := make(map[string]bool)
 	for _, f := range files {
@@ -138,7 +164,7 @@ func (l *loader) schema(f File) {
 	var s schema.Schema
 	s.SetFilename(f.Name)
 	if err := s.UnmarshalCedar(f.Data); err != nil {
-		l.fail(f.Name, lineOf(err), "", "%v", err)
+		l.fail(f.Name, lineOf(err), "", "%s", discreet(err))
 		return
 	}
 	resolved, err := s.Resolve()
@@ -183,7 +209,7 @@ func supplied(v *validate.Validator) error {
 func (l *loader) policies(f File) {
 	list, err := cedar.NewPolicyListFromBytes(f.Name, f.Data)
 	if err != nil {
-		l.fail(f.Name, lineOf(err), "", "%v", err)
+		l.fail(f.Name, lineOf(err), "", "%s", discreet(err))
 		return
 	}
 	for _, p := range list {

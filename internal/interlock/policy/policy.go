@@ -61,6 +61,22 @@ type Set struct {
 // same in whatever order they were given. Approvals are bound to it.
 func (s *Set) Version() signalbox.Digest { return s.version }
 
+// Groups lists the groups that the set asks for approvals, and those that are
+// asked whatever a set says: about policies themselves, and beyond a ceiling.
+func (s *Set) Groups() []string {
+	groups := []string{"sre"}
+	for _, r := range s.rules {
+		for _, text := range r.terms.Requires {
+			// Load has parsed it before.
+			if q, err := signalbox.ParseRequirement(text); err == nil {
+				groups = append(groups, q.Groups()...)
+			}
+		}
+	}
+	slices.Sort(groups)
+	return slices.Compact(groups)
+}
+
 // Len is how many policies the set has.
 func (s *Set) Len() int { return len(s.rules) }
 

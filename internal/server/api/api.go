@@ -47,6 +47,7 @@ type api struct {
 	Config
 	huma    huma.API
 	classes map[string]Class
+	turns   *turns // of explain
 }
 
 // Register puts the API's routes into mux and gives its description.
@@ -62,7 +63,7 @@ func Register(mux *http.ServeMux, c Config) *huma.OpenAPI {
 	hc.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"bearer": {Type: "http", Scheme: "bearer", Description: "a human's token (sbu_…), or a session's own (sbs_…)"},
 	}
-	a := &api{Config: c, classes: Classes()}
+	a := &api{Config: c, classes: Classes(), turns: newTurns()}
 	a.huma = humago.New(mux, hc)
 	a.huma.UseMiddleware(a.admit)
 	a.holds()
@@ -142,7 +143,9 @@ func handle[I, O any](a *api, op huma.Operation, f func(context.Context, *I) (*O
 		panic(fmt.Sprintf("api: operation %q has no class: say in Classes who may call it", op.OperationID))
 	}
 	op.Path = "/api/v1" + op.Path
-	op.MaxBodyBytes = a.MaxBody
+	if op.MaxBodyBytes == 0 {
+		op.MaxBodyBytes = a.MaxBody
+	}
 	op.Errors = []int{http.StatusUnprocessableEntity, http.StatusInternalServerError, http.StatusServiceUnavailable}
 	op.RejectUnknownQueryParameters = true
 	if class != Anyone {

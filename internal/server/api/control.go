@@ -35,7 +35,7 @@ func (a *api) control() {
 	})
 	handle(a, huma.Operation{
 		OperationID: "resume", Method: http.MethodPost, Path: "/resume", Tags: []string{"control"},
-		Summary: "Take a halt back", Description: "One of everything takes an administrator.", DefaultStatus: http.StatusNoContent,
+		Summary: "Take a halt back", Description: "By an administrator or an approver whom it does not hold back; one of everything takes an administrator. Where a gate stands before production, by another than who halted.", DefaultStatus: http.StatusNoContent,
 	}, func(ctx context.Context, in *struct{ Body client.Resume }) (*none, error) {
 		return nil, a.Interlock.Resume(ctx, caller(ctx), interlock.HaltScope(in.Body.Scope), in.Body.Name, in.Body.Reason)
 	})
@@ -63,7 +63,7 @@ func (a *api) control() {
 	})
 	handle(a, huma.Operation{
 		OperationID: "end-freeze", Method: http.MethodPost, Path: "/freezes/{id}/end", Tags: []string{"control"},
-		Summary: "End a freeze before its time", DefaultStatus: http.StatusNoContent,
+		Summary: "End a freeze before its time", Description: "By an administrator or an approver. Where a gate stands before production, by another than who froze.", DefaultStatus: http.StatusNoContent,
 	}, func(ctx context.Context, in *struct {
 		ID   string `path:"id" maxLength:"64"`
 		Body client.Reason
@@ -85,7 +85,7 @@ func (a *api) control() {
 	handle(a, huma.Operation{
 		OperationID: "start-break-glass", Method: http.MethodPost, Path: "/break-glass", Tags: []string{"control"},
 		Summary:     "Go through a freeze or past a hold, loudly and for a short time",
-		Description: "For the calling human in a session of his own, never for an agent. It lifts no halt and no recording.", DefaultStatus: http.StatusCreated,
+		Description: "For the calling human in a session of his own, never for an agent. At most three verbs, for an hour at most, with a reason in words. It lifts no halt and no recording.", DefaultStatus: http.StatusCreated,
 	}, func(ctx context.Context, in *struct{ Body client.BreakGlass }) (*body[client.BreakGlass], error) {
 		b, err := a.Interlock.BreakGlass(ctx, caller(ctx), interlock.BreakGlass{
 			Gates: in.Body.Gates, Verbs: in.Body.Verbs, Reason: in.Body.Reason, Expires: in.Body.Expires,

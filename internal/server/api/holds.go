@@ -142,10 +142,7 @@ func (a *api) hold(ctx context.Context, h approval.Hold) client.Hold {
 		out.Answers = append(out.Answers, client.Answer{By: x.By, Yes: x.Yes, Comment: x.Comment, At: x.At})
 	}
 	if h.Status == approval.Open {
-		_, out.Missing = h.Satisfied(func(name string) ([]string, bool) {
-			p, err := a.Interlock.State.Person(ctx, name)
-			return p.Groups, err == nil
-		})
+		_, out.Missing = h.Satisfied(a.Interlock.Voter(ctx))
 	}
 	return out
 }

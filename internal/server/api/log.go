@@ -84,7 +84,7 @@ func (a *api) log() {
 
 	handle(a, huma.Operation{
 		OperationID: "disclose-entry", Method: http.MethodPost, Path: "/log/entries/{ref}/disclose", Tags: []string{"log"},
-		Summary: "Open the hidden fields of an entry", Description: "Each disclosure proves one field, and shows nothing of the others.",
+		Summary: "Open the hidden fields of an entry", Description: "Each disclosure proves one field, and shows nothing of the others. Who was shown which fields is recorded first.",
 	}, func(ctx context.Context, in *entryRef) (*body[[]client.Disclosure], error) {
 		row, err := a.entry(ctx, in.Ref)
 		if err != nil {
@@ -98,11 +98,19 @@ func (a *api) log() {
 		if err != nil {
 			return nil, err
 		}
-		out := make([]client.Disclosure, len(ds))
-		for i, d := range ds {
-			if out[i], err = disclosure(d); err != nil {
+		out, fields := []client.Disclosure{}, []string{}
+		for _, d := range ds {
+			shown, err := disclosure(d)
+			if err != nil {
 				return nil, err
 			}
+			if shown.Name == saltField {
+				continue
+			}
+			out, fields = append(out, shown), append(fields, shown.Name)
+		}
+		if err := a.Interlock.Disclosed(ctx, caller(ctx), row.Index, row.ID, fields); err != nil {
+			return nil, err
 		}
 		a.Logger.Info("entry disclosed", "entry", row.ID, "to", name(caller(ctx)))
 		return answer(out, nil)
@@ -123,6 +131,10 @@ func (a *api) log() {
 		return nil, a.Interlock.Erase(ctx, caller(ctx), row.Index, row.ID, in.Body.Reason)
 	})
 }
+
+// saltField is the hidden field that no disclosure shows: whoever has it can try
+// out what was asked for in other entries of the same hold.
+const saltField = "salt"
 
 // entry finds an entry by its index or its id.
 func (a *api) entry(ctx context.Context, ref string) (ledger.Row, error) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -60,29 +59,10 @@ func (a *api) people() {
 
 	handle(a, huma.Operation{
 		OperationID: "revoke-person", Method: http.MethodPost, Path: "/people/{name}/revoke", Tags: []string{"people"},
-		Summary: "End a human's sessions, void his token and give him a new one",
+		Summary:     "Void a human's token and give him a new one",
+		Description: "What was done with the old one and not yet carried out is void too: sessions that he opened, log-ins at the console, approvals.",
 	}, func(ctx context.Context, in *personName) (*body[client.Enrolment], error) {
-		old, err := a.Interlock.State.Person(ctx, in.Name)
-		if err != nil {
-			return nil, err
-		}
-		// The token first: whoever stole it opens no more sessions.
-		p, token, err := a.Interlock.AddPerson(ctx, caller(ctx), old.Name, old.Groups, old.Admin)
-		if err != nil {
-			return nil, err
-		}
-		live, err := a.Interlock.State.Sessions(ctx, true, time.Now())
-		if err != nil {
-			return nil, err
-		}
-		for _, s := range live {
-			if s.Actor.Person() != p.Name {
-				continue
-			}
-			if err := a.Interlock.EndSession(ctx, caller(ctx), s.ID); err != nil {
-				return nil, err
-			}
-		}
+		p, token, err := a.Interlock.RevokePerson(ctx, caller(ctx), in.Name)
 		return answer(client.Enrolment{Person: person(p), Token: token}, err)
 	})
 

@@ -46,6 +46,7 @@ var statuses = []struct {
 	{identity.ErrTooMany, http.StatusTooManyRequests, ""},
 	{interlock.ErrNotHuman, http.StatusForbidden, "only a human can do this, with a credential of his own"},
 	{interlock.ErrNotAdmin, http.StatusForbidden, "ask an administrator"},
+	{interlock.ErrAnother, http.StatusForbidden, "ask an administrator or an approver who neither stopped it nor is held back by it"},
 	{interlock.ErrNotYours, http.StatusForbidden, "its owner or an administrator can"},
 	{interlock.ErrInvalid, http.StatusUnprocessableEntity, ""},
 	{interlock.ErrExists, http.StatusConflict, ""},

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"net/http"
 	"time"
@@ -53,22 +52,24 @@ func (a *api) sessions() {
 
 	handle(a, huma.Operation{
 		OperationID: "explain", Method: http.MethodPost, Path: "/explain", Tags: []string{"server"},
-		Summary:     "Say what would happen",
-		Description: "Takes scenarios, one JSON object a line, and answers with one line for each. Nothing is executed and no target is asked.",
+		Summary: "Say what would happen",
+		Description: "Takes scenarios, one JSON object a line, and answers with one line for each. Nothing is executed and no target is asked. " +
+			"At most 256 KiB, and one call of a human's at a time.",
+		MaxBodyBytes: maxExplain,
 	}, func(ctx context.Context, in *struct {
 		RawBody []byte `contentType:"application/x-ndjson"`
 	}) (*struct {
 		ContentType string `header:"Content-Type"`
 		Body        []byte
 	}, error) {
-		var out bytes.Buffer
-		if err := a.Explain(ctx, bytes.NewReader(in.RawBody), &out); err != nil {
+		out, err := a.explain(ctx, in.RawBody)
+		if err != nil {
 			return nil, err
 		}
 		return &struct {
 			ContentType string `header:"Content-Type"`
 			Body        []byte
-		}{"application/x-ndjson", out.Bytes()}, nil
+		}{"application/x-ndjson", out}, nil
 	})
 
 	handle(a, huma.Operation{

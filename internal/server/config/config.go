@@ -55,6 +55,9 @@ type Config struct {
 	// AcceptClock takes this machine's clock for right though the log's last
 	// commit was later. It is asked for once, at the start, and never in the file.
 	AcceptClock bool `yaml:"-" json:"-"`
+	// LowerProtection accepts settings that protect production less than those
+	// that were recorded. It is asked for once, at the start, and never in the file.
+	LowerProtection bool `yaml:"-" json:"-"`
 	// Policies is the folder of the policy set. Default the built-in set.
 	Policies string `yaml:"policies"`
 

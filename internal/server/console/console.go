@@ -1,9 +1,11 @@
 // Package console serves the pages that people look at: what waits for
 // approval, who is at work, and what was recorded last.
 //
-// The one thing to know: a person logs in with his token, which the browser
-// then keeps in a cookie that no script and no other site can use. A session's
-// credential opens nothing here (promise P5). Pages run no scripts. Whatever an
+// The one thing to know: a person logs in with his token, and the browser then
+// keeps a secret of that one log-in, in a cookie that no script and no other site
+// can use. It opens nothing but these pages, and ends with the log-out, when it is
+// not used, and when the person's credentials are revoked. A session's credential
+// opens nothing here (promise P5). Pages run no scripts. Whatever an
 // agent wrote is escaped by [signalbox.VisibleLines], quoted and labelled.
 package console
 
@@ -22,6 +24,7 @@ import (
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/client"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/interlock/session"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 	"github.com/signalbox-dev/signalbox/internal/server/identity"
 )
@@ -69,18 +72,31 @@ func Register(mux *http.ServeMux, c Config) {
 	})
 }
 
-const cookieName = "signalbox"
+// The names of the cookie. A browser takes the first over HTTPS alone, from this
+// very host, and shows it to no other. Without TLS there is no such protection,
+// and the name says so.
+const (
+	secureCookie    = "__Host-signalbox"
+	plaintextCookie = "signalbox-plaintext"
+)
+
+func (c *console) cookieName() string {
+	if c.Secure {
+		return secureCookie
+	}
+	return plaintextCookie
+}
 
 // person lets humans in who have logged in, and sends others to the login page.
 func (c *console) person(page func(http.ResponseWriter, *http.Request, interlock.Caller)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
-		cookie, err := r.Cookie(cookieName)
+		cookie, err := r.Cookie(c.cookieName())
 		if err != nil {
 			c.toLogin(w, r)
 			return
 		}
-		who, err := c.Guard.Identify(r.Context(), identity.Address(r), cookie.Value)
+		who, err := c.Guard.IdentifyConsole(r.Context(), identity.Address(r), cookie.Value)
 		switch {
 		case errors.Is(err, interlock.ErrUnavailable):
 			c.fail(w, r, http.StatusServiceUnavailable, err)
@@ -122,18 +138,32 @@ func (c *console) login(w http.ResponseWriter, r *http.Request) {
 		c.show(w, status, "login", page{Data: map[string]string{"Next": next, "Error": text}})
 		return
 	}
-	http.SetCookie(w, c.cookie(strings.TrimSpace(r.PostFormValue("token")), 12*60*60))
+	secret, err := c.Interlock.ConsoleLogin(r.Context(), who, identity.Address(r))
+	if err != nil {
+		c.fail(w, r, http.StatusServiceUnavailable, err)
+		return
+	}
+	http.SetCookie(w, c.cookie(secret, int(interlock.ConsoleTime.Seconds())))
 	http.Redirect(w, r, next, http.StatusSeeOther)
 }
 
 func (c *console) logout(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	if cookie, err := r.Cookie(c.cookieName()); err == nil {
+		err := c.Interlock.ConsoleLogout(r.Context(), cookie.Value)
+		if err != nil && !errors.Is(err, session.ErrCredential) {
+			// It must not look ended while it is not.
+			c.fail(w, r, http.StatusServiceUnavailable, err)
+			return
+		}
+	}
 	http.SetCookie(w, c.cookie("", -1))
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }
 
 func (c *console) cookie(value string, seconds int) *http.Cookie {
 	return &http.Cookie{
-		Name: cookieName, Value: value, Path: "/", MaxAge: seconds,
+		Name: c.cookieName(), Value: value, Path: "/", MaxAge: seconds,
 		HttpOnly: true, Secure: c.Secure, SameSite: http.SameSiteStrictMode,
 	}
 }

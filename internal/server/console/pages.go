@@ -106,10 +106,7 @@ func (c *console) showHold(w http.ResponseWriter, r *http.Request, who interlock
 		c.fail(w, r, http.StatusServiceUnavailable, err)
 		return
 	}
-	_, missing := h.Satisfied(func(name string) ([]string, bool) {
-		p, err := c.Interlock.State.Person(r.Context(), name)
-		return p.Groups, err == nil
-	})
+	_, missing := h.Satisfied(c.Interlock.Voter(r.Context()))
 	own := h.Actor.Person() == who.Person.Name
 	c.show(w, status, "hold", page{Who: &who, Data: struct {
 		approval.Hold

@@ -36,6 +36,9 @@ var (
 type Interlock interface {
 	// Identify gives who a credential stands for, or session.ErrCredential.
 	Identify(ctx context.Context, credential string) (interlock.Caller, error)
+	// ConsoleCaller gives who a log-in at the console stands for, or
+	// session.ErrCredential.
+	ConsoleCaller(ctx context.Context, secret string) (interlock.Caller, error)
 	// Bootstrap enrols the first administrator while nobody is enrolled.
 	Bootstrap(ctx context.Context, name string, groups []string) (session.Person, string, error)
 }
@@ -95,6 +98,19 @@ func (g *Guard) Identify(ctx context.Context, from, credential string) (interloc
 		return interlock.Caller{}, ErrMissing
 	}
 	c, err := g.Interlock.Identify(ctx, credential)
+	return g.known(from, c, err)
+}
+
+// IdentifyConsole is [Guard.Identify] for what a console's cookie holds.
+func (g *Guard) IdentifyConsole(ctx context.Context, from, secret string) (interlock.Caller, error) {
+	if secret == "" {
+		return interlock.Caller{}, ErrMissing
+	}
+	c, err := g.Interlock.ConsoleCaller(ctx, secret)
+	return g.known(from, c, err)
+}
+
+func (g *Guard) known(from string, c interlock.Caller, err error) (interlock.Caller, error) {
 	if errors.Is(err, session.ErrCredential) {
 		return interlock.Caller{}, g.failed(from, "credential", err)
 	}

@@ -29,6 +29,10 @@ func (l *lock) Identify(_ context.Context, credential string) (interlock.Caller,
 	return interlock.Caller{}, session.ErrCredential
 }
 
+func (l *lock) ConsoleCaller(ctx context.Context, secret string) (interlock.Caller, error) {
+	return l.Identify(ctx, secret)
+}
+
 func (l *lock) Bootstrap(_ context.Context, name string, _ []string) (session.Person, string, error) {
 	if l.fail != nil {
 		return session.Person{}, "", l.fail

@@ -5,11 +5,12 @@
 package db
 
 type Answer struct {
-	Hold    string
-	Author  string
-	Yes     bool
-	Comment string
-	Made    int64
+	Hold        string
+	Author      string
+	Yes         bool
+	Comment     string
+	Made        int64
+	AuthorEpoch int64
 }
 
 type BreakGlass struct {
@@ -23,10 +24,21 @@ type BreakGlass struct {
 	Ended   int64
 }
 
+type ConsoleSession struct {
+	Hash    string
+	Person  string
+	Epoch   int64
+	Made    int64
+	Seen    int64
+	Expires int64
+}
+
 type Control struct {
-	ID     int64
-	Epoch  int64
-	Policy string
+	ID         int64
+	Epoch      int64
+	Policy     string
+	Production bool
+	Protection string
 }
 
 type Entry struct {
@@ -63,19 +75,20 @@ type Head struct {
 }
 
 type Hold struct {
-	ID        string
-	RetryKey  string
-	Owner     string
-	Status    string
-	Opened    int64
-	Expires   int64
-	Confirmed bool
-	Intent    string
-	Why       string
-	Body      string
-	Hidden    string
-	Salt      []byte
-	Context   []byte
+	ID             string
+	RetryKey       string
+	Owner          string
+	Status         string
+	Opened         int64
+	Expires        int64
+	Confirmed      bool
+	Intent         string
+	Why            string
+	Body           string
+	Hidden         string
+	Salt           []byte
+	Context        []byte
+	ConfirmedEpoch int64
 }
 
 type Intent struct {
@@ -95,8 +108,9 @@ type Intent struct {
 }
 
 type Lease struct {
-	Replica string
-	Expires int64
+	Replica  string
+	Expires  int64
+	Settings string
 }
 
 type Master struct {
@@ -140,15 +154,16 @@ type Secret struct {
 }
 
 type Session struct {
-	ID        string
-	ActorKind string
-	ActorName string
-	ActorFor  string
-	Author    string
-	Purpose   string
-	Gates     string
-	Started   int64
-	Expires   int64
-	Ended     int64
-	Epoch     int64
+	ID          string
+	ActorKind   string
+	ActorName   string
+	ActorFor    string
+	Author      string
+	Purpose     string
+	Gates       string
+	Started     int64
+	Expires     int64
+	Ended       int64
+	Epoch       int64
+	AuthorEpoch int64
 }

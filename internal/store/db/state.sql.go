@@ -10,21 +10,25 @@ import (
 )
 
 const addAnswer = `-- name: AddAnswer :exec
-INSERT INTO answer (hold, author, yes, comment, made) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO answer (hold, author, author_epoch, yes, comment, made) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (hold, author) DO UPDATE SET
+    author_epoch = excluded.author_epoch, yes = excluded.yes, comment = excluded.comment, made = excluded.made
 `
 
 type AddAnswerParams struct {
-	Hold    string
-	Author  string
-	Yes     bool
-	Comment string
-	Made    int64
+	Hold        string
+	Author      string
+	AuthorEpoch int64
+	Yes         bool
+	Comment     string
+	Made        int64
 }
 
 func (q *Queries) AddAnswer(ctx context.Context, arg AddAnswerParams) error {
 	_, err := q.db.Exec(ctx, addAnswer,
 		arg.Hold,
 		arg.Author,
+		arg.AuthorEpoch,
 		arg.Yes,
 		arg.Comment,
 		arg.Made,
@@ -58,6 +62,31 @@ func (q *Queries) AddBreakGlass(ctx context.Context, arg AddBreakGlassParams) er
 		arg.Starts,
 		arg.Expires,
 		arg.Ended,
+	)
+	return err
+}
+
+const addConsole = `-- name: AddConsole :exec
+INSERT INTO console_session (hash, person, epoch, made, seen, expires) VALUES ($1, $2, $3, $4, $5, $6)
+`
+
+type AddConsoleParams struct {
+	Hash    string
+	Person  string
+	Epoch   int64
+	Made    int64
+	Seen    int64
+	Expires int64
+}
+
+func (q *Queries) AddConsole(ctx context.Context, arg AddConsoleParams) error {
+	_, err := q.db.Exec(ctx, addConsole,
+		arg.Hash,
+		arg.Person,
+		arg.Epoch,
+		arg.Made,
+		arg.Seen,
+		arg.Expires,
 	)
 	return err
 }
@@ -117,24 +146,25 @@ func (q *Queries) AddHalt(ctx context.Context, arg AddHaltParams) error {
 }
 
 const addHold = `-- name: AddHold :exec
-INSERT INTO hold (id, retry_key, owner, status, opened, expires, confirmed, intent, why, body, hidden, salt, context)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+INSERT INTO hold (id, retry_key, owner, status, opened, expires, confirmed, confirmed_epoch, intent, why, body, hidden, salt, context)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 `
 
 type AddHoldParams struct {
-	ID        string
-	RetryKey  string
-	Owner     string
-	Status    string
-	Opened    int64
-	Expires   int64
-	Confirmed bool
-	Intent    string
-	Why       string
-	Body      string
-	Hidden    string
-	Salt      []byte
-	Context   []byte
+	ID             string
+	RetryKey       string
+	Owner          string
+	Status         string
+	Opened         int64
+	Expires        int64
+	Confirmed      bool
+	ConfirmedEpoch int64
+	Intent         string
+	Why            string
+	Body           string
+	Hidden         string
+	Salt           []byte
+	Context        []byte
 }
 
 func (q *Queries) AddHold(ctx context.Context, arg AddHoldParams) error {
@@ -146,6 +176,7 @@ func (q *Queries) AddHold(ctx context.Context, arg AddHoldParams) error {
 		arg.Opened,
 		arg.Expires,
 		arg.Confirmed,
+		arg.ConfirmedEpoch,
 		arg.Intent,
 		arg.Why,
 		arg.Body,
@@ -236,22 +267,23 @@ func (q *Queries) AddPolicySet(ctx context.Context, arg AddPolicySetParams) erro
 }
 
 const addSession = `-- name: AddSession :exec
-INSERT INTO session (id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+INSERT INTO session (id, actor_kind, actor_name, actor_for, author, author_epoch, purpose, gates, started, expires, ended, epoch)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 `
 
 type AddSessionParams struct {
-	ID        string
-	ActorKind string
-	ActorName string
-	ActorFor  string
-	Author    string
-	Purpose   string
-	Gates     string
-	Started   int64
-	Expires   int64
-	Ended     int64
-	Epoch     int64
+	ID          string
+	ActorKind   string
+	ActorName   string
+	ActorFor    string
+	Author      string
+	AuthorEpoch int64
+	Purpose     string
+	Gates       string
+	Started     int64
+	Expires     int64
+	Ended       int64
+	Epoch       int64
 }
 
 func (q *Queries) AddSession(ctx context.Context, arg AddSessionParams) error {
@@ -261,6 +293,7 @@ func (q *Queries) AddSession(ctx context.Context, arg AddSessionParams) error {
 		arg.ActorName,
 		arg.ActorFor,
 		arg.Author,
+		arg.AuthorEpoch,
 		arg.Purpose,
 		arg.Gates,
 		arg.Started,
@@ -272,14 +305,15 @@ func (q *Queries) AddSession(ctx context.Context, arg AddSessionParams) error {
 }
 
 const answers = `-- name: Answers :many
-SELECT author, yes, comment, made FROM answer WHERE hold = $1 ORDER BY made, author
+SELECT author, author_epoch, yes, comment, made FROM answer WHERE hold = $1 ORDER BY made, author
 `
 
 type AnswersRow struct {
-	Author  string
-	Yes     bool
-	Comment string
-	Made    int64
+	Author      string
+	AuthorEpoch int64
+	Yes         bool
+	Comment     string
+	Made        int64
 }
 
 func (q *Queries) Answers(ctx context.Context, hold string) ([]AnswersRow, error) {
@@ -293,6 +327,7 @@ func (q *Queries) Answers(ctx context.Context, hold string) ([]AnswersRow, error
 		var i AnswersRow
 		if err := rows.Scan(
 			&i.Author,
+			&i.AuthorEpoch,
 			&i.Yes,
 			&i.Comment,
 			&i.Made,
@@ -308,16 +343,17 @@ func (q *Queries) Answers(ctx context.Context, hold string) ([]AnswersRow, error
 }
 
 const answersBy = `-- name: AnswersBy :many
-SELECT hold FROM answer WHERE hold = $1 AND author = $2
+SELECT hold FROM answer WHERE hold = $1 AND author = $2 AND author_epoch = $3
 `
 
 type AnswersByParams struct {
-	Hold   string
-	Author string
+	Hold        string
+	Author      string
+	AuthorEpoch int64
 }
 
 func (q *Queries) AnswersBy(ctx context.Context, arg AnswersByParams) ([]string, error) {
-	rows, err := q.db.Query(ctx, answersBy, arg.Hold, arg.Author)
+	rows, err := q.db.Query(ctx, answersBy, arg.Hold, arg.Author, arg.AuthorEpoch)
 	if err != nil {
 		return nil, err
 	}
@@ -370,27 +406,51 @@ func (q *Queries) BreakGlasses(ctx context.Context) ([]BreakGlass, error) {
 }
 
 const confirmHold = `-- name: ConfirmHold :exec
-UPDATE hold SET confirmed = TRUE WHERE id = $1 AND status = 'open'
+UPDATE hold SET confirmed = TRUE, confirmed_epoch = $1 WHERE id = $2 AND status = 'open'
 `
 
-func (q *Queries) ConfirmHold(ctx context.Context, id string) error {
-	_, err := q.db.Exec(ctx, confirmHold, id)
+type ConfirmHoldParams struct {
+	Epoch int64
+	ID    string
+}
+
+func (q *Queries) ConfirmHold(ctx context.Context, arg ConfirmHoldParams) error {
+	_, err := q.db.Exec(ctx, confirmHold, arg.Epoch, arg.ID)
 	return err
 }
 
+const console = `-- name: Console :one
+SELECT hash, person, epoch, made, seen, expires FROM console_session WHERE hash = $1
+`
+
+func (q *Queries) Console(ctx context.Context, hash string) (ConsoleSession, error) {
+	row := q.db.QueryRow(ctx, console, hash)
+	var i ConsoleSession
+	err := row.Scan(
+		&i.Hash,
+		&i.Person,
+		&i.Epoch,
+		&i.Made,
+		&i.Seen,
+		&i.Expires,
+	)
+	return i, err
+}
+
 const control = `-- name: Control :one
-SELECT epoch, policy FROM control WHERE id = 1
+SELECT epoch, policy, production FROM control WHERE id = 1
 `
 
 type ControlRow struct {
-	Epoch  int64
-	Policy string
+	Epoch      int64
+	Policy     string
+	Production bool
 }
 
 func (q *Queries) Control(ctx context.Context) (ControlRow, error) {
 	row := q.db.QueryRow(ctx, control)
 	var i ControlRow
-	err := row.Scan(&i.Epoch, &i.Policy)
+	err := row.Scan(&i.Epoch, &i.Policy, &i.Production)
 	return i, err
 }
 
@@ -405,6 +465,15 @@ type EndBreakGlassParams struct {
 
 func (q *Queries) EndBreakGlass(ctx context.Context, arg EndBreakGlassParams) error {
 	_, err := q.db.Exec(ctx, endBreakGlass, arg.Ended, arg.ID)
+	return err
+}
+
+const endConsole = `-- name: EndConsole :exec
+DELETE FROM console_session WHERE hash = $1
+`
+
+func (q *Queries) EndConsole(ctx context.Context, hash string) error {
+	_, err := q.db.Exec(ctx, endConsole, hash)
 	return err
 }
 
@@ -509,7 +578,7 @@ func (q *Queries) Halts(ctx context.Context) ([]Halt, error) {
 }
 
 const hold = `-- name: Hold :one
-SELECT id, retry_key, owner, status, opened, expires, confirmed, intent, why, body, hidden, salt, context FROM hold WHERE id = $1
+SELECT id, retry_key, owner, status, opened, expires, confirmed, intent, why, body, hidden, salt, context, confirmed_epoch FROM hold WHERE id = $1
 `
 
 func (q *Queries) Hold(ctx context.Context, id string) (Hold, error) {
@@ -529,12 +598,13 @@ func (q *Queries) Hold(ctx context.Context, id string) (Hold, error) {
 		&i.Hidden,
 		&i.Salt,
 		&i.Context,
+		&i.ConfirmedEpoch,
 	)
 	return i, err
 }
 
 const holdByRetryKey = `-- name: HoldByRetryKey :one
-SELECT id, retry_key, owner, status, opened, expires, confirmed, intent, why, body, hidden, salt, context FROM hold WHERE retry_key = $1 ORDER BY opened DESC, id DESC LIMIT 1
+SELECT id, retry_key, owner, status, opened, expires, confirmed, intent, why, body, hidden, salt, context, confirmed_epoch FROM hold WHERE retry_key = $1 ORDER BY opened DESC, id DESC LIMIT 1
 `
 
 func (q *Queries) HoldByRetryKey(ctx context.Context, retryKey string) (Hold, error) {
@@ -554,12 +624,13 @@ func (q *Queries) HoldByRetryKey(ctx context.Context, retryKey string) (Hold, er
 		&i.Hidden,
 		&i.Salt,
 		&i.Context,
+		&i.ConfirmedEpoch,
 	)
 	return i, err
 }
 
 const holds = `-- name: Holds :many
-SELECT id, retry_key, owner, status, opened, expires, confirmed, intent, why, body, hidden, salt, context FROM hold ORDER BY opened DESC, id DESC LIMIT $1::bigint
+SELECT id, retry_key, owner, status, opened, expires, confirmed, intent, why, body, hidden, salt, context, confirmed_epoch FROM hold ORDER BY opened DESC, id DESC LIMIT $1::bigint
 `
 
 func (q *Queries) Holds(ctx context.Context, most int64) ([]Hold, error) {
@@ -585,6 +656,7 @@ func (q *Queries) Holds(ctx context.Context, most int64) ([]Hold, error) {
 			&i.Hidden,
 			&i.Salt,
 			&i.Context,
+			&i.ConfirmedEpoch,
 		); err != nil {
 			return nil, err
 		}
@@ -597,7 +669,7 @@ func (q *Queries) Holds(ctx context.Context, most int64) ([]Hold, error) {
 }
 
 const holdsOfStatus = `-- name: HoldsOfStatus :many
-SELECT id, retry_key, owner, status, opened, expires, confirmed, intent, why, body, hidden, salt, context FROM hold WHERE status = $1 ORDER BY opened DESC, id DESC LIMIT $2::bigint
+SELECT id, retry_key, owner, status, opened, expires, confirmed, intent, why, body, hidden, salt, context, confirmed_epoch FROM hold WHERE status = $1 ORDER BY opened DESC, id DESC LIMIT $2::bigint
 `
 
 type HoldsOfStatusParams struct {
@@ -628,6 +700,7 @@ func (q *Queries) HoldsOfStatus(ctx context.Context, arg HoldsOfStatusParams) ([
 			&i.Hidden,
 			&i.Salt,
 			&i.Context,
+			&i.ConfirmedEpoch,
 		); err != nil {
 			return nil, err
 		}
@@ -780,8 +853,38 @@ func (q *Queries) LiveHoldsOfKey(ctx context.Context, retryKey string) ([]string
 	return items, nil
 }
 
+const liveReplicas = `-- name: LiveReplicas :many
+SELECT replica, expires, settings FROM lease WHERE replica <> $1 AND expires > $2 ORDER BY replica
+`
+
+type LiveReplicasParams struct {
+	Self string
+	Now  int64
+}
+
+func (q *Queries) LiveReplicas(ctx context.Context, arg LiveReplicasParams) ([]Lease, error) {
+	rows, err := q.db.Query(ctx, liveReplicas, arg.Self, arg.Now)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Lease
+	for rows.Next() {
+		var i Lease
+		if err := rows.Scan(&i.Replica, &i.Expires, &i.Settings); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const liveSessions = `-- name: LiveSessions :many
-SELECT id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch FROM session WHERE ended = 0 AND expires > $1 ORDER BY started DESC, id DESC
+SELECT s.id, s.actor_kind, s.actor_name, s.actor_for, s.author, s.purpose, s.gates, s.started, s.expires, s.ended, s.epoch, s.author_epoch FROM session s JOIN person p ON p.name = s.author AND p.epoch = s.author_epoch
+WHERE s.ended = 0 AND s.expires > $1 ORDER BY s.started DESC, s.id DESC
 `
 
 func (q *Queries) LiveSessions(ctx context.Context, now int64) ([]Session, error) {
@@ -805,6 +908,7 @@ func (q *Queries) LiveSessions(ctx context.Context, now int64) ([]Session, error
 			&i.Expires,
 			&i.Ended,
 			&i.Epoch,
+			&i.AuthorEpoch,
 		); err != nil {
 			return nil, err
 		}
@@ -923,6 +1027,50 @@ func (q *Queries) OpenHolds(ctx context.Context, owner string) (int64, error) {
 	return count, err
 }
 
+const openSessionsOf = `-- name: OpenSessionsOf :many
+SELECT id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch, author_epoch FROM session WHERE author = $1 AND ended = 0 AND expires > $2
+ORDER BY started DESC, id DESC LIMIT $3::bigint
+`
+
+type OpenSessionsOfParams struct {
+	Author string
+	Now    int64
+	Most   int64
+}
+
+func (q *Queries) OpenSessionsOf(ctx context.Context, arg OpenSessionsOfParams) ([]Session, error) {
+	rows, err := q.db.Query(ctx, openSessionsOf, arg.Author, arg.Now, arg.Most)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Session
+	for rows.Next() {
+		var i Session
+		if err := rows.Scan(
+			&i.ID,
+			&i.ActorKind,
+			&i.ActorName,
+			&i.ActorFor,
+			&i.Author,
+			&i.Purpose,
+			&i.Gates,
+			&i.Started,
+			&i.Expires,
+			&i.Ended,
+			&i.Epoch,
+			&i.AuthorEpoch,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const orphans = `-- name: Orphans :many
 SELECT i.id, i.session, i.subject, i.gate, i.target, i.replica, i.hold, i.retry_key, i.status, i.opened, i.settled, i.actions, i.touched FROM intent i LEFT JOIN lease l ON l.replica = i.replica
 WHERE i.status = 'open' AND (l.expires IS NULL OR l.expires < $1)
@@ -961,6 +1109,66 @@ func (q *Queries) Orphans(ctx context.Context, arg OrphansParams) ([]Intent, err
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const otherReplicas = `-- name: OtherReplicas :many
+SELECT replica FROM lease WHERE replica <> $1 AND expires > $2
+`
+
+type OtherReplicasParams struct {
+	Self string
+	Now  int64
+}
+
+func (q *Queries) OtherReplicas(ctx context.Context, arg OtherReplicasParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, otherReplicas, arg.Self, arg.Now)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var replica string
+		if err := rows.Scan(&replica); err != nil {
+			return nil, err
+		}
+		items = append(items, replica)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const otherSettings = `-- name: OtherSettings :many
+SELECT replica FROM lease
+WHERE replica <> $1 AND expires > $2 AND settings <> '' AND settings <> $3
+`
+
+type OtherSettingsParams struct {
+	Self     string
+	Now      int64
+	Settings string
+}
+
+func (q *Queries) OtherSettings(ctx context.Context, arg OtherSettingsParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, otherSettings, arg.Self, arg.Now, arg.Settings)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var replica string
+		if err := rows.Scan(&replica); err != nil {
+			return nil, err
+		}
+		items = append(items, replica)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -1062,6 +1270,17 @@ func (q *Queries) PolicySets(ctx context.Context) ([]PolicySet, error) {
 	return items, nil
 }
 
+const protection = `-- name: Protection :one
+SELECT protection FROM control WHERE id = 1
+`
+
+func (q *Queries) Protection(ctx context.Context) (string, error) {
+	row := q.db.QueryRow(ctx, protection)
+	var protection string
+	err := row.Scan(&protection)
+	return protection, err
+}
+
 const putMemory = `-- name: PutMemory :exec
 UPDATE memory SET version = version + 1, made = $1, data = $2
 WHERE subject = $3 AND version = $4
@@ -1117,6 +1336,22 @@ func (q *Queries) RaiseEpoch(ctx context.Context, epoch int64) error {
 	return err
 }
 
+const register = `-- name: Register :exec
+INSERT INTO lease (replica, expires, settings) VALUES ($1, $2, $3)
+ON CONFLICT (replica) DO UPDATE SET expires = excluded.expires, settings = excluded.settings
+`
+
+type RegisterParams struct {
+	Replica  string
+	Expires  int64
+	Settings string
+}
+
+func (q *Queries) Register(ctx context.Context, arg RegisterParams) error {
+	_, err := q.db.Exec(ctx, register, arg.Replica, arg.Expires, arg.Settings)
+	return err
+}
+
 const removeHalt = `-- name: RemoveHalt :exec
 DELETE FROM halt WHERE scope = $1 AND name = $2
 `
@@ -1152,6 +1387,35 @@ type ReplaceMasterParams struct {
 func (q *Queries) ReplaceMaster(ctx context.Context, arg ReplaceMasterParams) error {
 	_, err := q.db.Exec(ctx, replaceMaster, arg.Value, arg.Was)
 	return err
+}
+
+const requireAdmin = `-- name: RequireAdmin :many
+SELECT name FROM person WHERE name = $1 AND epoch = $2 AND admin = TRUE
+`
+
+type RequireAdminParams struct {
+	Name  string
+	Epoch int64
+}
+
+func (q *Queries) RequireAdmin(ctx context.Context, arg RequireAdminParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, requireAdmin, arg.Name, arg.Epoch)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		items = append(items, name)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const requireEpoch = `-- name: RequireEpoch :many
@@ -1232,6 +1496,65 @@ func (q *Queries) RequireOpenHold(ctx context.Context, id string) ([]string, err
 	return items, nil
 }
 
+const requirePerson = `-- name: RequirePerson :many
+SELECT name FROM person WHERE name = $1 AND epoch = $2
+`
+
+type RequirePersonParams struct {
+	Name  string
+	Epoch int64
+}
+
+func (q *Queries) RequirePerson(ctx context.Context, arg RequirePersonParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, requirePerson, arg.Name, arg.Epoch)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		items = append(items, name)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const requireSession = `-- name: RequireSession :many
+SELECT s.id FROM session s JOIN person p ON p.name = s.author AND p.epoch = s.author_epoch
+WHERE s.id = $1 AND s.ended = 0 AND s.expires > $2
+`
+
+type RequireSessionParams struct {
+	ID  string
+	Now int64
+}
+
+func (q *Queries) RequireSession(ctx context.Context, arg RequireSessionParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, requireSession, arg.ID, arg.Now)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const retirePolicySets = `-- name: RetirePolicySets :exec
 UPDATE policy_set SET status = 'past' WHERE status = 'active'
 `
@@ -1241,8 +1564,22 @@ func (q *Queries) RetirePolicySets(ctx context.Context) error {
 	return err
 }
 
+const seeConsole = `-- name: SeeConsole :exec
+UPDATE console_session SET seen = $1 WHERE hash = $2
+`
+
+type SeeConsoleParams struct {
+	Seen int64
+	Hash string
+}
+
+func (q *Queries) SeeConsole(ctx context.Context, arg SeeConsoleParams) error {
+	_, err := q.db.Exec(ctx, seeConsole, arg.Seen, arg.Hash)
+	return err
+}
+
 const session = `-- name: Session :one
-SELECT id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch FROM session WHERE id = $1
+SELECT id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch, author_epoch FROM session WHERE id = $1
 `
 
 func (q *Queries) Session(ctx context.Context, id string) (Session, error) {
@@ -1260,6 +1597,7 @@ func (q *Queries) Session(ctx context.Context, id string) (Session, error) {
 		&i.Expires,
 		&i.Ended,
 		&i.Epoch,
+		&i.AuthorEpoch,
 	)
 	return i, err
 }
@@ -1308,7 +1646,7 @@ func (q *Queries) SessionIntentsSince(ctx context.Context, arg SessionIntentsSin
 }
 
 const sessions = `-- name: Sessions :many
-SELECT id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch FROM session ORDER BY started DESC, id DESC
+SELECT id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch, author_epoch FROM session ORDER BY started DESC, id DESC
 `
 
 func (q *Queries) Sessions(ctx context.Context) ([]Session, error) {
@@ -1332,6 +1670,7 @@ func (q *Queries) Sessions(ctx context.Context) ([]Session, error) {
 			&i.Expires,
 			&i.Ended,
 			&i.Epoch,
+			&i.AuthorEpoch,
 		); err != nil {
 			return nil, err
 		}
@@ -1349,6 +1688,21 @@ UPDATE control SET policy = $1 WHERE id = 1
 
 func (q *Queries) SetPolicy(ctx context.Context, policy string) error {
 	_, err := q.db.Exec(ctx, setPolicy, policy)
+	return err
+}
+
+const setProtection = `-- name: SetProtection :exec
+UPDATE control SET production = $1, protection = $2 WHERE id = 1 AND protection = $3
+`
+
+type SetProtectionParams struct {
+	Production bool
+	Protection string
+	Was        string
+}
+
+func (q *Queries) SetProtection(ctx context.Context, arg SetProtectionParams) error {
+	_, err := q.db.Exec(ctx, setProtection, arg.Production, arg.Protection, arg.Was)
 	return err
 }
 
@@ -1373,5 +1727,14 @@ func (q *Queries) SettleIntent(ctx context.Context, arg SettleIntentParams) erro
 		arg.ID,
 		arg.Was,
 	)
+	return err
+}
+
+const tidyConsole = `-- name: TidyConsole :exec
+DELETE FROM console_session WHERE expires <= $1
+`
+
+func (q *Queries) TidyConsole(ctx context.Context, now int64) error {
+	_, err := q.db.Exec(ctx, tidyConsole, now)
 	return err
 }

@@ -1,5 +1,11 @@
 -- name: Control :one
-SELECT epoch, policy FROM control WHERE id = 1;
+SELECT epoch, policy, production FROM control WHERE id = 1;
+
+-- name: Protection :one
+SELECT protection FROM control WHERE id = 1;
+
+-- name: SetProtection :exec
+UPDATE control SET production = sqlc.arg(production), protection = sqlc.arg(protection) WHERE id = 1 AND protection = sqlc.arg(was);
 
 -- name: RequireEpoch :many
 SELECT epoch FROM control WHERE id = 1 AND epoch = $1;
@@ -11,8 +17,8 @@ UPDATE control SET epoch = epoch + 1 WHERE id = 1 AND epoch = $1;
 UPDATE control SET policy = $1 WHERE id = 1;
 
 -- name: AddSession :exec
-INSERT INTO session (id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+INSERT INTO session (id, actor_kind, actor_name, actor_for, author, author_epoch, purpose, gates, started, expires, ended, epoch)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
 -- name: EndSession :exec
 UPDATE session SET ended = sqlc.arg(ended) WHERE id = sqlc.arg(id) AND ended = 0;
@@ -24,7 +30,16 @@ SELECT * FROM session WHERE id = $1;
 SELECT * FROM session ORDER BY started DESC, id DESC;
 
 -- name: LiveSessions :many
-SELECT * FROM session WHERE ended = 0 AND expires > sqlc.arg(now) ORDER BY started DESC, id DESC;
+SELECT s.* FROM session s JOIN person p ON p.name = s.author AND p.epoch = s.author_epoch
+WHERE s.ended = 0 AND s.expires > sqlc.arg(now) ORDER BY s.started DESC, s.id DESC;
+
+-- name: OpenSessionsOf :many
+SELECT * FROM session WHERE author = sqlc.arg(author) AND ended = 0 AND expires > sqlc.arg(now)
+ORDER BY started DESC, id DESC LIMIT sqlc.arg(most)::bigint;
+
+-- name: RequireSession :many
+SELECT s.id FROM session s JOIN person p ON p.name = s.author AND p.epoch = s.author_epoch
+WHERE s.id = sqlc.arg(id) AND s.ended = 0 AND s.expires > sqlc.arg(now);
 
 -- name: PutPerson :exec
 INSERT INTO person (name, groups, admin, epoch, added) VALUES ($1, $2, $3, $4, $5)
@@ -36,6 +51,12 @@ DELETE FROM person WHERE name = $1;
 -- name: Person :one
 SELECT * FROM person WHERE name = $1;
 
+-- name: RequirePerson :many
+SELECT name FROM person WHERE name = sqlc.arg(name) AND epoch = sqlc.arg(epoch);
+
+-- name: RequireAdmin :many
+SELECT name FROM person WHERE name = sqlc.arg(name) AND epoch = sqlc.arg(epoch) AND admin = TRUE;
+
 -- name: People :many
 SELECT * FROM person ORDER BY name;
 
@@ -43,8 +64,8 @@ SELECT * FROM person ORDER BY name;
 SELECT id FROM hold WHERE retry_key = $1 AND status IN ('open', 'approved');
 
 -- name: AddHold :exec
-INSERT INTO hold (id, retry_key, owner, status, opened, expires, confirmed, intent, why, body, hidden, salt, context)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
+INSERT INTO hold (id, retry_key, owner, status, opened, expires, confirmed, confirmed_epoch, intent, why, body, hidden, salt, context)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
 
 -- name: RequireOpenHold :many
 SELECT id FROM hold WHERE id = $1 AND status = 'open';
@@ -53,13 +74,15 @@ SELECT id FROM hold WHERE id = $1 AND status = 'open';
 SELECT id FROM hold WHERE id = sqlc.arg(id) AND status = sqlc.arg(status) AND expires > sqlc.arg(now);
 
 -- name: AnswersBy :many
-SELECT hold FROM answer WHERE hold = $1 AND author = $2;
+SELECT hold FROM answer WHERE hold = $1 AND author = $2 AND author_epoch = $3;
 
 -- name: AddAnswer :exec
-INSERT INTO answer (hold, author, yes, comment, made) VALUES ($1, $2, $3, $4, $5);
+INSERT INTO answer (hold, author, author_epoch, yes, comment, made) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (hold, author) DO UPDATE SET
+    author_epoch = excluded.author_epoch, yes = excluded.yes, comment = excluded.comment, made = excluded.made;
 
 -- name: ConfirmHold :exec
-UPDATE hold SET confirmed = TRUE WHERE id = $1 AND status = 'open';
+UPDATE hold SET confirmed = TRUE, confirmed_epoch = sqlc.arg(epoch) WHERE id = sqlc.arg(id) AND status = 'open';
 
 -- name: MoveHold :exec
 UPDATE hold SET
@@ -85,7 +108,7 @@ SELECT * FROM hold ORDER BY opened DESC, id DESC LIMIT sqlc.arg(most)::bigint;
 SELECT * FROM hold WHERE status = sqlc.arg(status) ORDER BY opened DESC, id DESC LIMIT sqlc.arg(most)::bigint;
 
 -- name: Answers :many
-SELECT author, yes, comment, made FROM answer WHERE hold = $1 ORDER BY made, author;
+SELECT author, author_epoch, yes, comment, made FROM answer WHERE hold = $1 ORDER BY made, author;
 
 -- name: OpenHolds :one
 SELECT COUNT(*) FROM hold WHERE owner = $1 AND status = 'open';
@@ -177,6 +200,35 @@ SELECT * FROM break_glass WHERE ended = 0 ORDER BY starts, id;
 -- name: Lease :exec
 INSERT INTO lease (replica, expires) VALUES ($1, $2)
 ON CONFLICT (replica) DO UPDATE SET expires = excluded.expires;
+
+-- name: Register :exec
+INSERT INTO lease (replica, expires, settings) VALUES ($1, $2, $3)
+ON CONFLICT (replica) DO UPDATE SET expires = excluded.expires, settings = excluded.settings;
+
+-- name: LiveReplicas :many
+SELECT replica, expires, settings FROM lease WHERE replica <> sqlc.arg(self) AND expires > sqlc.arg(now) ORDER BY replica;
+
+-- name: OtherReplicas :many
+SELECT replica FROM lease WHERE replica <> sqlc.arg(self) AND expires > sqlc.arg(now);
+
+-- name: OtherSettings :many
+SELECT replica FROM lease
+WHERE replica <> sqlc.arg(self) AND expires > sqlc.arg(now) AND settings <> '' AND settings <> sqlc.arg(settings);
+
+-- name: AddConsole :exec
+INSERT INTO console_session (hash, person, epoch, made, seen, expires) VALUES ($1, $2, $3, $4, $5, $6);
+
+-- name: SeeConsole :exec
+UPDATE console_session SET seen = sqlc.arg(seen) WHERE hash = sqlc.arg(hash);
+
+-- name: EndConsole :exec
+DELETE FROM console_session WHERE hash = $1;
+
+-- name: TidyConsole :exec
+DELETE FROM console_session WHERE expires <= sqlc.arg(now);
+
+-- name: Console :one
+SELECT * FROM console_session WHERE hash = $1;
 
 -- name: KeepMaster :exec
 INSERT INTO master (id, value) VALUES (1, $1) ON CONFLICT (id) DO NOTHING;

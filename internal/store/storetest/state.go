@@ -97,13 +97,14 @@ func haltsFreezesBreakGlass(t *testing.T, s Store) {
 func sessions(t *testing.T, s Store) {
 	ctx := context.Background()
 	one := interlock.SessionRow{Session: signalbox.Session{
-		ID: "s1", Actor: signalbox.Actor{Kind: signalbox.Agent, Name: "kiro", For: "ann"}, By: "ann", Purpose: "mend", Gates: []string{"db", "kube"},
+		ID: "s1", Actor: signalbox.Actor{Kind: signalbox.Agent, Name: "kiro", For: "ann"}, By: "ann", ByEpoch: 4, Purpose: "mend", Gates: []string{"db", "kube"},
 		Started: at(0), Expires: at(20),
 	}, Epoch: 3}
 	two := interlock.SessionRow{Session: signalbox.Session{
-		ID: "s2", Actor: signalbox.Actor{Kind: signalbox.Human, Name: "bob"}, Started: at(1), Expires: at(10),
+		ID: "s2", Actor: signalbox.Actor{Kind: signalbox.Human, Name: "bob"}, By: "bob", ByEpoch: 2, Started: at(1), Expires: at(10),
 	}, Epoch: 1}
-	mustCommit(t, s, s.AddSession(one), s.AddSession(two))
+	ann, bob := session.Person{Name: "ann", Epoch: 4}, session.Person{Name: "bob", Epoch: 2}
+	mustCommit(t, s, s.PutPerson(ann), s.PutPerson(bob), s.AddSession(one), s.AddSession(two))
 	got, err := s.Session(ctx, "s1")
 	if err != nil {
 		t.Fatal(err)
@@ -124,6 +125,25 @@ func sessions(t *testing.T, s Store) {
 	}
 	list(true, at(5), two, one)
 	list(true, at(10), one) // two expires then
+	mustCommit(t, s, s.RequireSession("s1", at(19)), s.RequireSession("s2", at(9)))
+	wantStale(t, commit(t, s, s.RequireSession("s1", at(20))))
+	wantStale(t, commit(t, s, s.RequireSession("s3", at(1))))
+	// What a person has opened lives no longer than his credentials.
+	bob.Epoch = 5
+	mustCommit(t, s, s.PutPerson(bob))
+	list(true, at(5), one)
+	wantStale(t, commit(t, s, s.RequireSession("s2", at(5))))
+	mustCommit(t, s, s.RemovePerson("bob"))
+	list(true, at(5), one)
+	for person, want := range map[string][]interlock.SessionRow{"ann": {one}, "bob": {two}, "cid": {}} {
+		rows, err := s.OpenSessionsOf(ctx, person, at(5), 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		diff(t, "sessions of "+person, rows, want)
+	}
+	bob.Epoch = 2
+	mustCommit(t, s, s.PutPerson(bob))
 	mustCommit(t, s, s.EndSession("s1", at(6)))
 	one.Ended = at(6)
 	list(true, at(5), two)
@@ -151,6 +171,12 @@ func people(t *testing.T, s Store) {
 	diff(t, "ann", got, ann)
 	_, err = s.Person(ctx, "bob")
 	wantNotFound(t, "bob", err)
+	mustCommit(t, s, s.RequirePerson("ann", 2, false))
+	wantStale(t, commit(t, s, s.RequirePerson("ann", 1, false)))
+	wantStale(t, commit(t, s, s.RequirePerson("ann", 2, true)))
+	wantStale(t, commit(t, s, s.RequirePerson("bob", 2, false)))
+	ann.Admin, ann.Epoch = true, 3
+	mustCommit(t, s, s.PutPerson(ann), s.RequirePerson("ann", 3, true))
 	wantStale(t, commit(t, s, s.RemovePerson("bob")))
 }
 
@@ -188,15 +214,18 @@ func holdsFromOpenToUsed(t *testing.T, s Store) {
 	_, err = s.HoldByRetryKey(ctx, "key9")
 	wantNotFound(t, "hold by key", err)
 
-	yes := approval.Answer{By: "bob", Yes: true, Comment: "fine", At: at(1)}
-	mustCommit(t, s, s.AddAnswer("h1", yes))
-	wantStale(t, commit(t, s, s.AddAnswer("h1", approval.Answer{By: "bob", At: at(2)})))
+	stolen := approval.Answer{By: "bob", Epoch: 3, Yes: false, At: at(1)}
+	yes := approval.Answer{By: "bob", Epoch: 4, Yes: true, Comment: "fine", At: at(1)}
+	mustCommit(t, s, s.AddAnswer("h1", stolen))
+	wantStale(t, commit(t, s, s.AddAnswer("h1", approval.Answer{By: "bob", Epoch: 3, At: at(2)})))
+	mustCommit(t, s, s.AddAnswer("h1", yes)) // with other credentials: it replaces the first
+	wantStale(t, commit(t, s, s.AddAnswer("h1", approval.Answer{By: "bob", Epoch: 4, At: at(2)})))
 	second := approval.Answer{By: "cid", Yes: true, At: at(2)}
-	mustCommit(t, s, s.AddAnswer("h1", second), s.ConfirmHold("h1"), s.MoveHold("h1", approval.Open, approval.Approved, at(40), "", ""))
-	h.Answers, h.Confirmed, h.Status, h.Expires = []approval.Answer{yes, second}, true, approval.Approved, at(40)
+	mustCommit(t, s, s.AddAnswer("h1", second), s.ConfirmHold("h1", 7), s.MoveHold("h1", approval.Open, approval.Approved, at(40), "", ""))
+	h.Answers, h.Confirmed, h.ConfirmedEpoch, h.Status, h.Expires = []approval.Answer{yes, second}, true, 7, approval.Approved, at(40)
 	check()
 	wantStale(t, commit(t, s, s.AddAnswer("h1", approval.Answer{By: "dan", At: at(3)})))
-	wantStale(t, commit(t, s, s.ConfirmHold("h1")))
+	wantStale(t, commit(t, s, s.ConfirmHold("h1", 7)))
 	wantStale(t, commit(t, s, s.MoveHold("h1", approval.Open, approval.Refused, time.Time{}, "", "no")))
 
 	mustCommit(t, s, s.RequireLive("h1", approval.Approved, at(39)))
@@ -379,4 +408,51 @@ func policySets(t *testing.T, s Store) {
 	wantNotFound(t, "policy set", err)
 	wantStale(t, commit(t, s, s.SetPolicy(signalbox.Digest{7})))
 	wantStale(t, commit(t, s, s.MovePolicy(signalbox.Digest{7}, "past")))
+}
+
+// What a replica works by is agreed upon in the transaction in which it begins.
+func settings(t *testing.T, s Store) {
+	ctx := context.Background()
+	text, err := s.Protection(ctx)
+	if err != nil || text != "" {
+		t.Errorf("protection = %q, %v; want none", text, err)
+	}
+	mustCommit(t, s, s.SetProtection("", "one", false), s.Register("a", at(10), "strict"), s.Lease("old", at(10)))
+	wantStale(t, commit(t, s, s.SetProtection("", "two", true)))
+	mustCommit(t, s, s.SetProtection("one", "two", true))
+	c, err := s.Control(ctx)
+	if err != nil || !c.Production {
+		t.Errorf("production = %t, %v", c.Production, err)
+	}
+	if text, err = s.Protection(ctx); err != nil || text != "two" {
+		t.Errorf("protection = %q, %v; want two", text, err)
+	}
+	mustCommit(t, s, s.RequireSettings("b", "strict", at(5)), s.RequireSettings("a", "lax", at(5)), s.RequireSettings("b", "lax", at(10)))
+	wantStale(t, commit(t, s, s.RequireSettings("b", "lax", at(5))))
+	wantStale(t, commit(t, s, s.RequireAlone("a", at(5)))) // the one that says nothing lives too
+	mustCommit(t, s, s.RequireAlone("a", at(10)), s.Lease("a", at(20)))
+	rows, err := s.Replicas(ctx, "b", at(5))
+	if err != nil {
+		t.Fatal(err)
+	}
+	diff(t, "replicas", rows, []interlock.ReplicaRow{{Replica: "a", Expires: at(20), Settings: "strict"}, {Replica: "old", Expires: at(10)}})
+}
+
+func console(t *testing.T, s Store) {
+	ctx := context.Background()
+	row := interlock.ConsoleRow{Hash: "h1", Person: "ann", Epoch: 3, Made: at(1), Seen: at(1), Expires: at(9)}
+	mustCommit(t, s, s.AddConsole(row), s.SeeConsole("h1", at(4)))
+	row.Seen = at(4)
+	got, err := s.Console(ctx, "h1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	diff(t, "log-in at the console", got, row)
+	other := interlock.ConsoleRow{Hash: "h2", Person: "bob", Epoch: 1, Made: at(9), Seen: at(9), Expires: at(20)}
+	mustCommit(t, s, s.AddConsole(other)) // the first has expired by then
+	_, err = s.Console(ctx, "h1")
+	wantNotFound(t, "expired log-in", err)
+	wantStale(t, commit(t, s, s.SeeConsole("h1", at(10))))
+	mustCommit(t, s, s.EndConsole("h2"))
+	wantStale(t, commit(t, s, s.EndConsole("h2")))
 }

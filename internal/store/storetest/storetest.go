@@ -52,6 +52,8 @@ func Exercise(t *testing.T, open func(t *testing.T) Store) {
 		{"IntentsAndOrphans", intentsAndOrphans},
 		{"MemoryIsCompareAndSwap", memoryIsCompareAndSwap},
 		{"PolicySets", policySets},
+		{"Settings", settings},
+		{"Console", console},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })

@@ -41,9 +41,10 @@ var goroutines = map[string]started{
 	"internal/interlock/interlock.go": {3, "the two loops, which Close waits for, each round guarded; Close's own patience"},
 	"internal/interlock/tally.go":     {1, "a summary of reads, which the tally's Close waits for; its panic is an error"},
 
-	"internal/server/api/holds.go": {1, "ends a long poll with the server, stopped before the request ends"},
-	"internal/server/gates.go":     {1, "serves a gate; Close waits; guarded"},
-	"internal/server/server.go":    {3, "background work, HTTP and the probe of the log; Close waits for each; guarded"},
+	"internal/server/api/explain.go": {1, "ends explain with the server, stopped before the request ends"},
+	"internal/server/api/holds.go":   {1, "ends a long poll with the server, stopped before the request ends"},
+	"internal/server/gates.go":       {1, "serves a gate; Close waits; guarded"},
+	"internal/server/server.go":      {3, "background work, HTTP and the probe of the log; Close waits for each; guarded"},
 }
 
 // TestGoroutinesHaveOwners finds everything that starts a goroutine where

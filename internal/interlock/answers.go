@@ -43,7 +43,7 @@ func (i *Interlock) answer(ctx context.Context, name, id string, yes bool, comme
 	}
 	h, err := i.State.Hold(ctx, id)
 	if err != nil {
-		return h, fmt.Errorf("hold %q: %w", id, err)
+		return h, err // it names the hold
 	}
 	now := i.Now()
 	voter := approval.Voter{Name: p.Name, Groups: p.Groups}
@@ -130,7 +130,7 @@ func (i *Interlock) Confirm(ctx context.Context, c Caller, id string) (approval.
 	}
 	h, err := i.State.Hold(ctx, id)
 	if err != nil {
-		return h, fmt.Errorf("hold %q: %w", id, err)
+		return h, err // it names the hold
 	}
 	now := i.Now()
 	switch {
@@ -172,7 +172,7 @@ func (i *Interlock) Confirm(ctx context.Context, c Caller, id string) (approval.
 func (i *Interlock) Withdraw(ctx context.Context, c Caller, id string) (approval.Hold, error) {
 	h, err := i.State.Hold(ctx, id)
 	if err != nil {
-		return h, fmt.Errorf("hold %q: %w", id, err)
+		return h, err // it names the hold
 	}
 	switch {
 	case c.Session != nil && c.Session.ID == h.Session:

@@ -151,4 +151,5 @@ type Session struct {
 	Expires   int64
 	Ended     int64
 	Epoch     int64
+	Wait      bool
 }

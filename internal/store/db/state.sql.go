@@ -236,8 +236,8 @@ func (q *Queries) AddPolicySet(ctx context.Context, arg AddPolicySetParams) erro
 }
 
 const addSession = `-- name: AddSession :exec
-INSERT INTO session (id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+INSERT INTO session (id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch, wait)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 `
 
 type AddSessionParams struct {
@@ -252,6 +252,7 @@ type AddSessionParams struct {
 	Expires   int64
 	Ended     int64
 	Epoch     int64
+	Wait      bool
 }
 
 func (q *Queries) AddSession(ctx context.Context, arg AddSessionParams) error {
@@ -267,6 +268,7 @@ func (q *Queries) AddSession(ctx context.Context, arg AddSessionParams) error {
 		arg.Expires,
 		arg.Ended,
 		arg.Epoch,
+		arg.Wait,
 	)
 	return err
 }
@@ -756,6 +758,44 @@ func (q *Queries) Lease(ctx context.Context, arg LeaseParams) error {
 	return err
 }
 
+const liveHoldsOf = `-- name: LiveHoldsOf :many
+SELECT id, retry_key, owner, status, opened, expires, confirmed, intent, why, body, hidden, salt, context FROM hold WHERE owner = $1 AND status IN ('open', 'approved') ORDER BY opened DESC, id DESC
+`
+
+func (q *Queries) LiveHoldsOf(ctx context.Context, owner string) ([]Hold, error) {
+	rows, err := q.db.Query(ctx, liveHoldsOf, owner)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Hold
+	for rows.Next() {
+		var i Hold
+		if err := rows.Scan(
+			&i.ID,
+			&i.RetryKey,
+			&i.Owner,
+			&i.Status,
+			&i.Opened,
+			&i.Expires,
+			&i.Confirmed,
+			&i.Intent,
+			&i.Why,
+			&i.Body,
+			&i.Hidden,
+			&i.Salt,
+			&i.Context,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const liveHoldsOfKey = `-- name: LiveHoldsOfKey :many
 SELECT id FROM hold WHERE retry_key = $1 AND status IN ('open', 'approved')
 `
@@ -781,7 +821,7 @@ func (q *Queries) LiveHoldsOfKey(ctx context.Context, retryKey string) ([]string
 }
 
 const liveSessions = `-- name: LiveSessions :many
-SELECT id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch FROM session WHERE ended = 0 AND expires > $1 ORDER BY started DESC, id DESC
+SELECT id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch, wait FROM session WHERE ended = 0 AND expires > $1 ORDER BY started DESC, id DESC
 `
 
 func (q *Queries) LiveSessions(ctx context.Context, now int64) ([]Session, error) {
@@ -805,6 +845,7 @@ func (q *Queries) LiveSessions(ctx context.Context, now int64) ([]Session, error
 			&i.Expires,
 			&i.Ended,
 			&i.Epoch,
+			&i.Wait,
 		); err != nil {
 			return nil, err
 		}
@@ -1242,7 +1283,7 @@ func (q *Queries) RetirePolicySets(ctx context.Context) error {
 }
 
 const session = `-- name: Session :one
-SELECT id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch FROM session WHERE id = $1
+SELECT id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch, wait FROM session WHERE id = $1
 `
 
 func (q *Queries) Session(ctx context.Context, id string) (Session, error) {
@@ -1260,6 +1301,7 @@ func (q *Queries) Session(ctx context.Context, id string) (Session, error) {
 		&i.Expires,
 		&i.Ended,
 		&i.Epoch,
+		&i.Wait,
 	)
 	return i, err
 }
@@ -1308,7 +1350,7 @@ func (q *Queries) SessionIntentsSince(ctx context.Context, arg SessionIntentsSin
 }
 
 const sessions = `-- name: Sessions :many
-SELECT id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch FROM session ORDER BY started DESC, id DESC
+SELECT id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch, wait FROM session ORDER BY started DESC, id DESC
 `
 
 func (q *Queries) Sessions(ctx context.Context) ([]Session, error) {
@@ -1332,6 +1374,7 @@ func (q *Queries) Sessions(ctx context.Context) ([]Session, error) {
 			&i.Expires,
 			&i.Ended,
 			&i.Epoch,
+			&i.Wait,
 		); err != nil {
 			return nil, err
 		}

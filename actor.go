@@ -98,6 +98,9 @@ type Session struct {
 	Started time.Time `json:"started"`
 	Expires time.Time `json:"expires"`
 	Ended   time.Time `json:"ended,omitzero"` // zero while it may still be used
+	// Wait says that what is held waits in the gate for its approvals, where the
+	// gate's clients have the patience.
+	Wait bool `json:"wait,omitempty"`
 }
 
 // Usable reports why the session may not be used at gate at time now, or nil.

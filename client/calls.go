@@ -50,6 +50,11 @@ func (c *Client) Holds(ctx context.Context, status string, limit int) (hs []Hold
 	return hs, c.call(ctx, http.MethodGet, "/holds?"+q.Encode(), nil, &hs)
 }
 
+// SessionHolds lists the open and approved holds of a session, newest first.
+func (c *Client) SessionHolds(ctx context.Context, id signalbox.SessionID) (hs []Hold, err error) {
+	return hs, c.call(ctx, http.MethodGet, "/sessions/"+url.PathEscape(string(id))+"/holds", nil, &hs)
+}
+
 // Hold gives one hold.
 func (c *Client) Hold(ctx context.Context, id string) (h Hold, err error) {
 	return h, c.call(ctx, http.MethodGet, "/holds/"+url.PathEscape(id), nil, &h)
@@ -89,6 +94,16 @@ func (c *Client) Sessions(ctx context.Context, all bool) (ss []signalbox.Session
 // OpenSession opens a session.
 func (c *Client) OpenSession(ctx context.Context, n NewSession) (o OpenedSession, err error) {
 	return o, c.call(ctx, http.MethodPost, "/sessions", n, &o)
+}
+
+// Session gives one session.
+func (c *Client) Session(ctx context.Context, id string) (s signalbox.Session, err error) {
+	return s, c.call(ctx, http.MethodGet, "/sessions/"+url.PathEscape(id), nil, &s)
+}
+
+// Credentials gives the credentials of a session that the caller has opened.
+func (c *Client) Credentials(ctx context.Context, id string) (o OpenedSession, err error) {
+	return o, c.call(ctx, http.MethodPost, "/sessions/"+url.PathEscape(id)+"/credentials", nil, &o)
 }
 
 // EndSession ends a session.

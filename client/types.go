@@ -55,6 +55,7 @@ type Server struct {
 	Policy     signalbox.Digest `json:"policy" doc:"version of the active policy set"`
 	User       int              `json:"user" doc:"id of the operating system's user that the server runs as, -1 if there is none"`
 	Production bool             `json:"production" doc:"some gate stands before production"`
+	Secrets    []string         `json:"secrets,omitempty" nullable:"false" doc:"names of the environment variables that the server reads secrets from; told to humans alone"`
 }
 
 // A Gate is an entrance, as its clients must know it.
@@ -78,6 +79,7 @@ type NewSession struct {
 	Purpose    string   `json:"purpose,omitempty" maxLength:"1024"`
 	Gates      []string `json:"gates,omitempty" nullable:"false" maxItems:"64" doc:"gates it may use; empty for all"`
 	TTL        string   `json:"ttl,omitempty" maxLength:"32" example:"2h" doc:"how long it lasts; empty for the server's default"`
+	Wait       bool     `json:"wait,omitempty" doc:"what is held waits in the gate for its approvals, where the protocol's clients have the patience (PostgreSQL, outside of transactions)"`
 }
 
 // An OpenedSession is a session with its credentials, which are shown this once.
@@ -93,6 +95,7 @@ type Hold struct {
 	Status      string                `json:"status" enum:"open,approved,used,refused,withdrawn,expired,dead"`
 	Why         string                `json:"why,omitempty" doc:"why it was refused or died"`
 	Session     signalbox.SessionID   `json:"session"`
+	Purpose     string                `json:"purpose,omitempty" doc:"what its session is for, in the requester's own words: untrusted, show it quoted"`
 	Actor       signalbox.Actor       `json:"actor"`
 	Gate        string                `json:"gate"`
 	Target      string                `json:"target"`

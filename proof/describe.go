@@ -63,7 +63,7 @@ func describe(b Body) string {
 		}
 		return s
 	case *Reads:
-		return fmt.Sprintf("%s at %s: %d reads of %d shapes, %d rows", b.Actor, b.Gate, b.Statements, len(b.Shapes)+b.Omitted, b.Rows)
+		return fmt.Sprintf("%s at %s: %s of %s, %s", b.Actor, b.Gate, count(b.Statements, "read"), count(int64(len(b.Shapes)+b.Omitted), "shape"), count(b.Rows, "row"))
 	case *Read:
 		return fmt.Sprintf("%s at %s: %s%s", b.Actor, b.Gate, actions(b.Actions), rows(b.Rows))
 	case *Observation:
@@ -202,7 +202,15 @@ func rows(n int64) string {
 	if n < 0 {
 		return ""
 	}
-	return fmt.Sprintf(", %d rows", n)
+	return ", " + count(n, "row")
+}
+
+// count gives "1 row", "2 rows".
+func count(n int64, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 func scoped(s Scope, name string) string {

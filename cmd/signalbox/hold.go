@@ -20,7 +20,8 @@ func (p *program) holdCommand() *cobra.Command {
 		Short: "See and answer what waits for approval",
 		Long: `A hold is a request that waits for approvals. It shows what the gate found out
 about it, and the whole request. An approval is bound to exactly that: when the
-request, the target or the impact is another, it is worth nothing.`,
+request, the target or the impact is another, it is worth nothing. The first
+characters of its id will do to name a hold, as many as make it clear.`,
 		Example: `  signalbox hold list
   signalbox hold show 01K9XB…
   signalbox hold approve 01K9XB… --comment "as announced"`,
@@ -106,7 +107,11 @@ func (p *program) holdShowCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			h, err := api.Hold(cmd.Context(), args[0])
+			id, err := holdID(cmd.Context(), api, args[0])
+			if err != nil {
+				return err
+			}
+			h, err := api.Hold(cmd.Context(), id)
 			if err != nil {
 				return err
 			}
@@ -128,6 +133,7 @@ func (p *program) showHold(h client.Hold) error {
 	err := p.fields(
 		"hold", h.ID+"  "+h.Status, "why", h.Why,
 		"who", fmt.Sprintf("%s (session %s)", h.Actor, h.Session),
+		"for", purpose(h),
 		"where", fmt.Sprintf("%s (%s), %s", h.Gate, h.Environment, h.Target),
 		"held because", fmt.Sprintf("%s (%s)", h.Verdict.Reason, strings.Join(h.Verdict.Policies, ", ")),
 		"needs", needs(h), "still missing", missing,
@@ -163,6 +169,14 @@ func (p *program) showHold(h client.Hold) error {
 	return err
 }
 
+// purpose is what the requester says that it is for: his words, marked as such.
+func purpose(h client.Hold) string {
+	if h.Purpose == "" {
+		return ""
+	}
+	return "“" + h.Purpose + "” (the requester's own words)"
+}
+
 func yesNo(yes bool) string {
 	if yes {
 		return "yes"
@@ -187,7 +201,11 @@ func (p *program) holdAnswerCommand(yes bool) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			h, err := api.Answer(cmd.Context(), args[0], yes, comment)
+			id, err := holdID(cmd.Context(), api, args[0])
+			if err != nil {
+				return err
+			}
+			h, err := api.Answer(cmd.Context(), id, yes, comment)
 			if err != nil {
 				return err
 			}
@@ -232,7 +250,11 @@ open when the time is over.`,
 			if err != nil {
 				return err
 			}
-			h, err := waitHold(cmd.Context(), api, args[0], timeout)
+			id, err := holdID(cmd.Context(), api, args[0])
+			if err != nil {
+				return err
+			}
+			h, err := waitHold(cmd.Context(), api, id, timeout)
 			if err != nil {
 				return err
 			}
@@ -280,7 +302,11 @@ func (p *program) holdConfirmCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			h, err := api.Confirm(cmd.Context(), args[0])
+			id, err := holdID(cmd.Context(), api, args[0])
+			if err != nil {
+				return err
+			}
+			h, err := api.Confirm(cmd.Context(), id)
 			if err != nil {
 				return err
 			}
@@ -301,7 +327,11 @@ func (p *program) holdWithdrawCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			h, err := api.Withdraw(cmd.Context(), args[0])
+			id, err := holdID(cmd.Context(), api, args[0])
+			if err != nil {
+				return err
+			}
+			h, err := api.Withdraw(cmd.Context(), id)
 			if err != nil {
 				return err
 			}

@@ -54,6 +54,8 @@ is recorded in a log that outsiders can verify.`,
 		RunE:              group,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 	}
+	root.Version = thisVersion().String()
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.PersistentFlags().StringVar(&p.server, "server", "", "server's address (default $SIGNALBOX_SERVER, that of the last login, or "+client.DefaultURL+")")
 	root.AddGroup(
 		&cobra.Group{ID: "work", Title: "Work:"},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -26,7 +25,8 @@ import (
 func (p *program) runCommand() *cobra.Command {
 	var f sessionFlags
 	var human, sameUser, quiet bool
-	var forWhom string
+	var forWhom, existing string
+	var keep []string
 	c := &cobra.Command{
 		Use:   "run [flags] -- COMMAND [ARGUMENT…]",
 		Short: "Run a command in a session, with its tools pointed at the gates",
@@ -35,19 +35,48 @@ ends the session with it. PostgreSQL tools that the command starts reach the gat
 by themselves (PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE, PGSSLMODE,
 PGSSLROOTCERT), and so do the AWS CLI and SDKs (AWS_ENDPOINT_URL and virtual
 credentials; AWS_CONFIG_FILE with a profile for each gate). With several gates of
-a kind choose one by --gate, or read SIGNALBOX_GATES. Your own token, and what
-would lead around the gates, is taken out of the command's environment.
+a kind choose one by --gate, or read SIGNALBOX_GATES.
+
+When the session ends, what it has asked for is withdrawn with it. So that people
+can answer, --wait lasts until they have:
+
+  - what a PostgreSQL client sends outside of a transaction waits in the gate, and
+    goes on by itself once it is approved, and once only;
+  - in a transaction nothing waits, for it would hold the database's locks, and
+    AWS's clients give up after a minute. Such a command fails with the hold. Then
+    run waits, and STARTS THE COMMAND AGAIN, WHOLE: what it did before it was held,
+    it does again.
+
+Who is asked, the hold's page and what it would touch are told on standard error.
+Ctrl-C takes back what is held. The exit code is then 4, and 3 when people said no;
+else it is the command's own.
+
+With --session, run uses a session that you have started, and leaves it open.
+
+Your own token, credentials of other systems (GITHUB_TOKEN, KUBECONFIG, AWS_…,
+SSH_AUTH_SOCK …) and what leads around the gates are taken out of the command's
+environment; --keep-env NAME keeps one.
 
 What runs as your own user can still read your files, your login among them: run
 agents that you do not trust in a container, or as another user.`,
 		Example: `  signalbox run -- claude
+  signalbox run --wait -- psql -c 'DROP TABLE orders_2019'
   signalbox run --agent kiro --purpose "ticket 4711" --ttl 1h -- kiro-cli
   signalbox run --gate orders -- psql -c 'SELECT count(*) FROM orders'
+  signalbox run --keep-env SSH_AUTH_SOCK -- claude
   signalbox run --human -- psql`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if human && (f.agent != "" || f.automation != "") {
 				return usage("--human is a session of your own: it goes without --agent and --automation")
+			}
+			if existing != "" && (human || !f.plain()) {
+				return usage("--session is a session that there is already: it goes without --agent, --automation, --human, --purpose, --gate and --ttl")
+			}
+			for _, name := range keep {
+				if strings.HasPrefix(strings.ToUpper(name), "SIGNALBOX_") {
+					return usage("--keep-env %s: with your own token a command could answer its own requests", name)
+				}
 			}
 			if f.agent == "" && f.automation == "" && !human {
 				f.agent = agentName(args[0])
@@ -68,22 +97,18 @@ agents that you do not trust in a container, or as another user.`,
 			if err != nil {
 				return err
 			}
-			if err := p.apart(ctx, api, gates, sameUser); err != nil {
-				return err
-			}
-			o, err := api.OpenSession(ctx, f.request())
+			server, err := api.Server(ctx)
 			if err != nil {
 				return err
 			}
-			// Ended whatever happens to this command, but kill -9; then its time
-			// ends it.
-			defer func() {
-				end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-				defer cancel()
-				if err := api.EndSession(end, o.Session.ID); err != nil {
-					fmt.Fprintf(p.stderr, "signalbox: session %s is still open until %s: %v\n", o.Session.ID, clock(o.Session.Expires), err)
-				}
-			}()
+			if err := p.apart(ctx, api.URL(), server, gates, sameUser); err != nil {
+				return err
+			}
+			o, end, err := p.enter(ctx, api, f, existing)
+			if err != nil {
+				return err
+			}
+			defer end()
 			if !quiet {
 				fmt.Fprintf(p.stderr, "signalbox: session %s of %s until %s\n", o.Session.ID, o.Session.Actor, clock(o.Session.Expires))
 			}
@@ -92,21 +117,61 @@ agents that you do not trust in a container, or as another user.`,
 				return err
 			}
 			defer os.RemoveAll(folder)
-			env, err := p.environment(os.Environ(), api.URL(), gates, o, folder)
+			told, err := access(gates, o, folder)
 			if err != nil {
 				return err
 			}
-			child := &exec.Cmd{Path: path, Args: args, Env: env, Stdin: p.stdin, Stdout: p.stdout, Stderr: p.stderr}
-			return runChild(child)
+			vars, err := p.variables(api.URL(), told, o, folder, true)
+			if err != nil {
+				return err
+			}
+			env, removed := environment(os.Environ(), vars, server.Secrets, keep)
+			if len(removed) > 0 && !quiet {
+				fmt.Fprintf(p.stderr, "signalbox: taken out of the command's environment: %s (--keep-env NAME keeps one)\n", signalbox.Visible(strings.Join(removed, ", ")))
+			}
+			start := func() *exec.Cmd {
+				return &exec.Cmd{Path: path, Args: args, Env: env, Stdin: p.stdin, Stdout: p.stdout, Stderr: p.stderr}
+			}
+			if !f.wait {
+				return exitCode(runChild(start(), nil))
+			}
+			if !quiet {
+				fmt.Fprintln(p.stderr, "signalbox: --wait: if the command fails with something held, it is started again, whole, once people have said yes")
+			}
+			return p.runAndWait(ctx, api, o.Session, start)
 		},
 	}
 	f.register(c)
+	c.Flags().Lookup("wait").Usage = "wait until people have answered what is held; a command that fails meanwhile is started again, whole"
 	c.Flags().BoolVar(&human, "human", false, "a session of your own, not an agent's")
+	c.Flags().StringVar(&existing, "session", "", "use this session of yours, and leave it open")
 	c.Flags().StringVar(&forWhom, "for", "", "the human acted for: yourself, as a check that you are who you think")
+	c.Flags().StringSliceVar(&keep, "keep-env", nil, "leave these variables in the command's environment, although they may lead around the gates")
 	c.Flags().BoolVar(&sameUser, "allow-same-user", false, "run beside production although the server runs as your own user: the command could then read the server's keys")
 	c.Flags().BoolVar(&quiet, "quiet", false, "say nothing about the session")
 	c.Flags().SetInterspersed(false)
 	return c
+}
+
+// enter opens a session, or takes one that there is. end ends what was opened.
+func (p *program) enter(ctx context.Context, api *client.Client, f sessionFlags, existing string) (o client.OpenedSession, end func(), err error) {
+	if existing != "" {
+		id, err := sessionID(ctx, api, existing)
+		if err != nil {
+			return o, nil, err
+		}
+		o, err = api.Credentials(ctx, id)
+		return o, func() {}, err
+	}
+	o, err = api.OpenSession(ctx, f.request())
+	// Ended whatever happens to this command, but kill -9; then its time ends it.
+	return o, func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if err := api.EndSession(end, o.Session.ID); err != nil {
+			fmt.Fprintf(p.stderr, "signalbox: session %s is still open until %s: %v\n", o.Session.ID, clock(o.Session.Expires), err)
+		}
+	}, err
 }
 
 // agentName is what an agent is called that nobody named: its command.
@@ -158,12 +223,8 @@ func chosen(ctx context.Context, api *client.Client, names []string) ([]client.G
 
 // apart refuses to run beside a production gate what could read the server's
 // own keys, because it runs as the same user of the same machine, or as root.
-func (p *program) apart(ctx context.Context, api *client.Client, gates []client.Gate, allowed bool) error {
-	s, err := api.Server(ctx)
-	if err != nil {
-		return err
-	}
-	u, err := url.Parse(api.URL())
+func (p *program) apart(ctx context.Context, at string, s client.Server, gates []client.Gate, allowed bool) error {
+	u, err := url.Parse(at)
 	if err != nil || !here(ctx, u.Hostname()) || s.User < 0 || s.User != os.Getuid() && os.Getuid() != 0 {
 		return err
 	}
@@ -194,140 +255,25 @@ func here(ctx context.Context, host string) bool {
 	})
 }
 
-// ours and postgres are the variables of the caller that the command must not
-// see: his credentials, and whatever leads PostgreSQL tools around the gate.
-var ours = []string{"SIGNALBOX_TOKEN", "SIGNALBOX_SERVER", "SIGNALBOX_CONFIG", "SIGNALBOX_CONFIG_DIR", "SIGNALBOX_SESSION", "SIGNALBOX_GATES", "SIGNALBOX_CA_FILE"}
-
-var postgres = []string{
-	"PGHOST", "PGHOSTADDR", "PGPORT", "PGUSER", "PGPASSWORD", "PGPASSFILE", "PGDATABASE", "PGSERVICE", "PGSERVICEFILE",
-	"PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "PGSSLCRL", "PGSSLCRLDIR", "PGSSLSNI", "PGSSLNEGOTIATION",
-	"PGSSLMINPROTOCOLVERSION", "PGSSLMAXPROTOCOLVERSION", "PGSSLCERTMODE", "PGREQUIRESSL", "PGREQUIREPEER", "PGREQUIREAUTH",
-	"PGCHANNELBINDING", "PGGSSENCMODE", "PGKRBSRVNAME", "PGGSSLIB", "PGGSSDELEGATION", "PGTARGETSESSIONATTRS", "PGLOADBALANCEHOSTS",
-}
-
-// environment is the command's: the caller's without his credentials, and with
-// those of the session.
-func (p *program) environment(caller []string, server string, gates []client.Gate, o client.OpenedSession, folder string) ([]string, error) {
-	told, err := gateList(gates, o, folder)
-	if err != nil {
-		return nil, err
-	}
-	ofKind := func(kind string) []gateAccess {
-		return slices.DeleteFunc(slices.Clone(told), func(g gateAccess) bool { return g.Kind != kind })
-	}
-	accounts := ofKind("aws")
-	var env []string
-	for _, v := range caller {
-		name, value, _ := strings.Cut(v, "=")
-		if slices.Contains(ours, name) || slices.Contains(postgres, name) || len(accounts) > 0 && leadsAroundAWS(name) {
-			continue
-		}
-		if strings.HasPrefix(value, "postgres://") || strings.HasPrefix(value, "postgresql://") {
-			fmt.Fprintf(p.stderr, "signalbox: %s is set and leads around the gate: take it out if it leads to production\n", name)
-		}
-		env = append(env, v)
-	}
-	set := func(name, value string) { env = append(env, name+"="+value) }
-	set("SIGNALBOX_SERVER", server)
-	set("SIGNALBOX_SESSION", string(o.Session.ID))
-	set("SIGNALBOX_TOKEN", o.Credentials["api"])
-	var list strings.Builder
-	if err := writeJSON(&list, told, ""); err != nil {
-		return nil, err
-	}
-	set("SIGNALBOX_GATES", strings.TrimSpace(list.String()))
-	vars, err := p.awsEnvironment(accounts, folder)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range slices.Sorted(maps.Keys(vars)) {
-		set(name, vars[name])
-	}
-	switch databases := ofKind("postgres"); len(databases) {
-	case 0:
-		if len(accounts) == 0 {
-			fmt.Fprintln(p.stderr, "signalbox: no gate is open for this session")
-		}
-	case 1:
-		g := databases[0]
-		set("PGHOST", g.Host)
-		set("PGPORT", fmt.Sprint(g.Port))
-		set("PGUSER", g.User)
-		set("PGPASSWORD", g.Password)
-		if g.Database != "" {
-			set("PGDATABASE", g.Database)
-		}
-		set("PGSSLMODE", "verify-full")
-		set("PGSSLROOTCERT", g.CAFile)
-		set("PGGSSENCMODE", "disable")
-	default:
-		fmt.Fprintln(p.stderr, "signalbox: there are several PostgreSQL gates: choose one with --gate, or read SIGNALBOX_GATES")
-	}
-	return env, nil
-}
-
-// gateAccess is how SIGNALBOX_GATES tells of a gate.
-type gateAccess struct {
-	Name        string                `json:"name"`
-	Kind        string                `json:"kind"`
-	Environment signalbox.Environment `json:"environment"`
-	Host        string                `json:"host"`
-	Port        int                   `json:"port"`
-	Database    string                `json:"database,omitempty"`
-	URL         string                `json:"url,omitempty"`    // of a gate for AWS
-	Region      string                `json:"region,omitempty"` // of a gate for AWS
-	User        string                `json:"user"`             // for AWS, the access key id
-	Password    string                `json:"password"`         // for AWS, the secret access key
-	CAFile      string                `json:"ca_file"`
-}
-
-// systemCAs is where Debian and its kin keep the authorities of the system.
-// libpq before 16 does not know of "system".
-const systemCAs = "/etc/ssl/certs/ca-certificates.crt"
-
-func gateList(gates []client.Gate, o client.OpenedSession, folder string) ([]gateAccess, error) {
-	out := []gateAccess{}
-	for i, g := range gates {
-		a := gateAccess{
-			Name: g.Name, Kind: g.Kind, Environment: g.Environment, Host: g.Host, Port: g.Port, Database: g.Database,
-			User: string(o.Session.ID), Password: o.Credentials[g.Name], Region: g.Region,
-		}
-		if g.Kind == "aws" {
-			a.User, a.URL = accessKey(o), "https://"+net.JoinHostPort(g.Host, fmt.Sprint(g.Port))
-		}
-		switch {
-		case g.CA != "":
-			a.CAFile = filepath.Join(folder, fmt.Sprintf("ca%d.pem", i))
-			if err := os.WriteFile(a.CAFile, []byte(g.CA), 0o644); err != nil {
-				return nil, err
-			}
-		default:
-			a.CAFile = "system"
-			if _, err := os.Stat(systemCAs); err == nil {
-				a.CAFile = systemCAs
-			}
-		}
-		out = append(out, a)
-	}
-	return out, nil
-}
-
-// runChild runs the command to its end and gives its exit code as an
-// [exitError]. Signals go on to it, but not those that a terminal has sent to
-// it already.
-func runChild(child *exec.Cmd) error {
+// runChild runs the command to its end and gives its exit code. Signals go on to
+// it, but not those that a terminal has sent to it already. At a Ctrl-C
+// interrupted is called, if there is one.
+func runChild(child *exec.Cmd, interrupted func()) (int, error) {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	defer signal.Stop(signals)
 	shared := terminal(child.Stdin)
 	if err := child.Start(); err != nil {
-		return err
+		return exitFailed, err
 	}
 	done := make(chan error, 1)
 	go func() { done <- child.Wait() }()
 	for {
 		select {
 		case s := <-signals:
+			if s == os.Interrupt && interrupted != nil {
+				interrupted()
+			}
 			if shared && (s == os.Interrupt || s == syscall.SIGQUIT) {
 				continue // the terminal sends these to the whole foreground group
 			}
@@ -336,12 +282,20 @@ func runChild(child *exec.Cmd) error {
 		case err := <-done:
 			var exit *exec.ExitError
 			if !errors.As(err, &exit) {
-				return err
+				return exitDone, err
 			}
 			if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-				return exitError(128 + int(status.Signal()))
+				return 128 + int(status.Signal()), nil
 			}
-			return exitError(exit.ExitCode())
+			return exit.ExitCode(), nil
 		}
 	}
+}
+
+// exitCode makes an error of a command's exit code.
+func exitCode(code int, err error) error {
+	if err != nil || code == exitDone {
+		return err
+	}
+	return exitError(code)
 }

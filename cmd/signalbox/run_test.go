@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -14,22 +15,22 @@ import (
 	"github.com/signalbox-dev/signalbox/client"
 )
 
-// The command sees the gate and nothing of what would lead around it.
-func TestEnvironment(t *testing.T) {
+// sessionEnvironment is what a command gets, as `run` makes it, and what it is told.
+func sessionEnvironment(t *testing.T, caller []string, o client.OpenedSession, keep []string, gates ...client.Gate) (got map[string]string, removed []string, told string) {
+	t.Helper()
 	var stderr bytes.Buffer
 	p := &program{stderr: &stderr}
-	o := client.OpenedSession{Session: signalbox.Session{ID: "s1"}, Credentials: map[string]string{"orders": "pw1", "billing": "pw2", "api": "own"}}
-	orders := client.Gate{Name: "orders", Kind: "postgres", Host: "127.0.0.1", Port: 7432, Database: "orders", CA: "PEM"}
-	caller := []string{
-		"PATH=/bin", "HOME=/home/alice", "SIGNALBOX_TOKEN=sbu_alice_x", "SIGNALBOX_CONFIG_DIR=/secret", "PGTZ=UTC", "EQ=a=b",
-		"PGSERVICE=prod", "PGPASSFILE=/secret", "PGHOSTADDR=10.0.0.1", "PGSSLMODE=disable", "PGPASSWORD=prod", "PGOPTIONS=-c role=x",
-		"DATABASE_URL=postgres://prod",
-	}
-	env, err := p.environment(caller, "http://127.0.0.1:7420", []client.Gate{orders}, o, t.TempDir())
+	folder := t.TempDir()
+	list, err := access(gates, o, folder)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := map[string]string{}
+	vars, err := p.variables("http://127.0.0.1:7420", list, o, folder, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env, removed := environment(caller, vars, []string{"ORDERS_SECRET"}, keep)
+	got = map[string]string{}
 	for _, v := range env {
 		name, value, _ := strings.Cut(v, "=")
 		if _, twice := got[name]; twice {
@@ -37,6 +38,21 @@ func TestEnvironment(t *testing.T) {
 		}
 		got[name] = value
 	}
+	return got, removed, stderr.String()
+}
+
+// The command sees the gate and nothing of what would lead around it.
+func TestEnvironment(t *testing.T) {
+	o := client.OpenedSession{Session: signalbox.Session{ID: "s1"}, Credentials: map[string]string{"orders": "pw1", "billing": "pw2", "api": "own"}}
+	orders := client.Gate{Name: "orders", Kind: "postgres", Host: "127.0.0.1", Port: 7432, Database: "orders", CA: "PEM"}
+	caller := []string{
+		"PATH=/bin", "HOME=/home/alice", "SIGNALBOX_TOKEN=sbu_alice_x", "SIGNALBOX_CONFIG_DIR=/secret", "PGTZ=UTC", "EQ=a=b",
+		"PGSERVICE=prod", "PGPASSFILE=/secret", "PGHOSTADDR=10.0.0.1", "PGSSLMODE=disable", "PGPASSWORD=prod", "PGOPTIONS=-c role=x",
+		"PGSYSCONFDIR=/etc/pg", "PGSERVICEFILE=/x", "PGNOTYETINVENTED=1", "pgoptions=x",
+		"DATABASE_URL=postgres://prod", "BILLING=postgresql://app:pw@prod/billing", "ORDERS_SECRET=s", "SSLKEYLOGFILE=/tmp/keys",
+		"GITHUB_TOKEN=t", "KUBECONFIG=/k", "VAULT_TOKEN=v", "GOOGLE_APPLICATION_CREDENTIALS=/g", "SSH_AUTH_SOCK=/s", "AWS_SECRET_ACCESS_KEY=k", "AWS_PROFILE=p",
+	}
+	got, removed, told := sessionEnvironment(t, caller, o, nil, orders)
 	if pem, err := os.ReadFile(got["PGSSLROOTCERT"]); err != nil || string(pem) != "PEM" {
 		t.Errorf("authority: %q, %v", pem, err)
 	}
@@ -47,25 +63,63 @@ func TestEnvironment(t *testing.T) {
 	delete(got, "PGSSLROOTCERT")
 	delete(got, "SIGNALBOX_GATES")
 	want := map[string]string{
-		"PATH": "/bin", "HOME": "/home/alice", "PGTZ": "UTC", "EQ": "a=b", "PGOPTIONS": "-c role=x", "DATABASE_URL": "postgres://prod",
+		"PATH": "/bin", "HOME": "/home/alice", "PGTZ": "UTC", "EQ": "a=b",
 		"SIGNALBOX_SERVER": "http://127.0.0.1:7420", "SIGNALBOX_SESSION": "s1", "SIGNALBOX_TOKEN": "own",
 		"PGHOST": "127.0.0.1", "PGPORT": "7432", "PGUSER": "s1", "PGPASSWORD": "pw1", "PGDATABASE": "orders", "PGSSLMODE": "verify-full", "PGGSSENCMODE": "disable",
 	}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Error(d)
+	if d := cmp.Diff(want, got); d != "" || told != "" {
+		t.Errorf("%s\n%s", d, told)
 	}
-	if !strings.Contains(stderr.String(), "DATABASE_URL is set and leads around the gate") || strings.Contains(stderr.String(), "://prod") {
-		t.Errorf("warning: %q", stderr.String())
+	// What was taken out is named, but for our own; what the session sets anew is not.
+	for _, name := range []string{"AWS_PROFILE", "BILLING", "DATABASE_URL", "GITHUB_TOKEN", "ORDERS_SECRET", "PGOPTIONS", "SSH_AUTH_SOCK"} {
+		if !slices.Contains(removed, name) {
+			t.Errorf("removed: %q without %s", removed, name)
+		}
+	}
+	if slices.Contains(removed, "PGPASSWORD") || strings.Contains(strings.Join(removed, " "), "SIGNALBOX_") || !slices.IsSorted(removed) {
+		t.Errorf("removed: %q", removed)
+	}
+
+	// What is kept is kept, but not in the way of the session's own.
+	got, removed, _ = sessionEnvironment(t, caller, o, []string{"SSH_AUTH_SOCK", "BILLING", "PGPASSWORD", "ORDERS_SECRET"}, orders)
+	if got["SSH_AUTH_SOCK"] != "/s" || got["ORDERS_SECRET"] != "s" || got["BILLING"] == "" || got["PGPASSWORD"] != "pw1" || slices.Contains(removed, "BILLING") {
+		t.Errorf("kept: %v, removed %q", got, removed)
 	}
 
 	// With two gates nobody guesses which is meant.
-	stderr.Reset()
-	env, err = p.environment(nil, "http://127.0.0.1:7420", []client.Gate{orders, {Name: "billing", Kind: "postgres"}}, o, t.TempDir())
-	if err != nil {
-		t.Fatal(err)
+	got, _, told = sessionEnvironment(t, nil, o, nil, orders, client.Gate{Name: "billing", Kind: "postgres"})
+	if got["PGHOST"] != "" || got["PGPASSWORD"] != "" || !strings.Contains(told, "--gate") {
+		t.Errorf("two gates: %q, %q", got, told)
 	}
-	if slices.ContainsFunc(env, func(v string) bool { return strings.HasPrefix(v, "PG") }) || !strings.Contains(stderr.String(), "--gate") {
-		t.Errorf("two gates: %q, %q", env, stderr.String())
+	// A gate that the session has no credential for is none of its gates.
+	got, _, told = sessionEnvironment(t, nil, o, nil, orders, client.Gate{Name: "other", Kind: "postgres"})
+	if got["PGHOST"] == "" || told != "" {
+		t.Errorf("a gate of others: %q, %q", got, told)
+	}
+}
+
+func TestLeaksHaveReasons(t *testing.T) {
+	for _, l := range leaks {
+		if l.reason == "" || strings.Contains(strings.TrimSuffix(l.name, "*"), "*") || l.name != strings.ToUpper(l.name) {
+			t.Errorf("%+v", l)
+		}
+	}
+	for _, name := range harmless {
+		if leaking(name, "x", nil) != "" || leaking(name+"X", "x", nil) == "" {
+			t.Errorf("%s is no exception to a family", name)
+		}
+	}
+}
+
+func TestIDsByTheirFirstCharacters(t *testing.T) {
+	ids := []string{"01M8500VJPVK7V22DKTPQG9DJZ", "01M8500VJPVK7V22DKTPQG9DJX", "01M9500VJPVK7V22DKTPQG9DJZ"}
+	if id, err := meant("hold", "01M9", ids); id != ids[2] || err != nil {
+		t.Errorf("%q, %v", id, err)
+	}
+	for ref, want := range map[string]string{"01M8": "2 ids begin so", "01M": "not found", "": "not found", "01MX": "not found"} {
+		if id, err := meant("hold", ref, ids); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %q, %v", ref, id, err)
+		}
 	}
 }
 
@@ -103,8 +157,6 @@ func TestWriteJSON(t *testing.T) {
 
 // Tools of AWS see the gate, and nothing of the caller's that leads elsewhere.
 func TestEnvironmentOfAWS(t *testing.T) {
-	var stderr bytes.Buffer
-	p := &program{stderr: &stderr}
 	o := client.OpenedSession{Session: signalbox.Session{ID: "01jd"}, Credentials: map[string]string{"prod": "pw1", "dev": "pw2", "orders": "pw3", "api": "own"}}
 	prod := client.Gate{Name: "prod", Kind: "aws", Host: "aws.gate.example.com", Port: 7443, Region: "eu-central-1", CA: "PEM"}
 	dev := client.Gate{Name: "dev", Kind: "aws", Host: "::1", Port: 7444, Region: "us-east-1", CA: "PEM2"}
@@ -115,22 +167,11 @@ func TestEnvironmentOfAWS(t *testing.T) {
 	}
 	environment := func(gates ...client.Gate) (map[string]string, string) {
 		t.Helper()
-		stderr.Reset()
-		env, err := p.environment(caller, "http://127.0.0.1:7420", gates, o, t.TempDir())
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := map[string]string{}
-		for _, v := range env {
-			name, value, _ := strings.Cut(v, "=")
-			if _, twice := got[name]; twice {
-				t.Errorf("%s stands there twice", name)
-			}
-			if strings.HasPrefix(strings.ToUpper(name), "AWS_") || name == "BOTO_CONFIG" {
-				got[name] = value
-			}
-		}
-		return got, stderr.String()
+		got, _, told := sessionEnvironment(t, caller, o, nil, gates...)
+		maps.DeleteFunc(got, func(name, _ string) bool {
+			return !strings.HasPrefix(strings.ToUpper(name), "AWS_") && name != "BOTO_CONFIG"
+		})
+		return got, told
 	}
 	read := func(name string) string {
 		t.Helper()
@@ -180,8 +221,8 @@ func TestEnvironmentOfAWS(t *testing.T) {
 		t.Errorf("authorities of two: %q", read(got["AWS_CA_BUNDLE"]))
 	}
 
-	// Beside a database alone, AWS is none of our business.
-	if got, _ := environment(orders); got["AWS_PROFILE"] != "p" || got["AWS_CONFIG_FILE"] != "" {
+	// Beside a database alone, what leads to AWS is no less a way around.
+	if got, _ := environment(orders); len(got) != 1 || got["AWS_PAGER"] != "" {
 		t.Errorf("no gate for AWS: %v", got)
 	}
 }

@@ -14,15 +14,19 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 )
 
+// localConfig is read from the working folder where no other file is named.
+const localConfig = "signalbox.yaml"
+
 func (p *program) serveCommand() *cobra.Command {
 	var file, listen, data string
 	var replaceMaster, acceptClock, lower bool
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server: gates, API, console and log",
-		Long: `Serve runs until it is interrupted. Without a configuration file it is a working
-local server: it listens on this machine alone, at port 7420, and keeps
-everything in ./signalbox-data. docs/configuration.md describes the file.
+		Long: `Serve runs until it is interrupted. It is configured by the file that --config or
+$SIGNALBOX_CONFIG names, or by ./signalbox.yaml. Without any it is a working local
+server: it listens on this machine alone, at port 7420, and keeps everything in
+./signalbox-data. docs/configuration.md describes the file.
 
 While nobody is enrolled it prints a one-time code for the first administrator.`,
 		Example: `  signalbox serve
@@ -32,6 +36,10 @@ While nobody is enrolled it prints a one-time code for the first administrator.`
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if file == "" {
 				file = os.Getenv("SIGNALBOX_CONFIG")
+			}
+			if _, err := os.Stat(localConfig); file == "" && err == nil {
+				file = localConfig
+				fmt.Fprintf(p.stderr, "signalbox: configured by %s here\n", localConfig)
 			}
 			c, err := serverConfig(file, listen, data)
 			if err != nil {
@@ -50,7 +58,7 @@ While nobody is enrolled it prints a one-time code for the first administrator.`
 			return nil
 		},
 	}
-	c.Flags().StringVar(&file, "config", "", "configuration file (default $SIGNALBOX_CONFIG, or none)")
+	c.Flags().StringVar(&file, "config", "", "configuration file (default $SIGNALBOX_CONFIG, ./signalbox.yaml, or none)")
 	c.Flags().StringVar(&listen, "listen", "", "address of API and console, instead of the configured one")
 	c.Flags().StringVar(&data, "data", "", "data folder, instead of the configured one")
 	c.Flags().BoolVar(&replaceMaster, "replace-master-key", false, "accept another master key than the database was begun with: every credential dies, and a one-time code is printed")
@@ -123,7 +131,7 @@ func (p *program) announce(s *server.Server, c config.Config) error {
 	if len(c.Gates) == 0 {
 		fmt.Fprint(&b, `
 No gate is open yet. To put one in front of a PostgreSQL database, write
-signalbox.yaml and start with --config signalbox.yaml:
+signalbox.yaml here and start again:
 
   gates:
     - name: orders
@@ -136,13 +144,17 @@ signalbox.yaml and start with --config signalbox.yaml:
         password: {env: ORDERS_PASSWORD}
 `)
 	}
+	if _, err := io.WriteString(p.stdout, b.String()); err != nil {
+		return err
+	}
 	if s.Code() != "" {
-		fmt.Fprintf(&b, `
+		// Standard output is more often kept, and seen by others.
+		_, err = fmt.Fprintf(p.stderr, `
 Nobody has a credential yet. Become the first administrator (the code works once):
 
   signalbox login --server %s --name YOU --group sre --code %s
+
 `, s.URL(), s.Code())
 	}
-	_, err = io.WriteString(p.stdout, b.String())
 	return err
 }

@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -68,6 +71,7 @@ type sessionFlags struct {
 	agent, automation, purpose string
 	gates                      []string
 	ttl                        time.Duration
+	wait                       bool
 }
 
 func (f *sessionFlags) register(c *cobra.Command) {
@@ -76,10 +80,16 @@ func (f *sessionFlags) register(c *cobra.Command) {
 	c.Flags().StringVar(&f.purpose, "purpose", "", "what it is for, shown to approvers")
 	c.Flags().StringSliceVar(&f.gates, "gate", nil, "gates it may use (default all)")
 	c.Flags().DurationVar(&f.ttl, "ttl", 0, "how long it lasts (default the server's)")
+	c.Flags().BoolVar(&f.wait, "wait", false, "what a PostgreSQL client sends outside of a transaction waits in the gate for its approvals")
+}
+
+// plain reports whether nothing was said of what the session shall be.
+func (f *sessionFlags) plain() bool {
+	return f.agent == "" && f.automation == "" && f.purpose == "" && len(f.gates) == 0 && f.ttl == 0
 }
 
 func (f *sessionFlags) request() client.NewSession {
-	n := client.NewSession{Agent: f.agent, Automation: f.automation, Purpose: f.purpose, Gates: f.gates}
+	n := client.NewSession{Agent: f.agent, Automation: f.automation, Purpose: f.purpose, Gates: f.gates, Wait: f.wait}
 	if f.ttl > 0 {
 		n.TTL = f.ttl.String()
 	}
@@ -88,17 +98,39 @@ func (f *sessionFlags) request() client.NewSession {
 
 func (p *program) sessionStartCommand() *cobra.Command {
 	var f sessionFlags
+	var format string
 	c := p.printsData(&cobra.Command{
 		Use:   "start",
 		Short: "Start a session and print its credentials",
-		Long: `For work that ` + "`signalbox run`" + ` cannot start, in a container or on another machine.
-Without --agent and --automation the session is your own. The credentials are
-printed this once; whoever has them works in the session until it ends.`,
+		Long: `For work that ` + "`signalbox run`" + ` cannot start: in a container, on another machine,
+in a shell that you have open. Without --agent and --automation the session is your
+own. Whoever has the credentials works in the session until it ends; they are
+printed here, and stand in no file.
+
+With --env it prints the environment that ` + "`signalbox run`" + ` gives its command: as
+shell (to be evaluated), dotenv or json. Authorities and AWS's configuration stand
+in files under your configuration folder, named by the variables; who works
+elsewhere needs them there, or takes --json, which has all of it.
+
+` + "`signalbox run --session ID`" + ` runs a command in it, ` + "`signalbox session end ID`" + ` ends it.`,
 		Example: `  signalbox session start --agent claude --purpose "ticket 4711" --ttl 1h
+  eval "$(signalbox session start --agent claude --env)"
+  signalbox session start --agent claude --env=dotenv > agent.env
   signalbox session start --automation deploy --gate orders --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			write, ok := formats[format]
+			switch {
+			case format != "" && !ok:
+				return usage("--env %s: there are shell, dotenv and json", format)
+			case format != "" && p.json:
+				return usage("--env and --json are two answers: choose one (--env=json)")
+			}
 			api, err := p.client()
+			if err != nil {
+				return err
+			}
+			gates, err := api.Gates(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -107,30 +139,114 @@ printed this once; whoever has them works in the session until it ends.`,
 				return err
 			}
 			if p.json {
-				return p.printJSON(o)
+				told, err := access(gates, o, "")
+				if err != nil {
+					return err
+				}
+				return p.printJSON(struct {
+					client.OpenedSession
+					Gates []gateAccess `json:"gates"`
+				}{o, told})
 			}
-			gates, err := api.Gates(cmd.Context())
+			folder, err := sessionFolder(o.Session.ID)
 			if err != nil {
 				return err
 			}
-			pairs := []string{"session", string(o.Session.ID), "who", o.Session.Actor.String(), "until", clock(o.Session.Expires), "API token", o.Credentials["api"]}
-			for _, g := range gates {
-				if password := o.Credentials[g.Name]; password != "" {
-					pairs = append(pairs, "gate "+g.Name, fmt.Sprintf("%s:%d database %s user %s password %s", g.Host, g.Port, g.Database, o.Session.ID, password))
+			told, err := access(gates, o, folder)
+			if err != nil {
+				return err
+			}
+			if format != "" {
+				vars, err := p.variables(api.URL(), told, o, folder, false)
+				if err != nil {
+					return err
 				}
+				return write(p, vars)
+			}
+			pairs := []string{"session", string(o.Session.ID), "who", o.Session.Actor.String(), "until", clock(o.Session.Expires), "API token", o.Credentials["api"]}
+			for _, g := range told {
+				text := fmt.Sprintf("%s:%d database %s user %s password %s", g.Host, g.Port, g.Database, g.User, g.Password)
+				if g.Kind == "aws" {
+					text = fmt.Sprintf("%s region %s access key id %s secret access key %s", g.URL, g.Region, g.User, g.Password)
+				}
+				pairs = append(pairs, "gate "+g.Name, text, "  authority", g.CAFile)
 			}
 			return p.fields(pairs...)
 		},
 	})
 	f.register(c)
+	c.Flags().StringVar(&format, "env", "", "print an environment: shell, dotenv or json")
+	c.Flags().Lookup("env").NoOptDefVal = "shell"
 	return c
+}
+
+// formats print variables for those who read them.
+var formats = map[string]func(*program, []variable) error{
+	"shell": func(p *program, vars []variable) error {
+		return p.lines(vars, func(v variable) (string, error) {
+			return "export " + v.name + "=" + singleQuoted(v.value), nil
+		})
+	},
+	"dotenv": func(p *program, vars []variable) error {
+		return p.lines(vars, func(v variable) (string, error) {
+			switch {
+			case !strings.ContainsAny(v.value, " \t#$\\`'") && !strings.HasPrefix(v.value, `"`):
+				return v.name + "=" + v.value, nil // readers differ in what quotes mean
+			case !strings.Contains(v.value, "'"):
+				return v.name + "='" + v.value + "'", nil
+			}
+			return "", fmt.Errorf("%s cannot be written as dotenv", v.name)
+		})
+	},
+	"json": func(p *program, vars []variable) error {
+		object := make(map[string]string, len(vars))
+		for _, v := range vars {
+			object[v.name] = v.value
+		}
+		return p.printJSON(object)
+	},
+}
+
+// lines prints a line for each variable, or nothing at all.
+func (p *program) lines(vars []variable, line func(variable) (string, error)) error {
+	var b strings.Builder
+	for _, v := range vars {
+		if strings.ContainsAny(v.value, "\n\r\x00") {
+			return fmt.Errorf("%s has more than one line", v.name)
+		}
+		text, err := line(v)
+		if err != nil {
+			return err
+		}
+		b.WriteString(text + "\n")
+	}
+	_, err := io.WriteString(p.stdout, b.String())
+	return err
+}
+
+// singleQuoted is what a POSIX shell reads as value.
+func singleQuoted(value string) string {
+	return "'" + strings.ReplaceAll(value, "'", `'\''`) + "'"
+}
+
+// sessionFolder makes the folder for a session's files, which hold no secrets.
+func sessionFolder(id signalbox.SessionID) (string, error) {
+	dir, err := configFolder()
+	if err != nil {
+		return "", err
+	}
+	dir = filepath.Join(dir, "sessions", filepath.Base(string(id)))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("folder for the session's authorities: %w", err)
+	}
+	return dir, nil
 }
 
 func (p *program) sessionEndCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "end SESSION…",
 		Short: "End sessions: their credentials are worth nothing from then on",
-		Example: `  signalbox session end 01k9xb…
+		Example: `  signalbox session end 01k9xb                       the first characters will do
   signalbox session end $SIGNALBOX_SESSION`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -138,9 +254,17 @@ func (p *program) sessionEndCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			for _, id := range slices.Compact(args) {
+			for _, ref := range slices.Compact(args) {
+				id, err := sessionID(cmd.Context(), api, ref)
+				if err != nil {
+					return err
+				}
 				if err := api.EndSession(cmd.Context(), signalbox.SessionID(id)); err != nil {
 					return err
+				}
+				if dir, err := configFolder(); err == nil {
+					// Authorities of gates, if it was started here; nothing depends on it.
+					_ = os.RemoveAll(filepath.Join(dir, "sessions", filepath.Base(id)))
 				}
 				if err := p.say("Session %s has ended.", signalbox.Visible(id)); err != nil {
 					return err

@@ -39,7 +39,7 @@ func (i *Interlock) answer(ctx context.Context, who Caller, id string, yes bool,
 	p := c.people[who.Person.Name] // as he is now, not as he logged in
 	h, err := i.State.Hold(ctx, id)
 	if err != nil {
-		return h, fmt.Errorf("hold %q: %w", id, err)
+		return h, err // it names the hold
 	}
 	now := i.Now()
 	voter := approval.Voter{Name: p.Name, Epoch: p.Epoch, Groups: p.Groups}
@@ -133,7 +133,7 @@ func (i *Interlock) Confirm(ctx context.Context, c Caller, id string) (approval.
 	}
 	h, err := i.State.Hold(ctx, id)
 	if err != nil {
-		return h, fmt.Errorf("hold %q: %w", id, err)
+		return h, err // it names the hold
 	}
 	now := i.Now()
 	switch {
@@ -171,7 +171,7 @@ func (i *Interlock) Confirm(ctx context.Context, c Caller, id string) (approval.
 func (i *Interlock) Withdraw(ctx context.Context, c Caller, id string) (approval.Hold, error) {
 	h, err := i.State.Hold(ctx, id)
 	if err != nil {
-		return h, fmt.Errorf("hold %q: %w", id, err)
+		return h, err // it names the hold
 	}
 	switch {
 	case c.Session != nil && c.Session.ID == h.Session:

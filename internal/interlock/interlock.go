@@ -248,13 +248,16 @@ func (i *Interlock) closing(d time.Duration) bool {
 // [*HeldError], a [*DeniedError], or wraps [ErrUnavailable]; or an
 // [*UnknownError], and then nobody knows.
 func (i *Interlock) Do(ctx context.Context, r Request, x Executor) (signalbox.Outcome, error) {
+	until := i.Now().Add(r.Waits(i.Now()))
 	for try := 0; ; try++ {
 		// What would it touch, what does policy say, is there a permit?
 		a, err := i.admit(ctx, r, x)
-		if held := (*HeldError)(nil); errors.As(err, &held) && r.Gate.Wait > 0 {
-			// The client waits with us: perhaps people answer in time.
-			if i.waited(ctx, r.Gate.Wait, held.Hold.ID) {
-				r.Gate.Wait = 0
+		if held := (*HeldError)(nil); errors.As(err, &held) && i.Now().Before(until) {
+			// The client waits with us: perhaps people answer in time. If not, err
+			// stands. Answered, it is decided again: what is no longer what was
+			// approved is held once more, and waits for what is left of the time.
+			if err = i.waited(ctx, until.Sub(i.Now()), held); err == nil {
+				try = -1
 				continue
 			}
 		}
@@ -373,13 +376,25 @@ func (i *Interlock) Abandon(as []*Admission) {
 	}
 }
 
-// waited waits for the hold to be approved, at most d. It reports false when
-// there is no point in trying again.
-func (i *Interlock) waited(ctx context.Context, d time.Duration, hold string) bool {
+// waited waits for people's answer to a hold, at most d. With a nil error the
+// request is worth deciding again; otherwise the error is the client's answer.
+func (i *Interlock) waited(ctx context.Context, d time.Duration, held *HeldError) error {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
-	h, err := i.AwaitHold(ctx, hold)
-	return err == nil && h.Status == approval.Approved
+	h, err := i.AwaitHold(ctx, held.Hold.ID)
+	switch {
+	case err != nil || h.Status == approval.Open:
+		return held // nobody has answered yet
+	case h.Status == approval.Approved || h.Status == approval.Refused:
+		return nil // a refusal is decided, and recorded, like all others
+	}
+	// Sent again it would only ask people again, for what was just taken back or
+	// has had its time.
+	v := deny("hold", "its hold %s is %s", h.ID, h.Status)
+	if h.Why != "" {
+		v.Reason += ": " + h.Why
+	}
+	return &DeniedError{Verdict: v}
 }
 
 // AwaitHold waits until the hold is no longer open or ctx ends. The hold is

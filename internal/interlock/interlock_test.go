@@ -2,8 +2,10 @@ package interlock_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -244,6 +246,76 @@ func TestWaitingClientIsLetThroughByAnApproval(t *testing.T) {
 			t.Errorf("%v, executed %d", err, x.count())
 		}
 	})
+}
+
+// A session that wishes to wait does, where the gate's clients are patient; no and
+// a withdrawal end the waiting with a denial, and open no other hold.
+func TestSessionThatWishesToWait(t *testing.T) {
+	h := newHouse(t, store.Config{Path: t.TempDir()})
+	s, x := h.agent("kiro", "alice"), newTarget()
+	s.Wait = true
+	wait := func(table string, answer func(hold string)) error {
+		t.Helper()
+		r := dropTable(s, table)
+		r.Gate.Patient = true
+		result := make(chan error, 1)
+		go func() { result <- second(h.lock.Do(t.Context(), r, x)) }()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		for {
+			open, err := h.store.Holds(ctx, approval.Open, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(open) > 0 {
+				answer(open[0].ID)
+				return <-result
+			}
+		}
+	}
+	if err := wait("orders", func(id string) { h.approve(id, "bob", "carol") }); err != nil || x.count() != 1 {
+		t.Errorf("approved: %v, executed %d", err, x.count())
+	}
+	for name, answer := range map[string]func(string){
+		"refused":   func(id string) { second(h.lock.Answer(t.Context(), h.person("bob"), id, false, "not today")) },
+		"withdrawn": func(id string) { second(h.lock.Withdraw(t.Context(), h.person("alice"), id)) },
+	} {
+		if err := wait("lines-"+name, answer); !errors.As(err, new(*interlock.DeniedError)) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if open, err := h.store.Holds(t.Context(), approval.Open, 10); err != nil || len(open) > 0 || x.count() != 1 {
+		t.Errorf("afterwards: %d open, %v, executed %d", len(open), err, x.count())
+	}
+	// Clients that give up by themselves are told at once.
+	held(t, second(h.lock.Do(t.Context(), dropTable(s, "parts"), x)))
+}
+
+// The credentials of a session are given again to who opened it, and to nobody else.
+func TestCredentialsOnceMore(t *testing.T) {
+	h := newHouse(t, store.Config{Path: t.TempDir()})
+	alice := h.person("alice")
+	s, first, err := h.lock.OpenSession(t.Context(), alice, interlock.NewSession{Agent: "kiro", Gates: []string{"db"}}, []string{"db", "other"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, again, err := h.lock.Credentials(t.Context(), alice, s.ID, []string{"db", "other"})
+	if err != nil || !maps.Equal(first, again) {
+		t.Errorf("%v, the same: %v", err, maps.Equal(first, again))
+	}
+	root := h.person("bob")
+	root.Person.Admin = true
+	for name, c := range map[string]interlock.Caller{"another": h.person("bob"), "administrator": root, "the session": {Session: &s}} {
+		if _, _, err := h.lock.Credentials(t.Context(), c, s.ID, []string{"db"}); !errors.Is(err, interlock.ErrNotYours) && !errors.Is(err, interlock.ErrNotHuman) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := h.lock.EndSession(t.Context(), alice, s.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := h.lock.Credentials(t.Context(), alice, s.ID, []string{"db"}); !errors.Is(err, interlock.ErrInvalid) {
+		t.Errorf("ended: %v", err)
+	}
 }
 
 func TestP5LiveAgentBarsItsHumanFromApproving(t *testing.T) {

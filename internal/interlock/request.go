@@ -22,6 +22,9 @@ type Gate struct {
 	// Wait is how long Do waits for approvals before it answers that the
 	// request is held. Default 0: answers at once.
 	Wait time.Duration
+	// Patient says that its clients wait for an answer as long as it takes, so that
+	// sessions may wish to wait (see [signalbox.Session.Wait]).
+	Patient bool
 	// Ceiling bounds what an agent's change may touch in production although
 	// policy allows it (see [Permit.Spend]).
 	Ceiling Ceiling
@@ -60,6 +63,16 @@ type Request struct {
 	// never called, not known to be recorded. It may be asked more than once, and
 	// not at all. nil: there are none.
 	Reads func() []proof.Reads
+}
+
+// Waits is how long a request that is held waits for its approvals: as long as
+// the gate says, or until its session ends where that wishes to wait. A hold that
+// nobody answers in its time (Config.HoldTime) ends the waiting earlier.
+func (r Request) Waits(now time.Time) time.Duration {
+	if r.Session.Wait && r.Gate.Patient {
+		return max(r.Gate.Wait, r.Session.Expires.Sub(now))
+	}
+	return r.Gate.Wait
 }
 
 // forever is the expiry of what does not expire.

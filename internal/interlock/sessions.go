@@ -64,6 +64,7 @@ type NewSession struct {
 	Purpose    string        // shown to approvers
 	Gates      []string      // gates it may use; empty: all
 	TTL        time.Duration // default 8 hours, at most 24
+	Wait       bool          // what is held waits in the gate for its approvals
 }
 
 // Limits of a session's life.
@@ -113,7 +114,7 @@ func (i *Interlock) OpenSession(ctx context.Context, c Caller, n NewSession, gat
 	now := i.Now()
 	row := SessionRow{Epoch: 1, Session: signalbox.Session{
 		ID: signalbox.SessionID(strings.ToLower(newID(now))), Actor: actor, By: c.Person.Name, ByEpoch: c.Person.Epoch, Purpose: n.Purpose,
-		Gates: n.Gates, Started: now, Expires: now.Add(n.TTL),
+		Gates: n.Gates, Started: now, Expires: now.Add(n.TTL), Wait: n.Wait,
 	}}
 	record, err := seal(now, newID(now), proof.SessionStart{
 		Session: row.ID, Actor: actor, Gates: n.Gates, Expires: proof.At(row.Expires), By: c.Person.Name,
@@ -129,7 +130,12 @@ func (i *Interlock) OpenSession(ctx context.Context, c Caller, n NewSession, gat
 	if err != nil {
 		return fail(err)
 	}
-	usable := n.Gates
+	return row.Session, i.credentials(row, gates), nil
+}
+
+// credentials mints those of a session: the same each time.
+func (i *Interlock) credentials(row SessionRow, gates []string) map[string]string {
+	usable := row.Gates
 	if len(usable) == 0 {
 		usable = gates
 	}
@@ -137,7 +143,38 @@ func (i *Interlock) OpenSession(ctx context.Context, c Caller, n NewSession, gat
 	for _, g := range append(slices.Clone(usable), APIGate) {
 		credentials[g] = i.Minter.Mint(session.Claim{Kind: session.KindSession, Subject: string(row.ID), Gate: g, Epoch: row.Epoch})
 	}
-	return row.Session, credentials, nil
+	return credentials
+}
+
+// Credentials gives the credentials of a session once more, to the human who
+// opened it and was given them then, while it may be used.
+func (i *Interlock) Credentials(ctx context.Context, c Caller, id signalbox.SessionID, gates []string) (signalbox.Session, map[string]string, error) {
+	fail := func(err error) (signalbox.Session, map[string]string, error) { return signalbox.Session{}, nil, err }
+	if c.Person == nil || c.Session != nil {
+		return fail(ErrNotHuman)
+	}
+	row, err := i.State.Session(ctx, id)
+	if err != nil {
+		return fail(err)
+	}
+	if row.By != c.Person.Name {
+		return fail(fmt.Errorf("credentials of session %s, which %s opened: %w", id, row.By, ErrNotYours))
+	}
+	if now := i.Now(); !row.Ended.IsZero() || !now.Before(row.Expires) {
+		return fail(fmt.Errorf("%w: session %s has ended or expired: start another", ErrInvalid, id))
+	}
+	return row.Session, i.credentials(row, gates), nil
+}
+
+// LiveHolds lists what a session has asked for and may still come of it: its open
+// and approved holds, newest first.
+func (i *Interlock) LiveHolds(ctx context.Context, id signalbox.SessionID) ([]approval.Hold, error) {
+	row, err := i.State.Session(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	holds, err := i.State.LiveHolds(ctx, ownerOf(row.Actor))
+	return slices.DeleteFunc(holds, func(h approval.Hold) bool { return h.Session != id }), err
 }
 
 // EndSession ends a session: at once for writes, within a second for reads. What
@@ -146,7 +183,7 @@ func (i *Interlock) OpenSession(ctx context.Context, c Caller, n NewSession, gat
 func (i *Interlock) EndSession(ctx context.Context, c Caller, id signalbox.SessionID) error {
 	row, err := i.State.Session(ctx, id)
 	if err != nil {
-		return fmt.Errorf("session %q: %w", id, err)
+		return err // it names the session
 	}
 	switch {
 	case c.Session != nil && c.Session.ID == id:

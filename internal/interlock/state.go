@@ -53,6 +53,9 @@ type State interface {
 	HoldByRetryKey(ctx context.Context, key string) (approval.Hold, error)
 	// Holds lists holds, newest first, of this status ("" for all).
 	Holds(ctx context.Context, status approval.Status, limit int) ([]approval.Hold, error)
+	// LiveHolds lists the open and approved holds of a person (or automation),
+	// newest first.
+	LiveHolds(ctx context.Context, owner string) ([]approval.Hold, error)
 	// OpenHolds counts the open holds of a person (or automation).
 	OpenHolds(ctx context.Context, owner string) (int, error)
 

@@ -25,7 +25,7 @@ func postgresGate(s *Server, g config.Gate, t *tls.Config) (protocol, error) {
 	}
 	return pgwire.New(pgwire.Config{
 		Gate: interlock.Gate{
-			Name: g.Name, Target: target(g), Environment: g.Environment, Wait: g.Wait,
+			Name: g.Name, Target: target(g), Environment: g.Environment, Wait: g.Wait, Patient: true,
 			Ceiling: interlock.Ceiling{Request: g.Ceiling.Request, Total: g.Ceiling.Total},
 		},
 		Interlock:   judged{pgwire.Through(s.interlock), s.decisions, g.Name},

@@ -288,7 +288,7 @@ func (s *Server) serveHTTP(l net.Listener, key *ledger.Key, registry *prometheus
 		Interlock: s.interlock, Ledger: s.ledger, Guard: s.guard,
 		Server: client.Server{
 			Version: Version, URL: s.url, Log: key.Origin(), Verifier: key.Verifier(),
-			User: os.Getuid(), Production: c.Production(),
+			User: os.Getuid(), Production: c.Production(), Secrets: c.Variables(),
 		},
 		Gates: s.Gates, Explain: s.explain, Life: s.ctx, MaxBody: c.Limits.Body, Logger: s.log,
 	})

@@ -161,7 +161,7 @@ func sessionOf(r db.Session) (interlock.SessionRow, error) {
 			ID:    signalbox.SessionID(r.ID),
 			Actor: signalbox.Actor{Kind: signalbox.ActorKind(r.ActorKind), Name: r.ActorName, For: r.ActorFor},
 			By:    r.Author, ByEpoch: r.AuthorEpoch, Purpose: r.Purpose,
-			Started: moment(r.Started), Expires: moment(r.Expires), Ended: moment(r.Ended),
+			Started: moment(r.Started), Expires: moment(r.Expires), Ended: moment(r.Ended), Wait: r.Wait,
 		},
 		Epoch: r.Epoch,
 	}
@@ -257,6 +257,15 @@ func (s *Store) holdOf(ctx context.Context, r db.Hold) (approval.Hold, error) {
 		h.Answers = append(h.Answers, approval.Answer{By: a.Author, Epoch: a.AuthorEpoch, Yes: a.Yes, Comment: a.Comment, At: moment(a.Made)})
 	}
 	return h, nil
+}
+
+// LiveHolds implements [interlock.State].
+func (s *Store) LiveHolds(ctx context.Context, owner string) ([]approval.Hold, error) {
+	rows, err := s.read().LiveHoldsOf(ctx, owner)
+	if err != nil {
+		return nil, fmt.Errorf("read holds of %q: %w", owner, err)
+	}
+	return each(rows, func(r db.Hold) (approval.Hold, error) { return s.holdOf(ctx, r) })
 }
 
 // OpenHolds implements [interlock.State].

@@ -42,7 +42,7 @@ func (s *Store) AddSession(r interlock.SessionRow) []ledger.Statement {
 		q.AddSession(ctx, db.AddSessionParams{
 			ID: string(r.ID), ActorKind: string(r.Actor.Kind), ActorName: r.Actor.Name, ActorFor: r.Actor.For,
 			Author: r.By, AuthorEpoch: r.ByEpoch, Purpose: r.Purpose, Gates: text(r.Gates),
-			Started: millis(r.Started), Expires: millis(r.Expires), Ended: millis(r.Ended), Epoch: r.Epoch,
+			Started: millis(r.Started), Expires: millis(r.Expires), Ended: millis(r.Ended), Epoch: r.Epoch, Wait: r.Wait,
 		})
 	}))
 }

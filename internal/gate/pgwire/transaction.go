@@ -95,7 +95,7 @@ func (c *conn) perform(r *request, w *work) (done bool, err error) {
 	a, err := c.g.Interlock.Admit(c.ctx, r.Request, r)
 	if err != nil {
 		held := (*interlock.HeldError)(nil)
-		if errors.As(err, &held) && c.g.Config.Gate.Wait > 0 && c.final(w) && len(c.tx.pending) == 0 {
+		if errors.As(err, &held) && r.Waits(time.Now()) > 0 && c.final(w) && len(c.tx.pending) == 0 {
 			return c.wait(r, w)
 		}
 		return false, c.turnDown(err)
@@ -297,7 +297,8 @@ func (c *conn) carry(as []Admission, r *request, run func(context.Context, Permi
 }
 
 // wait is perform for a held request outside of a transaction: the client waits
-// with us for the approvals, up to the gate's time.
+// with us for the approvals, up to the gate's time, or the session's if that
+// wishes to wait.
 func (c *conn) wait(r *request, w *work) (bool, error) {
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()

@@ -38,39 +38,41 @@ func Classes() map[string]Class {
 		"login": Anyone, // the one-time code is its own proof
 
 		// What a session may know and do for itself.
-		"whoami":        Session,
-		"server":        Session,
-		"list-gates":    Session,
-		"explain":       Session,
-		"show-hold":     Session, // its own
-		"wait-hold":     Session, // its own
-		"withdraw-hold": Session, // its own
-		"show-session":  Session, // itself
-		"end-session":   Session, // itself
-		"log-head":      Session, // the log is public, served under /log/
-		"list-entries":  Session,
-		"show-entry":    Session,
-		"prove-entry":   Session,
+		"whoami":             Session,
+		"server":             Session,
+		"list-gates":         Session,
+		"explain":            Session,
+		"show-hold":          Session, // its own
+		"wait-hold":          Session, // its own
+		"withdraw-hold":      Session, // its own
+		"show-session":       Session, // itself
+		"end-session":        Session, // itself
+		"list-session-holds": Session, // its own
+		"log-head":           Session, // the log is public, served under /log/
+		"list-entries":       Session,
+		"show-entry":         Session,
+		"prove-entry":        Session,
 
 		// What only people do.
-		"list-holds":        Human,
-		"approve-hold":      Human,
-		"deny-hold":         Human,
-		"confirm-hold":      Human,
-		"list-sessions":     Human,
-		"open-session":      Human,
-		"list-halts":        Human,
-		"halt":              Human,
-		"resume":            Human,
-		"list-freezes":      Human,
-		"start-freeze":      Human,
-		"end-freeze":        Human,
-		"list-break-glass":  Human,
-		"start-break-glass": Human,
-		"end-break-glass":   Human,
-		"list-people":       Human,
-		"list-policies":     Human,
-		"show-policy":       Human,
+		"list-holds":          Human,
+		"approve-hold":        Human,
+		"deny-hold":           Human,
+		"confirm-hold":        Human,
+		"list-sessions":       Human,
+		"open-session":        Human,
+		"session-credentials": Human,
+		"list-halts":          Human,
+		"halt":                Human,
+		"resume":              Human,
+		"list-freezes":        Human,
+		"start-freeze":        Human,
+		"end-freeze":          Human,
+		"list-break-glass":    Human,
+		"start-break-glass":   Human,
+		"end-break-glass":     Human,
+		"list-people":         Human,
+		"list-policies":       Human,
+		"show-policy":         Human,
 
 		// What only administrators do.
 		"add-person":     Admin,

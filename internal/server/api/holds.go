@@ -7,6 +7,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/client"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
@@ -28,14 +29,18 @@ func (a *api) holds() {
 		Limit  int    `query:"limit" default:"100" minimum:"1" maximum:"1000"`
 	}) (*body[[]client.Hold], error) {
 		hs, err := a.Interlock.State.Holds(ctx, approval.Status(in.Status), in.Limit)
-		if err != nil {
+		return answer(a.list(ctx, hs), err)
+	})
+
+	handle(a, huma.Operation{
+		OperationID: "list-session-holds", Method: http.MethodGet, Path: "/sessions/{id}/holds", Tags: []string{"holds"},
+		Summary: "List the open and approved holds of a session, newest first",
+	}, func(ctx context.Context, in *sessionID) (*body[[]client.Hold], error) {
+		if err := ownSession(ctx, in.ID); err != nil {
 			return nil, err
 		}
-		out := make([]client.Hold, len(hs))
-		for i, h := range hs {
-			out[i] = a.hold(ctx, h)
-		}
-		return answer(out, nil)
+		hs, err := a.Interlock.LiveHolds(ctx, signalbox.SessionID(in.ID))
+		return answer(a.list(ctx, hs), err)
 	})
 
 	handle(a, huma.Operation{
@@ -129,6 +134,14 @@ func (a *api) ownHold(ctx context.Context, id string) (approval.Hold, error) {
 	return h, nil
 }
 
+func (a *api) list(ctx context.Context, hs []approval.Hold) []client.Hold {
+	out := make([]client.Hold, len(hs))
+	for i, h := range hs {
+		out[i] = a.hold(ctx, h)
+	}
+	return out
+}
+
 // hold gives the wire form of a hold, with what is still missing.
 func (a *api) hold(ctx context.Context, h approval.Hold) client.Hold {
 	out := client.Hold{
@@ -137,6 +150,10 @@ func (a *api) hold(ctx context.Context, h approval.Hold) client.Hold {
 		Facts: h.Facts, Actions: h.Actions, Request: h.Request, State: h.State, Ceiling: h.Ceiling,
 		Verdict: h.Verdict, Digest: h.Digest, Policy: h.Policy,
 		Opened: h.Opened, Expires: h.Expires, Confirmed: h.Confirmed, Intent: h.Intent,
+	}
+	// Its session's word of what it is for. Without it the hold can still be judged.
+	if s, err := a.Interlock.State.Session(ctx, h.Session); err == nil {
+		out.Purpose = s.Purpose
 	}
 	for _, x := range h.Answers {
 		out.Answers = append(out.Answers, client.Answer{By: x.By, Yes: x.Yes, Comment: x.Comment, At: x.At})

@@ -40,6 +40,9 @@ func (a *api) sessions() {
 		}
 		s := a.Server
 		s.Policy = c.Policy
+		if caller(ctx).Person == nil {
+			s.Secrets = nil // what there is to look for is no session's business
+		}
 		return answer(s, nil)
 	})
 
@@ -103,7 +106,7 @@ func (a *api) sessions() {
 		Description:   "For an agent that acts for the calling human, for an automation, or for the human himself.",
 		DefaultStatus: http.StatusCreated,
 	}, func(ctx context.Context, in *struct{ Body client.NewSession }) (*body[client.OpenedSession], error) {
-		n := interlock.NewSession{Agent: in.Body.Agent, Automation: in.Body.Automation, Purpose: in.Body.Purpose, Gates: in.Body.Gates}
+		n := interlock.NewSession{Agent: in.Body.Agent, Automation: in.Body.Automation, Purpose: in.Body.Purpose, Gates: in.Body.Gates, Wait: in.Body.Wait}
 		if in.Body.TTL != "" {
 			ttl, err := time.ParseDuration(in.Body.TTL)
 			if err != nil || ttl <= 0 {
@@ -111,11 +114,15 @@ func (a *api) sessions() {
 			}
 			n.TTL = ttl
 		}
-		var gates []string
-		for _, g := range a.Gates() {
-			gates = append(gates, g.Name)
-		}
-		s, credentials, err := a.Interlock.OpenSession(ctx, caller(ctx), n, gates)
+		s, credentials, err := a.Interlock.OpenSession(ctx, caller(ctx), n, a.gateNames())
+		return answer(client.OpenedSession{Session: s, Credentials: credentials}, err)
+	})
+
+	handle(a, huma.Operation{
+		OperationID: "session-credentials", Method: http.MethodPost, Path: "/sessions/{id}/credentials", Tags: []string{"sessions"},
+		Summary: "Give a session's credentials once more", Description: "To the human who opened it, while it may be used.",
+	}, func(ctx context.Context, in *sessionID) (*body[client.OpenedSession], error) {
+		s, credentials, err := a.Interlock.Credentials(ctx, caller(ctx), signalbox.SessionID(in.ID), a.gateNames())
 		return answer(client.OpenedSession{Session: s, Credentials: credentials}, err)
 	})
 
@@ -129,6 +136,13 @@ func (a *api) sessions() {
 		}
 		return nil, a.Interlock.EndSession(ctx, caller(ctx), signalbox.SessionID(in.ID))
 	})
+}
+
+func (a *api) gateNames() (names []string) {
+	for _, g := range a.Gates() {
+		names = append(names, g.Name)
+	}
+	return names
 }
 
 // ownSession keeps sessions from each other: to a session, others are not there.

@@ -116,6 +116,21 @@ func (c Config) Production() bool {
 	return slices.ContainsFunc(c.Gates, func(g Gate) bool { return IsProduction(g.Environment) })
 }
 
+// Variables names the environment variables that secrets are read from.
+func (c Config) Variables() []string {
+	secrets := []Secret{c.Database.URL, c.MasterKey}
+	for _, g := range c.Gates {
+		secrets = append(secrets, g.Upstream.Password, g.Upstream.Credentials.SecretAccessKey)
+	}
+	var names []string
+	for _, s := range secrets {
+		if s.Env != "" && !slices.Contains(names, s.Env) {
+			names = append(names, s.Env)
+		}
+	}
+	return names
+}
+
 // IsProduction reports whether an environment counts as production: whatever is
 // not known to be milder.
 func IsProduction(e signalbox.Environment) bool {

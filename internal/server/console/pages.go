@@ -1,6 +1,7 @@
 package console
 
 import (
+	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -108,11 +109,18 @@ func (c *console) showHold(w http.ResponseWriter, r *http.Request, who interlock
 	}
 	_, missing := h.Satisfied(c.Interlock.Voter(r.Context()))
 	own := h.Actor.Person() == who.Person.Name
+	// A changed policy folder has no session, and no words of its own.
+	session, err := c.Interlock.State.Session(r.Context(), h.Session)
+	if err != nil && !errors.Is(err, interlock.ErrNotFound) {
+		c.fail(w, r, http.StatusServiceUnavailable, err)
+		return
+	}
 	c.show(w, status, "hold", page{Who: &who, Data: struct {
 		approval.Hold
 		Missing, Problem string
+		Purpose          string
 		Waiting, Own     bool
-	}{h, missing, problem, h.Status == approval.Open && time.Now().Before(h.Expires), own}})
+	}{h, missing, problem, session.Purpose, h.Status == approval.Open && time.Now().Before(h.Expires), own}})
 }
 
 func (c *console) answer(w http.ResponseWriter, r *http.Request, who interlock.Caller) {

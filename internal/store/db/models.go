@@ -166,4 +166,5 @@ type Session struct {
 	Ended       int64
 	Epoch       int64
 	AuthorEpoch int64
+	Wait        bool
 }

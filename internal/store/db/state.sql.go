@@ -267,8 +267,8 @@ func (q *Queries) AddPolicySet(ctx context.Context, arg AddPolicySetParams) erro
 }
 
 const addSession = `-- name: AddSession :exec
-INSERT INTO session (id, actor_kind, actor_name, actor_for, author, author_epoch, purpose, gates, started, expires, ended, epoch)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+INSERT INTO session (id, actor_kind, actor_name, actor_for, author, author_epoch, purpose, gates, started, expires, ended, epoch, wait)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 `
 
 type AddSessionParams struct {
@@ -284,6 +284,7 @@ type AddSessionParams struct {
 	Expires     int64
 	Ended       int64
 	Epoch       int64
+	Wait        bool
 }
 
 func (q *Queries) AddSession(ctx context.Context, arg AddSessionParams) error {
@@ -300,6 +301,7 @@ func (q *Queries) AddSession(ctx context.Context, arg AddSessionParams) error {
 		arg.Expires,
 		arg.Ended,
 		arg.Epoch,
+		arg.Wait,
 	)
 	return err
 }
@@ -829,6 +831,45 @@ func (q *Queries) Lease(ctx context.Context, arg LeaseParams) error {
 	return err
 }
 
+const liveHoldsOf = `-- name: LiveHoldsOf :many
+SELECT id, retry_key, owner, status, opened, expires, confirmed, intent, why, body, hidden, salt, context, confirmed_epoch FROM hold WHERE owner = $1 AND status IN ('open', 'approved') ORDER BY opened DESC, id DESC
+`
+
+func (q *Queries) LiveHoldsOf(ctx context.Context, owner string) ([]Hold, error) {
+	rows, err := q.db.Query(ctx, liveHoldsOf, owner)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var items []Hold
+	for rows.Next() {
+		var i Hold
+		if err := rows.Scan(
+			&i.ID,
+			&i.RetryKey,
+			&i.Owner,
+			&i.Status,
+			&i.Opened,
+			&i.Expires,
+			&i.Confirmed,
+			&i.Intent,
+			&i.Why,
+			&i.Body,
+			&i.Hidden,
+			&i.Salt,
+			&i.Context,
+			&i.ConfirmedEpoch,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const liveHoldsOfKey = `-- name: LiveHoldsOfKey :many
 SELECT id FROM hold WHERE retry_key = $1 AND status IN ('open', 'approved')
 `
@@ -883,7 +924,7 @@ func (q *Queries) LiveReplicas(ctx context.Context, arg LiveReplicasParams) ([]L
 }
 
 const liveSessions = `-- name: LiveSessions :many
-SELECT s.id, s.actor_kind, s.actor_name, s.actor_for, s.author, s.purpose, s.gates, s.started, s.expires, s.ended, s.epoch, s.author_epoch FROM session s JOIN person p ON p.name = s.author AND p.epoch = s.author_epoch
+SELECT s.id, s.actor_kind, s.actor_name, s.actor_for, s.author, s.purpose, s.gates, s.started, s.expires, s.ended, s.epoch, s.author_epoch, s.wait FROM session s JOIN person p ON p.name = s.author AND p.epoch = s.author_epoch
 WHERE s.ended = 0 AND s.expires > $1 ORDER BY s.started DESC, s.id DESC
 `
 
@@ -909,6 +950,7 @@ func (q *Queries) LiveSessions(ctx context.Context, now int64) ([]Session, error
 			&i.Ended,
 			&i.Epoch,
 			&i.AuthorEpoch,
+			&i.Wait,
 		); err != nil {
 			return nil, err
 		}
@@ -1028,7 +1070,7 @@ func (q *Queries) OpenHolds(ctx context.Context, owner string) (int64, error) {
 }
 
 const openSessionsOf = `-- name: OpenSessionsOf :many
-SELECT id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch, author_epoch FROM session WHERE author = $1 AND ended = 0 AND expires > $2
+SELECT id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch, author_epoch, wait FROM session WHERE author = $1 AND ended = 0 AND expires > $2
 ORDER BY started DESC, id DESC LIMIT $3::bigint
 `
 
@@ -1060,6 +1102,7 @@ func (q *Queries) OpenSessionsOf(ctx context.Context, arg OpenSessionsOfParams) 
 			&i.Ended,
 			&i.Epoch,
 			&i.AuthorEpoch,
+			&i.Wait,
 		); err != nil {
 			return nil, err
 		}
@@ -1579,7 +1622,7 @@ func (q *Queries) SeeConsole(ctx context.Context, arg SeeConsoleParams) error {
 }
 
 const session = `-- name: Session :one
-SELECT id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch, author_epoch FROM session WHERE id = $1
+SELECT id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch, author_epoch, wait FROM session WHERE id = $1
 `
 
 func (q *Queries) Session(ctx context.Context, id string) (Session, error) {
@@ -1598,6 +1641,7 @@ func (q *Queries) Session(ctx context.Context, id string) (Session, error) {
 		&i.Ended,
 		&i.Epoch,
 		&i.AuthorEpoch,
+		&i.Wait,
 	)
 	return i, err
 }
@@ -1646,7 +1690,7 @@ func (q *Queries) SessionIntentsSince(ctx context.Context, arg SessionIntentsSin
 }
 
 const sessions = `-- name: Sessions :many
-SELECT id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch, author_epoch FROM session ORDER BY started DESC, id DESC
+SELECT id, actor_kind, actor_name, actor_for, author, purpose, gates, started, expires, ended, epoch, author_epoch, wait FROM session ORDER BY started DESC, id DESC
 `
 
 func (q *Queries) Sessions(ctx context.Context) ([]Session, error) {
@@ -1671,6 +1715,7 @@ func (q *Queries) Sessions(ctx context.Context) ([]Session, error) {
 			&i.Ended,
 			&i.Epoch,
 			&i.AuthorEpoch,
+			&i.Wait,
 		); err != nil {
 			return nil, err
 		}

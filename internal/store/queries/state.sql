@@ -17,8 +17,8 @@ UPDATE control SET epoch = epoch + 1 WHERE id = 1 AND epoch = $1;
 UPDATE control SET policy = $1 WHERE id = 1;
 
 -- name: AddSession :exec
-INSERT INTO session (id, actor_kind, actor_name, actor_for, author, author_epoch, purpose, gates, started, expires, ended, epoch)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
+INSERT INTO session (id, actor_kind, actor_name, actor_for, author, author_epoch, purpose, gates, started, expires, ended, epoch, wait)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13);
 
 -- name: EndSession :exec
 UPDATE session SET ended = sqlc.arg(ended) WHERE id = sqlc.arg(id) AND ended = 0;
@@ -106,6 +106,9 @@ SELECT * FROM hold ORDER BY opened DESC, id DESC LIMIT sqlc.arg(most)::bigint;
 
 -- name: HoldsOfStatus :many
 SELECT * FROM hold WHERE status = sqlc.arg(status) ORDER BY opened DESC, id DESC LIMIT sqlc.arg(most)::bigint;
+
+-- name: LiveHoldsOf :many
+SELECT * FROM hold WHERE owner = $1 AND status IN ('open', 'approved') ORDER BY opened DESC, id DESC;
 
 -- name: Answers :many
 SELECT author, author_epoch, yes, comment, made FROM answer WHERE hold = $1 ORDER BY made, author;

@@ -98,7 +98,7 @@ func sessions(t *testing.T, s Store) {
 	ctx := context.Background()
 	one := interlock.SessionRow{Session: signalbox.Session{
 		ID: "s1", Actor: signalbox.Actor{Kind: signalbox.Agent, Name: "kiro", For: "ann"}, By: "ann", ByEpoch: 4, Purpose: "mend", Gates: []string{"db", "kube"},
-		Started: at(0), Expires: at(20),
+		Started: at(0), Expires: at(20), Wait: true,
 	}, Epoch: 3}
 	two := interlock.SessionRow{Session: signalbox.Session{
 		ID: "s2", Actor: signalbox.Actor{Kind: signalbox.Human, Name: "bob"}, By: "bob", ByEpoch: 2, Started: at(1), Expires: at(10),
@@ -257,6 +257,9 @@ func holdsFromOpenToUsed(t *testing.T, s Store) {
 		diff(t, "holds "+string(c.status), got, c.want)
 	}
 	for owner, want := range map[string]int{"ann": 0, "bob": 1, "eve": 0} {
+		if live, err := s.LiveHolds(ctx, owner); len(live) < want || err != nil {
+			t.Errorf("live holds of %s: %d, %v; want at least the %d open ones", owner, len(live), err, want)
+		}
 		if n, err := s.OpenHolds(ctx, owner); n != want || err != nil {
 			t.Errorf("open holds of %s = %d, %v; want %d", owner, n, err, want)
 		}

@@ -374,7 +374,7 @@ func TestOrdinaryWorkOfAgents(t *testing.T) {
 			{"BEGIN", "BEGIN"}, {"SELECT * FROM orders WHERE id = 1 FOR UPDATE", "SELECT 1"}, {"INSERT INTO log VALUES (1)", "INSERT 0 1"}, {"COMMIT", "COMMIT"},
 		},
 		"prepared by name": {
-			{"PREPARE p AS SELECT * FROM orders WHERE id = $1", "PREPARE"}, {"EXECUTE p(1)", "SELECT 1"},
+			{"PREPARE p AS SELECT * FROM orders WHERE id = $1", "PREPARE"}, {"EXECUTE p(1)", "SELECT 1"}, {"EXPLAIN ANALYZE EXECUTE p(1)", "EXPLAIN"},
 			{"BEGIN", "BEGIN"}, {"EXECUTE p(2)", "SELECT 1"}, {"COMMIT", "COMMIT"},
 		},
 		"temporary tables": {

@@ -264,11 +264,14 @@ const preparedSQL = "SELECT from_sql FROM pg_catalog.pg_prepared_statements WHER
 // was prepared so would run unseen by all that looks at kinds of statements.
 func (c *conn) executable(s sql.Statement) error {
 	refuse := &refusal{code: "0A000", message: fmt.Sprintf("EXECUTE %s would run something else than a query or a change of rows", quoteIdent(s.Name)), hint: "Send the statement itself."}
-	if in := s.Inner; in != nil {
-		if in.Kind != sql.KindQuery && in.Kind != sql.KindWrite {
+	if s.Runs != nil {
+		switch s.Runs.Kind {
+		case sql.KindQuery, sql.KindWrite, sql.KindExecute: // an EXECUTE behind EXPLAIN has its own turn
+			return nil
+		case sql.KindUnknown:
+		default:
 			return refuse
 		}
-		return nil
 	}
 	if c.up.status == 'E' {
 		return nil // it fails
@@ -276,8 +279,8 @@ func (c *conn) executable(s sql.Statement) error {
 	if c.tx.begun {
 		return refuse // to ask would end the implicit transaction
 	}
-	// Not seen, so it is judged as the worst. A function may have prepared it by
-	// PREPARE, which takes nothing else.
+	// Not seen or not understood, so it is judged as the worst. PREPARE, by a
+	// function perhaps, takes nothing else.
 	answers, err := c.ask(preparedSQL + quoteLiteral(s.Name))
 	if err != nil {
 		return err

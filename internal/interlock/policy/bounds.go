@@ -184,5 +184,5 @@ func discreet(err error) string {
 			words = append(words, "…")
 		}
 	}
-	return "cannot be read as Cedar: " + strings.TrimPrefix(strings.Join(words, " "), "… ")
+	return "parse error: " + strings.TrimPrefix(strings.Join(words, " "), "… ")
 }

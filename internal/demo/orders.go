@@ -257,7 +257,7 @@ func (o *orders) halts(ctx context.Context, s *Step) error {
 	if a, err = o.agent(ctx, s, "SELECT 1"); err != nil {
 		return err
 	}
-	if a.code == 0 || !strings.Contains(a.text, "password authentication failed") {
+	if a.code == 0 || !strings.Contains(a.text, "halted by carol") {
 		return errors.New("a halted session could log in")
 	}
 	s.Means = fmt.Sprintf(`The connection was cut after %d ms, what was not committed is undone, and the session's password opens

@@ -117,7 +117,7 @@ func TestP5SessionsReachOnlyTheirOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	reach := []string{
-		"end-session", "explain", "list-entries", "list-gates", "log-head", "login", "prove-entry", "server",
+		"end-session", "explain", "list-entries", "list-gates", "list-session-holds", "log-head", "login", "prove-entry", "server",
 		"show-entry", "show-hold", "show-session", "wait-hold", "whoami", "withdraw-hold",
 	}
 	_, ops := description(t, s)

@@ -104,6 +104,9 @@ func (a Arrival) operation() string {
 var observing = []string{"Get", "List", "Describe", "Query", "Scan", "BatchGet", "Head", "Lookup", "Search", "Validate", "Simulate", "AssumeRole", "TransactGet"}
 
 func (a Arrival) reads() bool {
+	if a.Header.Get("X-Amz-Invocation-Type") == "DryRun" {
+		return true // as a header Lambda heeds it, whatever a query says
+	}
 	op := a.operation()
 	for _, prefix := range observing {
 		if strings.HasPrefix(op, prefix) {

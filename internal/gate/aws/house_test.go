@@ -228,7 +228,7 @@ func TestP9HaltAndEnd(t *testing.T) {
 		t.Errorf("it was cut after %s", d)
 	}
 	h.up.answer(nil)
-	wantError(t, agent.list(t.Context()), 403, "not known here, or has ended")
+	wantError(t, agent.list(t.Context()), 503, "halted by bob")
 	other, s2 := h.open("kiro", "alice")
 	if err := other.list(t.Context()); err != nil {
 		t.Fatal(err)

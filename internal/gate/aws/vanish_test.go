@@ -170,6 +170,7 @@ func (b *bench) settled() {
 func TestClientsCancel(t *testing.T) {
 	b := newBench(t, nil)
 	c := b.client("human-alice").secure()
+	item := []byte(`{"TableName":"t","Item":{"id":{"S":"` + strings.Repeat("x", 100<<10) + `"}}}`)
 	var group errgroup.Group
 	for range 4 {
 		group.Go(func() error {
@@ -184,7 +185,7 @@ func TestClientsCancel(t *testing.T) {
 				case 2:
 					hooked = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: cancel})
 				}
-				_, _ = c.do(hooked, "PUT", "/", bytes.Repeat([]byte("x"), 100<<10), "X-Amz-Target", "DynamoDB_20120810.PutItem")
+				_, _ = c.do(hooked, "POST", "/", item, "X-Amz-Target", "DynamoDB_20120810.PutItem", "Content-Type", "application/x-amz-json-1.0")
 				_ = c.list(hooked)
 				cancel()
 			}

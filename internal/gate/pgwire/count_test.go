@@ -39,7 +39,7 @@ CREATE FUNCTION spy(int) RETURNS bool LANGUAGE sql AS $$SELECT nextval('called')
 		{"INSERT INTO lines SELECT id, id FROM orders WHERE id % 2 = 0", nil, 617, "617 rows"},
 		{"UPDATE orders SET note = 'x'", nil, 1234, "public.orders holds 1234 rows now (counted)"},
 		{"TRUNCATE orders, lines", nil, 2234, "public.lines holds 1000 rows now (counted)"},
-		{"DELETE FROM orders WHERE spy(id)", nil, -1, "Not counted: a statement cannot be counted without a risk"},
+		{"DELETE FROM orders WHERE spy(id)", nil, -1, "Not measured: it calls code of unknown effect"},
 		{"DELETE FROM orders WHERE 1 / (id - 7) = 0", nil, -1, "Not counted: the server did not count"},
 	} {
 		for _, block := range []bool{false, true} {
@@ -57,7 +57,7 @@ CREATE FUNCTION spy(int) RETURNS bool LANGUAGE sql AS $$SELECT nextval('called')
 				if p.err != nil {
 					t.Fatalf("%s: probe: %v", c.sql, p.err)
 				}
-				if c.count >= 0 && p.impact.Count != c.count || !p.impact.Measured {
+				if c.count >= 0 && p.impact.Count != c.count || !p.impact.Measured && !strings.HasPrefix(c.fact, "Not measured") {
 					t.Errorf("%v, block %t, %s: count %d, want %d", mode, block, c.sql, p.impact.Count, c.count)
 				}
 				if facts := strings.Join(p.impact.Facts, "\n"); !strings.Contains(facts, c.fact) {

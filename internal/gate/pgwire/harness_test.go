@@ -54,6 +54,7 @@ type script struct {
 	outcomes []signalbox.Outcome
 	halts    []chan struct{}
 	failing  error // Reads and Carry fail with it
+	halted   bool  // no intent comes to be any more, as with the real one
 	login    error // Authenticate gives it with everything else
 	probes   bool  // every request is probed, as if it had a permit
 	// meanwhile is called between a probe and what it is for.
@@ -123,6 +124,7 @@ func (s *script) Watch(signalbox.Session, string) (<-chan struct{}, func() error
 func (s *script) halt() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.halted = true
 	for _, h := range s.halts {
 		close(h)
 	}
@@ -204,6 +206,9 @@ func (s *script) Recheck(_ context.Context, a Admission, now signalbox.Impact, s
 func (s *script) Carry(ctx context.Context, as []Admission, read []proof.Reads, x Executor) (signalbox.Outcome, error) {
 	s.mu.Lock()
 	failing := s.failing
+	if s.halted {
+		failing = &interlock.DeniedError{Verdict: signalbox.Verdict{Decision: signalbox.Deny, Reason: "halted by bob: enough"}}
+	}
 	s.mu.Unlock()
 	if failing != nil {
 		return signalbox.Outcome{}, failing

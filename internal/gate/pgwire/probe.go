@@ -44,6 +44,11 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 		questions = append(questions, question{sql: relationSQL(targets, how)}, question{sql: cascadeSQL(targets, how)})
 	}
 	planned := r.planned()
+	calls := slices.ContainsFunc(planned, opaque)
+	if calls {
+		planned = nil
+		impact.Facts = append(impact.Facts, "Not measured: it calls code of unknown effect, which would run while it is planned.")
+	}
 	for _, b := range planned {
 		questions = append(questions, explain(b))
 	}
@@ -300,13 +305,17 @@ func (r *request) deletes() bool {
 	return slices.ContainsFunc(r.Actions, func(a signalbox.Action) bool { return a.Verb == signalbox.Delete })
 }
 
-// planned are the statements that the planner can tell of. One that calls code of
-// unknown effect is none of them: planning may run it.
+// opaque reports whether a statement calls code of unknown effect, which planning
+// may run.
+func opaque(b bound) bool {
+	return slices.ContainsFunc(b.Actions(), func(a signalbox.Action) bool { return a.Verb == signalbox.Execute })
+}
+
+// planned are the statements that the planner can tell of.
 func (r *request) planned() []bound {
 	var list []bound
 	for _, s := range r.statements {
-		opaque := slices.ContainsFunc(s.Actions(), func(a signalbox.Action) bool { return a.Verb == signalbox.Execute })
-		if s.Real().Kind != sql.KindWrite || opaque || len(list) >= 20 {
+		if s.Real().Kind != sql.KindWrite || len(list) >= 20 {
 			continue
 		}
 		switch s.Kind {

@@ -28,12 +28,12 @@ import (
 	"github.com/signalbox-dev/signalbox/test/awstest"
 )
 
-var streamSize = flag.Int64("stream", 192<<20, "bytes that TestStreamsInBoundedMemory sends and gets back; twice as much on disk")
+var streamSize = flag.Int64("stream", 512<<20, "bytes that TestStreamsInBoundedMemory sends and gets back; twice as much on disk")
 
 const (
 	partSize = 64 << 20
 	// memory is what the gate's process may need, whatever the size.
-	memory = 200 << 20
+	memory = 256 << 20
 )
 
 // A large object goes up in parts and comes back in one piece through a gate in

@@ -189,6 +189,12 @@ func (i *Interlock) redeemable(ctx context.Context, c *snapshot, a *Admission, v
 	}
 	counted := a.verdict.Decision == signalbox.Allow // by tryAdmit, already
 	a.hold = &h
+	if !overrun(h) {
+		// The intent says what was found now, which the verifier holds against what
+		// was approved: what the request shows by itself is no measure of it.
+		a.request.Actions = slices.Clone(r.Actions)
+		a.request.Actions[signalbox.Gravest(r.Actions)].Impact = impact
+	}
 	a.verdict = h.Verdict
 	a.limited = limited(r) && !a.Read()
 	if a.limited && h.Ceiling.Count != signalbox.CountUnknown {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/client"
@@ -194,7 +195,10 @@ func TestRemovedHereIsRemovedThere(t *testing.T) {
 		name := fmt.Sprintf("mallory%d", n)
 		m := add(t, alice, client.NewPerson{Name: name, Admin: true})
 		far := as(t, two, m.Token)
-		for { // until the other has heard of him
+		for deadline := time.Now().Add(30 * time.Second); ; { // until the other has heard of him
+			if time.Now().After(deadline) {
+				t.Fatal("the other replica never heard of him")
+			}
 			if _, err := far.Whoami(ctx); err == nil {
 				break
 			} else if !client.IsStatus(err, http.StatusUnauthorized) && !client.IsStatus(err, http.StatusTooManyRequests) {

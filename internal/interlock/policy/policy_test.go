@@ -242,7 +242,7 @@ func TestLoadNamesFilePolicyAndLine(t *testing.T) {
 		line               int
 		msg                string
 	}{
-		{"syntax", permitAll + "permit (principal, action,, resource);", "", 2, "cannot be read as Cedar"},
+		{"syntax", permitAll + "permit (principal, action,, resource);", "", 2, "parse"},
 		{"unclosed string", permitAll + `@id("x`, "", 2, ""},
 		{"no id", permitAll + "\npermit (principal, action, resource);", "", 3, "no @id"},
 		{"bad id", permitAll + `@id("a b") permit (principal, action, resource);`, "a b", 2, "not allowed"},

@@ -624,3 +624,24 @@ func TestReferenceIsTheServers(t *testing.T) {
 		}
 	}
 }
+
+// An agent's connection whose READ ONLY default is lifted by anything but the
+// gate ends, with what is open on it.
+func TestLostReadOnlyEndsTheConnection(t *testing.T) {
+	b := newBench(t, func(_ *Config, s *script) { s.ceiling = 100 }) // all is allowed
+	b.direct(t, shop)
+	r, err := dialRaw(b, t, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.query("BEGIN")
+	r.query("INSERT INTO log VALUES (1)")
+	got := r.query("SELECT set_config('default_transaction_read_only', 'off', false)")
+	if !strings.Contains(got, StateDenied) {
+		t.Errorf("answer: %s", got)
+	}
+	r.query("COMMIT")
+	if got := strings.TrimSpace(b.direct(t, "SELECT count(*) FROM log", "-At")); got != "0" {
+		t.Errorf("%s rows were committed behind it", got)
+	}
+}

@@ -37,7 +37,8 @@ const lattice = `
 	internal/interlock/policy < policies
 
 	# Where it enters, and what would happen if it did.
-	internal/interlock < internal/gate/*
+	. < internal/secret
+	internal/interlock, internal/secret < internal/gate/*
 	internal/classify/aws < internal/gate/aws/probe
 	internal/gate/aws/sigv4, internal/gate/aws/probe < internal/gate/aws
 	internal/interlock < internal/explain
@@ -47,7 +48,7 @@ const lattice = `
 	internal/store/* < internal/store
 
 	# What people see. Only the server puts a store under the rest.
-	internal/interlock, internal/explain, client < internal/server/*
+	internal/interlock, internal/explain, internal/secret, client < internal/server/*
 	internal/server/identity < internal/server/api, internal/server/console
 	internal/server/*, internal/store, internal/gate/*, policies < internal/server
 	internal/demo/standin < internal/demo

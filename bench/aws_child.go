@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"strings"
 
+	"github.com/signalbox-dev/signalbox/internal/secret"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 	"github.com/signalbox-dev/signalbox/test/awstest"
 )
@@ -80,7 +81,7 @@ func child(ctx context.Context, what string) error {
 	case "gate":
 		h, err := open(ctx, os.Stderr, config.Gate{Kind: "aws", Upstream: config.Upstream{
 			Account: benchAccount, Region: awstest.Region, Endpoint: os.Getenv(childURL),
-			Credentials: config.Credentials{AccessKeyID: os.Getenv(childKey), SecretAccessKey: config.Secret{Env: childSecret}},
+			Credentials: config.Credentials{AccessKeyID: os.Getenv(childKey), SecretAccessKey: secret.Source{Env: childSecret}},
 		}})
 		if err != nil {
 			return err

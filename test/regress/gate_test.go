@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/signalbox-dev/signalbox/client"
+	"github.com/signalbox-dev/signalbox/internal/secret"
 	"github.com/signalbox-dev/signalbox/internal/server"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 	"github.com/signalbox-dev/signalbox/test/pgtest"
@@ -46,7 +47,7 @@ func throughGate(t *testing.T, upstream *pgtest.Server) []string {
 			Name: "regress", Kind: "postgres", Environment: "production", Listen: "127.0.0.1:0",
 			Upstream: config.Upstream{
 				Host: "127.0.0.1", Port: upstream.Port, Database: database,
-				User: pgtest.User, Password: config.Secret{File: password}, TLS: "disable",
+				User: pgtest.User, Password: secret.Source{File: password}, TLS: "disable",
 			},
 		}},
 	}

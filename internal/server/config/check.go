@@ -16,6 +16,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/secret"
 	"github.com/signalbox-dev/signalbox/proof"
 )
 
@@ -118,7 +119,7 @@ func (c Config) Production() bool {
 
 // Variables names the environment variables that secrets are read from.
 func (c Config) Variables() []string {
-	secrets := []Secret{c.Database.URL, c.MasterKey}
+	secrets := []secret.Source{c.Database.URL, c.MasterKey}
 	for _, g := range c.Gates {
 		secrets = append(secrets, g.Upstream.Password, g.Upstream.Credentials.SecretAccessKey)
 	}
@@ -355,7 +356,7 @@ func (p *reading) tls(at string, t TLS) {
 	p.exists(at+".key", t.Key)
 }
 
-func (p *reading) secret(at string, s Secret) {
+func (p *reading) secret(at string, s secret.Source) {
 	if s.Env != "" && s.File != "" {
 		p.fail(at, at+": both env and file", "keep one of them")
 	}

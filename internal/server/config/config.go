@@ -4,7 +4,7 @@
 // known, a value of the wrong kind, a secret written into the file: each is
 // refused with its line and a hint, all of them at once, and nothing is started
 // with half of a configuration. Secrets come from environment variables or from
-// files that only their owner can read (see [Secret]).
+// files that only their owner can read (see [secret.Source]).
 //
 // docs/configuration.md describes the file field by field.
 package config
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/secret"
 )
 
 // The ports that are used where nothing else is said.
@@ -48,7 +49,7 @@ type Config struct {
 	Database Database `yaml:"database"`
 	// MasterKey is the secret that all credentials derive from: 32 bytes in
 	// hexadecimal. Default the file master.key in Data, made on first start.
-	MasterKey Secret `yaml:"master_key"`
+	MasterKey secret.Source `yaml:"master_key"`
 	// ReplaceMaster accepts a master key other than that which the database was
 	// begun with. It is asked for once, at the start, and never in the file.
 	ReplaceMaster bool `yaml:"-" json:"-"`
@@ -83,7 +84,7 @@ func (t TLS) Set() bool { return t != TLS{} }
 // Database says where state is kept. Zero is SQLite in the data folder.
 type Database struct {
 	// URL is a postgres:// URL; it may hold a password, so it is a secret.
-	URL Secret `yaml:"url"`
+	URL secret.Source `yaml:"url"`
 	// Reserve is how many bytes of the disk SQLite keeps for outcomes, halts
 	// and the like, when there is no room for anything else. Default 64 MiB.
 	Reserve int64 `yaml:"reserve"`
@@ -193,11 +194,11 @@ const (
 // An Upstream is the target behind a gate: a PostgreSQL server, or an AWS
 // account.
 type Upstream struct {
-	Host     string `yaml:"host"`     // name or address, or the folder of a Unix socket
-	Port     int    `yaml:"port"`     // default 5432
-	Database string `yaml:"database"` // the database that clients reach; default the user's name
-	User     string `yaml:"user"`     // the role that the gate logs in as
-	Password Secret `yaml:"password"` // default: none, for trust or peer authentication
+	Host     string        `yaml:"host"`     // name or address, or the folder of a Unix socket
+	Port     int           `yaml:"port"`     // default 5432
+	Database string        `yaml:"database"` // the database that clients reach; default the user's name
+	User     string        `yaml:"user"`     // the role that the gate logs in as
+	Password secret.Source `yaml:"password"` // default: none, for trust or peer authentication
 	// TLS is "disable", "require" (encrypted, not authenticated), "verify-ca"
 	// or "verify-full", as libpq's sslmode. Default verify-full; on a Unix
 	// socket or a loopback address TLS is used where the server offers it.
@@ -235,9 +236,9 @@ type Upstream struct {
 // Credentials say as whom a gate acts at AWS: a profile of the shared files, or
 // an access key. The zero value is the SDK's default chain.
 type Credentials struct {
-	Profile         string `yaml:"profile"`
-	AccessKeyID     string `yaml:"access_key_id"`
-	SecretAccessKey Secret `yaml:"secret_access_key"`
+	Profile         string        `yaml:"profile"`
+	AccessKeyID     string        `yaml:"access_key_id"`
+	SecretAccessKey secret.Source `yaml:"secret_access_key"`
 }
 
 // A Ceiling bounds rows touched by an agent's changes in production that

@@ -84,43 +84,6 @@ func TestGood(t *testing.T) {
 	}
 }
 
-func TestSecret(t *testing.T) {
-	dir := t.TempDir()
-	open, closed, empty := filepath.Join(dir, "open"), filepath.Join(dir, "closed"), filepath.Join(dir, "empty")
-	for name, mode := range map[string]os.FileMode{open: 0o644, closed: 0o600, empty: 0o600} {
-		text := "hunter2\n"
-		if name == empty {
-			text = "\n"
-		}
-		if err := os.WriteFile(name, []byte(text), mode); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Setenv("SECRET_HERE", " hunter2\n")
-	for _, tt := range []struct {
-		secret config.Secret
-		want   string
-		err    string
-	}{
-		{secret: config.Secret{Env: "SECRET_HERE"}, want: "hunter2"},
-		{secret: config.Secret{Env: "SECRET_NOT_HERE"}, err: "is not set"},
-		{secret: config.Secret{File: closed}, want: "hunter2"},
-		{secret: config.Secret{File: open}, err: "chmod 600"},
-		{secret: config.Secret{File: empty}, err: "is empty"},
-		{secret: config.Secret{File: dir}, err: "is a folder"},
-		{secret: config.Secret{File: filepath.Join(dir, "missing")}, err: "no such file"},
-		{err: "no secret configured"},
-	} {
-		got, err := tt.secret.Read()
-		if got != tt.want || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
-			t.Errorf("%s: got %q, %v; want %q, %q", tt.secret, got, err, tt.want, tt.err)
-		}
-		if err != nil && strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("the error quotes the secret: %v", err)
-		}
-	}
-}
-
 // Whatever the file holds, reading it ends in a configuration or in mistakes
 // that say where they are.
 func FuzzParse(f *testing.F) {

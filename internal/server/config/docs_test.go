@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/signalbox-dev/signalbox/internal/secret"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 )
 
@@ -59,7 +60,7 @@ func keys(t reflect.Type, path string) []string {
 		key := strings.TrimPrefix(path+"."+f.Tag.Get("yaml"), ".")
 		switch {
 		case f.Tag.Get("yaml") == "-": // not of the file
-		case f.Type == reflect.TypeFor[config.Secret]():
+		case f.Type == reflect.TypeFor[secret.Source]():
 			out = append(out, key)
 		case f.Type.Kind() == reflect.Struct:
 			out = append(out, keys(f.Type, key)...)

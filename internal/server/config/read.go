@@ -14,6 +14,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/signalbox-dev/signalbox/internal/secret"
 )
 
 // Read reads a configuration file, fills in defaults and checks it. Its error
@@ -262,7 +264,7 @@ func mapping(n ast.Node) ([]*ast.MappingValueNode, bool) {
 }
 
 func secretHint(t reflect.Type) string {
-	if t == reflect.TypeFor[Secret]() {
+	if t == reflect.TypeFor[secret.Source]() {
 		return "secrets do not stand in this file: write {env: NAME} or {file: PATH}"
 	}
 	return ""

@@ -77,7 +77,7 @@ func (i *Interlock) tryAdmit(ctx context.Context, r Request, x Executor) (*Admis
 	views := both.views(r.Actions, now)
 	a.verdict, a.glass = Decide(c.set, Case{
 		Session: r.Session, Gate: r.Gate, Actions: r.Actions, Groups: groups,
-		Views: views, Control: c.Control, Now: now, Floor: r.Floor,
+		Views: views, Control: c.Control, Now: now, Minimum: r.Minimum,
 	})
 	if a.verdict.Decision == signalbox.Allow {
 		// Remembered before anybody else decides: two requests at once cannot
@@ -246,7 +246,7 @@ func (i *Interlock) survives(c *snapshot, a *Admission, h approval.Hold) (reason
 			return "policy", "the verdict cannot be taken again: " + err.Error()
 		}
 		groups, _ := c.groups(r.Session.Actor.Person())
-		v, _ := Decide(c.set, Case{Session: r.Session, Gate: r.Gate, Actions: r.Actions, Groups: groups, Views: views, Control: c.Control, Now: i.Now(), Floor: r.Floor})
+		v, _ := Decide(c.set, Case{Session: r.Session, Gate: r.Gate, Actions: r.Actions, Groups: groups, Views: views, Control: c.Control, Now: i.Now(), Minimum: r.Minimum})
 		if overrun(h) {
 			// Opened by a ceiling, not by policies: they must still allow it.
 			if v.Decision != signalbox.Allow {

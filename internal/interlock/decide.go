@@ -18,7 +18,7 @@ type Case struct {
 	Views   []session.View // what memory says of each action; one per action
 	Control Control
 	Now     time.Time
-	Floor   signalbox.Verdict // joined to what policies say, if it has a decision
+	Minimum   signalbox.Verdict // joined to what policies say, if it has a decision
 }
 
 // Decide is the whole judgement of a request, and pure: halts and freezes
@@ -41,7 +41,7 @@ func Decide(set *policy.Set, c Case) (v signalbox.Verdict, glass string) {
 		reads = reads && a.Verb == signalbox.Read
 	}
 	opened := c.Control.Opened(c.Session, c.Gate.Name, c.Actions, c.Now)
-	if c.Floor.Decision != "" {
+	if c.Minimum.Decision != "" {
 		opened = nil // what rules over policies themselves has no way round
 	}
 	if f := c.Control.Frozen(c.Gate.Environment, c.Gate.Name, c.Now); f != nil && !reads && opened == nil {
@@ -68,8 +68,8 @@ func Decide(set *policy.Set, c Case) (v signalbox.Verdict, glass string) {
 			v = v.And(one)
 		}
 	}
-	if c.Floor.Decision != "" {
-		v = v.And(c.Floor)
+	if c.Minimum.Decision != "" {
+		v = v.And(c.Minimum)
 	}
 	switch {
 	case v.Decision == signalbox.Hold && opened != nil:

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/signalbox-dev/signalbox/internal/classify/sql"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 )
 
 // names is what a statement's names would mean on this connection: as whom it
@@ -320,7 +321,7 @@ func (c *conn) admitSettings() ([]setting, error) {
 			return nil, err
 		}
 		if !a.Read() {
-			c.g.Interlock.Abandon([]Admission{a})
+			c.g.Interlock.Abandon([]gate.Admission{a})
 			return nil, &refusal{code: StateDenied, message: "settings at the start of a connection may only concern the session itself", hint: "Connect without them and SET them, so that each can be recorded."}
 		}
 	}

@@ -2,14 +2,13 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/client"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 )
 
 // What a command in a session gets of its caller's environment, and what it gets
@@ -127,9 +126,8 @@ func environment(caller []string, session []variable, secrets, keep []string) (e
 }
 
 // variables are what leads a command to the gates. Authorities and the like stand
-// in files of the folder. Credentials do so only if files may hold them; the
-// folder is then private and goes with the command.
-func (p *program) variables(server string, gates []gateAccess, o client.OpenedSession, folder string, inFiles bool) ([]variable, error) {
+// in files of the folder.
+func (p *program) variables(server string, gates []gate.Access, o client.OpenedSession, f gate.Folder) ([]variable, error) {
 	var list strings.Builder
 	if err := writeJSON(&list, gates, ""); err != nil {
 		return nil, err
@@ -140,48 +138,31 @@ func (p *program) variables(server string, gates []gateAccess, o client.OpenedSe
 		{"SIGNALBOX_TOKEN", o.Credentials["api"]},
 		{"SIGNALBOX_GATES", strings.TrimSpace(list.String())},
 	}
-	ofKind := func(kind string) []gateAccess {
-		return slices.DeleteFunc(slices.Clone(gates), func(g gateAccess) bool { return g.Kind != kind })
-	}
-	accounts, databases := ofKind("aws"), ofKind("postgres")
-	if len(accounts)+len(databases) == 0 {
+	if len(gates) == 0 {
 		fmt.Fprintln(p.stderr, "signalbox: no gate is open for this session")
 	}
-	vars, err := p.awsVariables(accounts, folder, inFiles)
-	if err != nil {
-		return nil, err
-	}
-	out = append(out, vars...)
-	switch len(databases) {
-	case 0:
-	case 1:
-		g := databases[0]
-		out = append(out, variable{"PGHOST", g.Host}, variable{"PGPORT", fmt.Sprint(g.Port)}, variable{"PGUSER", g.User}, variable{"PGPASSWORD", g.Password})
-		if g.Database != "" {
-			out = append(out, variable{"PGDATABASE", g.Database})
+	for _, k := range p.kinds {
+		own := slices.DeleteFunc(slices.Clone(gates), func(g gate.Access) bool { return g.Kind != k.Name })
+		if len(own) == 0 {
+			continue
 		}
-		out = append(out, variable{"PGSSLMODE", "verify-full"}, variable{"PGSSLROOTCERT", g.CAFile}, variable{"PGGSSENCMODE", "disable"})
-	default:
-		fmt.Fprintln(p.stderr, "signalbox: there are several PostgreSQL gates: choose one with --gate, or read SIGNALBOX_GATES")
+		if len(own) > 1 {
+			how := "or read SIGNALBOX_GATES"
+			if k.Choose != "" && f.Secrets {
+				how = "or " + k.Choose
+			}
+			fmt.Fprintf(p.stderr, "signalbox: there are several %s gates: choose one with --gate, %s\n", k.Title, how)
+		}
+		vars, err := k.Variables(own, f)
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range vars {
+			name, value, _ := strings.Cut(v, "=")
+			out = append(out, variable{name, value})
+		}
 	}
 	return out, nil
-}
-
-// gateAccess is how a session reaches a gate, as SIGNALBOX_GATES and
-// `session start --json` tell it.
-type gateAccess struct {
-	Name        string                `json:"name"`
-	Kind        string                `json:"kind"`
-	Environment signalbox.Environment `json:"environment"`
-	Host        string                `json:"host"`
-	Port        int                   `json:"port"`
-	Database    string                `json:"database,omitempty"`
-	URL         string                `json:"url,omitempty"`    // of a gate for AWS
-	Region      string                `json:"region,omitempty"` // of a gate for AWS
-	User        string                `json:"user"`             // for AWS, the access key id
-	Password    string                `json:"password"`         // for AWS, the secret access key
-	CA          string                `json:"ca,omitempty"`     // PEM of the authority, where there is no file
-	CAFile      string                `json:"ca_file,omitempty"`
 }
 
 // systemCAs is where Debian and its kin keep the authorities of the system.
@@ -190,19 +171,23 @@ const systemCAs = "/etc/ssl/certs/ca-certificates.crt"
 
 // access tells of the gates that the session has credentials for, with their
 // authorities in files of the folder; with no folder, as text.
-func access(gates []client.Gate, o client.OpenedSession, folder string) ([]gateAccess, error) {
-	out := []gateAccess{}
+func (p *program) access(gates []client.Gate, o client.OpenedSession, folder string) ([]gate.Access, error) {
+	out := []gate.Access{}
 	for _, g := range gates {
 		password := o.Credentials[g.Name]
 		if password == "" {
 			continue
 		}
-		a := gateAccess{
+		k, err := p.kindOf(g.Name, g.Kind)
+		if err != nil {
+			return nil, err
+		}
+		a := gate.Access{
 			Name: g.Name, Kind: g.Kind, Environment: g.Environment, Host: g.Host, Port: g.Port, Database: g.Database,
 			User: string(o.Session.ID), Password: password, Region: g.Region,
 		}
-		if g.Kind == "aws" {
-			a.User, a.URL = accessKey(o), "https://"+net.JoinHostPort(g.Host, fmt.Sprint(g.Port))
+		if k.Login != nil {
+			k.Login(&a)
 		}
 		switch {
 		case g.CA != "" && folder == "":
@@ -213,7 +198,7 @@ func access(gates []client.Gate, o client.OpenedSession, folder string) ([]gateA
 				return nil, err
 			}
 		default:
-			a.CAFile = "system"
+			a.CAFile = gate.SystemCAs
 			if _, err := os.Stat(systemCAs); err == nil {
 				a.CAFile = systemCAs
 			}
@@ -221,4 +206,29 @@ func access(gates []client.Gate, o client.OpenedSession, folder string) ([]gateA
 		out = append(out, a)
 	}
 	return out, nil
+}
+
+// kindOf gives the kind of a gate. A server that is newer than this program may
+// have gates that it does not know how to use.
+func (p *program) kindOf(name, kind string) (gate.Kind, error) {
+	i := slices.IndexFunc(p.kinds, func(k gate.Kind) bool { return k.Name == kind })
+	if i < 0 {
+		return gate.Kind{}, hinted{fmt.Errorf("gate %q is of kind %q, which this program does not know", name, kind),
+			"use a signalbox of the server's version, or name other gates with --gate"}
+	}
+	return p.kinds[i], nil
+}
+
+// usable refuses gates of a kind that is not known, before a session is opened for
+// them. With no names all gates are meant.
+func (p *program) usable(gates []client.Gate, names []string) error {
+	for _, g := range gates {
+		if len(names) > 0 && !slices.Contains(names, g.Name) {
+			continue
+		}
+		if _, err := p.kindOf(g.Name, g.Kind); err != nil {
+			return err
+		}
+	}
+	return nil
 }

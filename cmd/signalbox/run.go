@@ -19,6 +19,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/client"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 )
 
@@ -97,6 +98,9 @@ agents that you do not trust in a container, or as another user.`,
 			if err != nil {
 				return err
 			}
+			if err := p.usable(gates, nil); err != nil {
+				return err
+			}
 			server, err := api.Server(ctx)
 			if err != nil {
 				return err
@@ -117,11 +121,11 @@ agents that you do not trust in a container, or as another user.`,
 				return err
 			}
 			defer os.RemoveAll(folder)
-			told, err := access(gates, o, folder)
+			told, err := p.access(gates, o, folder)
 			if err != nil {
 				return err
 			}
-			vars, err := p.variables(api.URL(), told, o, folder, true)
+			vars, err := p.variables(api.URL(), told, o, gate.Folder{Path: folder, Secrets: true})
 			if err != nil {
 				return err
 			}

@@ -13,19 +13,21 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/client"
+	"github.com/signalbox-dev/signalbox/internal/gate"
+	"github.com/signalbox-dev/signalbox/internal/server"
 )
 
 // sessionEnvironment is what a command gets, as `run` makes it, and what it is told.
 func sessionEnvironment(t *testing.T, caller []string, o client.OpenedSession, keep []string, gates ...client.Gate) (got map[string]string, removed []string, told string) {
 	t.Helper()
 	var stderr bytes.Buffer
-	p := &program{stderr: &stderr}
+	p := &program{stderr: &stderr, kinds: server.Kinds()}
 	folder := t.TempDir()
-	list, err := access(gates, o, folder)
+	list, err := p.access(gates, o, folder)
 	if err != nil {
 		t.Fatal(err)
 	}
-	vars, err := p.variables("http://127.0.0.1:7420", list, o, folder, true)
+	vars, err := p.variables("http://127.0.0.1:7420", list, o, gate.Folder{Path: folder, Secrets: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +58,7 @@ func TestEnvironment(t *testing.T) {
 	if pem, err := os.ReadFile(got["PGSSLROOTCERT"]); err != nil || string(pem) != "PEM" {
 		t.Errorf("authority: %q, %v", pem, err)
 	}
-	var gates []gateAccess
+	var gates []gate.Access
 	if err := json.Unmarshal([]byte(got["SIGNALBOX_GATES"]), &gates); err != nil || len(gates) != 1 || gates[0].Password != "pw1" || gates[0].CAFile != got["PGSSLROOTCERT"] {
 		t.Errorf("gates: %+v, %v", gates, err)
 	}

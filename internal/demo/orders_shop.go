@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/signalbox-dev/signalbox/internal/gate/pgwire"
 	"github.com/signalbox-dev/signalbox/internal/secret"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 	"github.com/signalbox-dev/signalbox/test/pgtest"
@@ -43,10 +44,10 @@ func (o *orders) set(ctx context.Context, c Config) error {
 	}
 	return o.open(ctx, config.Gate{
 		Name: gateName, Kind: "postgres", Environment: "production", Listen: "127.0.0.1:0",
-		Upstream: config.Upstream{
+		Settings: &pgwire.Settings{Upstream: pgwire.Server{
 			Host: "127.0.0.1", Port: o.postgres.Port, Database: database,
 			User: role, Password: secret.Source{File: file},
-		},
+		}},
 	}, "order 42 hangs: find out why and mend it")
 }
 

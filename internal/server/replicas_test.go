@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/signalbox-dev/signalbox/client"
+	"github.com/signalbox-dev/signalbox/internal/gate/pgwire"
 	"github.com/signalbox-dev/signalbox/internal/secret"
 	"github.com/signalbox-dev/signalbox/internal/server"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
@@ -32,7 +33,7 @@ func TestReplicas(t *testing.T) {
 			c.Log.Origin, c.Log.Key = "signalbox.test/replicas", filepath.Join(shared, "log.key")
 			c.Gates = []config.Gate{{
 				Name: "orders", Kind: "postgres", Environment: "production", Listen: "127.0.0.1:0",
-				Upstream: config.Upstream{Host: "127.0.0.1", Port: target.Port, Database: target.Name, User: pgtest.User, Password: secret.Source{Env: "TARGET_PASSWORD"}},
+				Settings: &pgwire.Settings{Upstream: pgwire.Server{Host: "127.0.0.1", Port: target.Port, Database: target.Name, User: pgtest.User, Password: secret.Source{Env: "TARGET_PASSWORD"}}},
 			}}
 		})
 	}
@@ -126,7 +127,7 @@ func TestPolicyFolder(t *testing.T) {
 	again := func() (*server.Server, error) {
 		c := config.Config{Data: data, Listen: "127.0.0.1:0", Policies: folder, Gates: []config.Gate{{
 			Name: "orders", Kind: "postgres", Environment: "production", Listen: "127.0.0.1:0",
-			Upstream: config.Upstream{Host: "127.0.0.1", Port: 1, User: "nobody", Password: secret.Source{Env: "TARGET_PASSWORD"}},
+			Settings: &pgwire.Settings{Upstream: pgwire.Server{Host: "127.0.0.1", Port: 1, User: "nobody", Password: secret.Source{Env: "TARGET_PASSWORD"}}},
 		}}}
 		return server.Start(t.Context(), c.Defaults(), nil)
 	}

@@ -27,6 +27,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/client"
+	awsgate "github.com/signalbox-dev/signalbox/internal/gate/aws"
 	"github.com/signalbox-dev/signalbox/internal/secret"
 	"github.com/signalbox-dev/signalbox/internal/server"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
@@ -45,7 +46,7 @@ type house struct {
 }
 
 // build puts a gate before what upstream names, in this process.
-func build(t *testing.T, environment signalbox.Environment, upstream config.Upstream, key string) *house {
+func build(t *testing.T, environment signalbox.Environment, upstream awsgate.Account, key string) *house {
 	t.Helper()
 	s, err := server.Start(t.Context(), configured(t, environment, upstream, key), slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if err != nil {
@@ -55,7 +56,7 @@ func build(t *testing.T, environment signalbox.Environment, upstream config.Upst
 	return inhabited(t, s.URL(), s.Code())
 }
 
-func configured(t *testing.T, environment signalbox.Environment, upstream config.Upstream, key string) config.Config {
+func configured(t *testing.T, environment signalbox.Environment, upstream awsgate.Account, key string) config.Config {
 	t.Helper()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "secret")
@@ -68,7 +69,7 @@ func configured(t *testing.T, environment signalbox.Environment, upstream config
 	}
 	return config.Config{
 		Data: filepath.Join(dir, "data"), Listen: "127.0.0.1:0",
-		Gates: []config.Gate{{Name: "cloud", Kind: "aws", Environment: environment, Listen: "127.0.0.1:0", Upstream: upstream}},
+		Gates: []config.Gate{{Name: "cloud", Kind: "aws", Environment: environment, Listen: "127.0.0.1:0", Settings: &awsgate.Settings{Upstream: upstream}}},
 	}.Defaults()
 }
 
@@ -97,7 +98,7 @@ func before(t *testing.T, environment signalbox.Environment, kinds ...awstest.Ki
 	t.Helper()
 	servers, endpoints := awstest.Account(t, kinds...)
 	one := servers[kinds[0]]
-	return build(t, environment, config.Upstream{Endpoints: endpoints, Credentials: config.Credentials{AccessKeyID: one.AccessKeyID}}, one.SecretAccessKey), servers
+	return build(t, environment, awsgate.Account{Endpoints: endpoints, Credentials: awsgate.Key{AccessKeyID: one.AccessKeyID}}, one.SecretAccessKey), servers
 }
 
 func (h *house) must(err error) {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/client"
+	"github.com/signalbox-dev/signalbox/internal/gate/pgwire"
 	"github.com/signalbox-dev/signalbox/internal/secret"
 	"github.com/signalbox-dev/signalbox/internal/server"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
@@ -74,8 +75,8 @@ func build(t *testing.T, n int, change func(*config.Config)) *house {
 		Log: config.Log{Origin: "test.example/e2e", Key: filepath.Join(dir, "log.key"), Publish: 50 * time.Millisecond},
 		Gates: []config.Gate{{
 			Name: "orders", Kind: "postgres", Environment: signalbox.Production, Listen: "127.0.0.1:0",
-			Upstream: config.Upstream{Host: "127.0.0.1", Port: h.target.Port, Database: h.target.Name, User: up.User.Username(),
-				Password: secret.Source{File: write("password", password)}, TLS: "disable"},
+			Settings: &pgwire.Settings{Upstream: pgwire.Server{Host: "127.0.0.1", Port: h.target.Port, Database: h.target.Name, User: up.User.Username(),
+				Password: secret.Source{File: write("password", password)}, TLS: "disable"}},
 		}},
 	}
 	if n > 1 {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/signalbox-dev/signalbox/internal/server"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 )
 
@@ -39,7 +40,7 @@ func TestMistakes(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			_, err := config.Read(file)
+			_, err := config.Read(file, server.Kinds())
 			var es config.Errors
 			if !errors.As(err, &es) {
 				t.Fatalf("got %v, want config.Errors", err)
@@ -68,7 +69,7 @@ func TestGood(t *testing.T) {
 				t.Fatal(err)
 			}
 			// A path that is the same on every machine, for the golden file.
-			c, err := config.Parse("/etc/signalbox/signalbox.yaml", data)
+			c, err := config.Parse("/etc/signalbox/signalbox.yaml", data, server.Kinds())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -98,7 +99,7 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		_, err := config.Parse("signalbox.yaml", data)
+		_, err := config.Parse("signalbox.yaml", data, server.Kinds())
 		var es config.Errors
 		if err != nil && (!errors.As(err, &es) || len(es) == 0) {
 			t.Fatalf("%q: got %v (%T), want config.Errors", data, err, err)

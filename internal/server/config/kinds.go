@@ -16,6 +16,7 @@ import (
 type shape struct {
 	reflect.Type
 	kind string // of the gates that alone may have it, where this one is of another
+	open bool   // more may be written, and nobody can say what
 }
 
 // foreign is a key that stands at a gate of another kind than those it is for.
@@ -35,7 +36,8 @@ func (f foreign) given() bool {
 
 // gateShapes gives what may be written at a gate: the keys of all gates, those of
 // its kind, and, so that they are not taken for mistakes in writing, those of the
-// other kinds. At a gate whose kind is not known no key is of another kind.
+// other kinds. At a gate whose kind is not known, which check reports, any key may be
+// right.
 func (p *reading) gateShapes(n ast.Node) []shape {
 	shapes := []shape{{Type: reflect.TypeFor[Gate]()}}
 	own, known := p.kindOf(n)
@@ -45,7 +47,7 @@ func (p *reading) gateShapes(n ast.Node) []shape {
 	for _, k := range p.kinds {
 		switch {
 		case !known:
-			shapes = append(shapes, shape{Type: settingsType(k)})
+			shapes = append(shapes, shape{Type: settingsType(k), open: true})
 		case k.Name != own.Name:
 			shapes = append(shapes, shape{Type: settingsType(k), kind: k.Name})
 		}

@@ -258,7 +258,9 @@ func (p *reading) scalar(n ast.Node, t reflect.Type, path string) {
 func (p *reading) fields(entries []*ast.MappingValueNode, path string, shapes []shape) {
 	known := map[string][]shape{}
 	var names []string
+	open := false
 	for _, s := range shapes {
+		open = open || s.open
 		for i := range s.NumField() {
 			name := s.Field(i).Tag.Get("yaml")
 			if name == "-" {
@@ -267,7 +269,7 @@ func (p *reading) fields(entries []*ast.MappingValueNode, path string, shapes []
 			if known[name] == nil {
 				names = append(names, name)
 			}
-			known[name] = append(known[name], shape{s.Field(i).Type, s.kind})
+			known[name] = append(known[name], shape{s.Field(i).Type, s.kind, s.open})
 		}
 	}
 	seen := map[string]bool{}
@@ -276,6 +278,7 @@ func (p *reading) fields(entries []*ast.MappingValueNode, path string, shapes []
 		name := key.Value
 		at := strings.TrimPrefix(path+"."+name, ".")
 		switch {
+		case known[name] == nil && open:
 		case known[name] == nil:
 			hint := "known here: " + strings.Join(names, ", ")
 			if n := nearest(name, names); n != "" {
@@ -304,7 +307,7 @@ func (p *reading) field(n ast.Node, at string, shapes []shape) {
 		}
 		p.foreign = append(p.foreign, f)
 	}
-	beside := []shape{{Type: first.Type}}
+	beside := []shape{{Type: first.Type, open: first.open}}
 	for _, s := range shapes[1:] {
 		if first.kind == "" && first.Kind() == reflect.Struct && s.Kind() == reflect.Struct {
 			beside = append(beside, s)

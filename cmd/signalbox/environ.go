@@ -14,86 +14,77 @@ import (
 // What a command in a session gets of its caller's environment, and what it gets
 // of the session's. `run` sets it; `session start --env` prints the second part.
 
-// A leak is a variable of the caller that a command must not get.
-type leak struct {
-	name   string // a * at its end stands for all names that begin so
-	reason string
-}
-
-// leaks are known credentials and ways around the gates. Of the families that new
-// members are invented for every year, all goes but what harmless names.
-var leaks = []leak{
-	{"SIGNALBOX_*", "your own token, and where it is kept"},
-	{"PG*", "credentials of PostgreSQL, and whatever leads its tools elsewhere or makes them somebody else"},
-	{"DATABASE_URL", "an address of a database with its password, by convention"},
-	{"MYSQL_PWD", "a password of MySQL"},
-	{"REDISCLI_AUTH", "a password of Redis"},
-	{"AWS_*", "credentials of AWS, and files, profiles and endpoints that lead around the gate"},
-	{"BOTO_CONFIG", "a file with credentials of AWS"},
-	{"GOOGLE_APPLICATION_CREDENTIALS", "a file with credentials of Google Cloud"},
-	{"GOOGLE_CREDENTIALS", "credentials of Google Cloud"},
-	{"GOOGLE_OAUTH_ACCESS_TOKEN", "a token of Google Cloud"},
-	{"CLOUDSDK_*", "credentials and configuration of Google Cloud's tools"},
-	{"AZURE_*", "credentials of Azure"},
-	{"ARM_*", "credentials of Azure, for Terraform"},
-	{"KUBECONFIG", "a file with credentials of Kubernetes clusters"},
-	{"VAULT_TOKEN", "a token of Vault, which gives out others"},
-	{"CONSUL_HTTP_TOKEN", "a token of Consul"},
-	{"NOMAD_TOKEN", "a token of Nomad, which runs anything"},
-	{"TF_TOKEN_*", "tokens of Terraform's registries and of HCP Terraform"},
-	{"GITHUB_TOKEN", "a token of GitHub: pipelines deploy what is pushed"},
-	{"GH_TOKEN", "a token of GitHub"},
-	{"GH_ENTERPRISE_TOKEN", "a token of GitHub"},
-	{"GITHUB_ENTERPRISE_TOKEN", "a token of GitHub"},
-	{"GITLAB_TOKEN", "a token of GitLab"},
-	{"CI_JOB_TOKEN", "a token of GitLab"},
-	{"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "asks GitHub for identities that clouds accept"},
-	{"ACTIONS_ID_TOKEN_REQUEST_URL", "asks GitHub for identities that clouds accept"},
-	{"NPM_TOKEN", "a token that publishes packages"},
-	{"NODE_AUTH_TOKEN", "a token that publishes packages"},
-	{"DOCKER_HOST", "another machine's container engine, which is root there"},
-	{"DOCKER_AUTH_CONFIG", "credentials of container registries"},
-	{"SSH_AUTH_SOCK", "your SSH agent, which logs in wherever you can"},
-	{"SSH_AGENT_PID", "your SSH agent"},
-	{"SSH_ASKPASS", "a program that gives out passwords"},
-	{"GIT_ASKPASS", "a program that gives out passwords"},
-	{"KRB5CCNAME", "your Kerberos tickets"},
-	{"OP_SERVICE_ACCOUNT_TOKEN", "a token of 1Password"},
-	{"DIGITALOCEAN_ACCESS_TOKEN", "a token of DigitalOcean"},
-	{"CLOUDFLARE_API_TOKEN", "a token of Cloudflare"},
-	{"CLOUDFLARE_API_KEY", "a key of Cloudflare"},
-	{"HCLOUD_TOKEN", "a token of Hetzner"},
-	{"HEROKU_API_KEY", "a key of Heroku"},
-	{"FLY_API_TOKEN", "a token of Fly"},
-	{"SSLKEYLOGFILE", "has the keys of TLS connections written to a file, the session's password with them"},
-}
-
-// harmless are members of the families above that lead nowhere.
-var harmless = []string{
-	"PGTZ", "PGDATESTYLE", "PGCLIENTENCODING", "PGAPPNAME", "PGCONNECT_TIMEOUT", "PGLOCALEDIR", "PG_COLOR", "PG_COLORS",
-	"AWS_PAGER", "AWS_DEFAULT_OUTPUT", "AWS_CLI_AUTO_PROMPT", "AWS_CLI_FILE_ENCODING", "AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE",
-	"AWS_DEFAULTS_MODE", "AWS_SDK_UA_APP_ID", "AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION",
-	"AWS_DISABLE_REQUEST_COMPRESSION", "AWS_REQUEST_MIN_COMPRESSION_SIZE_BYTES",
+// leaks are known credentials of what no gate is for, and ways around all gates. Each
+// kind of gate adds its own.
+var leaks = []gate.Leak{
+	{Name: "SIGNALBOX_*", Reason: "your own token, and where it is kept"},
+	{Name: "DATABASE_URL", Reason: "an address of a database with its password, by convention"},
+	{Name: "MYSQL_PWD", Reason: "a password of MySQL"},
+	{Name: "REDISCLI_AUTH", Reason: "a password of Redis"},
+	{Name: "GOOGLE_APPLICATION_CREDENTIALS", Reason: "a file with credentials of Google Cloud"},
+	{Name: "GOOGLE_CREDENTIALS", Reason: "credentials of Google Cloud"},
+	{Name: "GOOGLE_OAUTH_ACCESS_TOKEN", Reason: "a token of Google Cloud"},
+	{Name: "CLOUDSDK_*", Reason: "credentials and configuration of Google Cloud's tools"},
+	{Name: "AZURE_*", Reason: "credentials of Azure"},
+	{Name: "ARM_*", Reason: "credentials of Azure, for Terraform"},
+	{Name: "KUBECONFIG", Reason: "a file with credentials of Kubernetes clusters"},
+	{Name: "VAULT_TOKEN", Reason: "a token of Vault, which gives out others"},
+	{Name: "CONSUL_HTTP_TOKEN", Reason: "a token of Consul"},
+	{Name: "NOMAD_TOKEN", Reason: "a token of Nomad, which runs anything"},
+	{Name: "TF_TOKEN_*", Reason: "tokens of Terraform's registries and of HCP Terraform"},
+	{Name: "GITHUB_TOKEN", Reason: "a token of GitHub: pipelines deploy what is pushed"},
+	{Name: "GH_TOKEN", Reason: "a token of GitHub"},
+	{Name: "GH_ENTERPRISE_TOKEN", Reason: "a token of GitHub"},
+	{Name: "GITHUB_ENTERPRISE_TOKEN", Reason: "a token of GitHub"},
+	{Name: "GITLAB_TOKEN", Reason: "a token of GitLab"},
+	{Name: "CI_JOB_TOKEN", Reason: "a token of GitLab"},
+	{Name: "ACTIONS_ID_TOKEN_REQUEST_TOKEN", Reason: "asks GitHub for identities that clouds accept"},
+	{Name: "ACTIONS_ID_TOKEN_REQUEST_URL", Reason: "asks GitHub for identities that clouds accept"},
+	{Name: "NPM_TOKEN", Reason: "a token that publishes packages"},
+	{Name: "NODE_AUTH_TOKEN", Reason: "a token that publishes packages"},
+	{Name: "DOCKER_HOST", Reason: "another machine's container engine, which is root there"},
+	{Name: "DOCKER_AUTH_CONFIG", Reason: "credentials of container registries"},
+	{Name: "SSH_AUTH_SOCK", Reason: "your SSH agent, which logs in wherever you can"},
+	{Name: "SSH_AGENT_PID", Reason: "your SSH agent"},
+	{Name: "SSH_ASKPASS", Reason: "a program that gives out passwords"},
+	{Name: "GIT_ASKPASS", Reason: "a program that gives out passwords"},
+	{Name: "KRB5CCNAME", Reason: "your Kerberos tickets"},
+	{Name: "OP_SERVICE_ACCOUNT_TOKEN", Reason: "a token of 1Password"},
+	{Name: "DIGITALOCEAN_ACCESS_TOKEN", Reason: "a token of DigitalOcean"},
+	{Name: "CLOUDFLARE_API_TOKEN", Reason: "a token of Cloudflare"},
+	{Name: "CLOUDFLARE_API_KEY", Reason: "a key of Cloudflare"},
+	{Name: "HCLOUD_TOKEN", Reason: "a token of Hetzner"},
+	{Name: "HEROKU_API_KEY", Reason: "a key of Heroku"},
+	{Name: "FLY_API_TOKEN", Reason: "a token of Fly"},
+	{Name: "SSLKEYLOGFILE", Reason: "has the keys of TLS connections written to a file, the session's password with them"},
 }
 
 // leaking reports why a variable of the caller must not reach the command: "" if
 // it may. secrets are the names of variables that the server reads secrets from.
 // Upper and lower case are one: some tools and systems read both.
-func leaking(name, value string, secrets []string) string {
+func (p *program) leaking(name, value string, secrets []string) string {
 	if slices.Contains(secrets, name) {
 		return "a secret of the server's own"
 	}
-	upper := strings.ToUpper(name)
-	if !slices.Contains(harmless, upper) {
-		for _, l := range leaks {
-			family, whole := strings.CutSuffix(l.name, "*")
-			if upper == l.name || whole && strings.HasPrefix(upper, family) {
-				return l.reason
-			}
+	if reason := leakingBy(leaks, nil, name, value); reason != "" {
+		return reason
+	}
+	for _, k := range p.kinds {
+		if reason := leakingBy(k.Leaks, k.Harmless, name, value); reason != "" {
+			return reason
 		}
 	}
-	if strings.HasPrefix(value, "postgres://") || strings.HasPrefix(value, "postgresql://") {
-		return "an address of a database"
+	return ""
+}
+
+func leakingBy(leaks []gate.Leak, harmless []string, name, value string) string {
+	upper := strings.ToUpper(name)
+	for _, l := range leaks {
+		family, whole := strings.CutSuffix(l.Name, "*")
+		named := l.Name != "" && upper == l.Name || whole && strings.HasPrefix(upper, family)
+		if named && !slices.Contains(harmless, upper) || l.Value != "" && strings.HasPrefix(value, l.Value) {
+			return l.Reason
+		}
 	}
 	return ""
 }
@@ -104,13 +95,13 @@ type variable struct{ name, value string }
 // environment is the command's: the caller's without what leaks, and the
 // session's. It names what was taken out. What is in keep stays, but nothing
 // stands in the way of what the session sets.
-func environment(caller []string, session []variable, secrets, keep []string) (env, removed []string) {
+func (p *program) environment(caller []string, session []variable, secrets, keep []string) (env, removed []string) {
 	for _, v := range caller {
 		name, value, _ := strings.Cut(v, "=")
 		if slices.ContainsFunc(session, func(s variable) bool { return s.name == name }) {
 			continue
 		}
-		if leaking(name, value, secrets) != "" && !slices.Contains(keep, name) {
+		if p.leaking(name, value, secrets) != "" && !slices.Contains(keep, name) {
 			if !strings.HasPrefix(name, "SIGNALBOX_") {
 				removed = append(removed, name)
 			}

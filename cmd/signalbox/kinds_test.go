@@ -38,6 +38,7 @@ var echo = gate.Kind{
 		g := gates[0]
 		return []string{"ECHO_ADDRESS=" + net.JoinHostPort(g.Host, fmt.Sprint(g.Port)), "ECHO_USER=" + g.User, "ECHO_PASSWORD=" + g.Password, "ECHO_ROOM=" + g.Database}, nil
 	},
+	Leaks: []gate.Leak{{Name: "ECHO*", Reason: "shouts elsewhere"}},
 	Explain: func() gate.Explainer {
 		return func(request json.RawMessage) (gate.Explained, error) {
 			var d struct{ Line string }
@@ -251,7 +252,8 @@ gates:
 	if err := json.Unmarshal([]byte(env["SIGNALBOX_GATES"]), &told); err != nil || len(told) != 1 || told[0].Kind != "echo" || told[0].Database != "hall" || env["ECHO_ROOM"] != "hall" {
 		t.Fatalf("%v: %v", err, env)
 	}
-	if text, _ := command(kinds, "", "run", "--agent", "claude", "--allow-same-user", "--quiet", "--", "sh", "-c", "echo $ECHO_ADDRESS"); strings.TrimSpace(text) != env["ECHO_ADDRESS"] {
+	t.Setenv("ECHO_ELSEWHERE", "x")
+	if text, _ := command(kinds, "", "run", "--agent", "claude", "--allow-same-user", "--quiet", "--", "sh", "-c", "echo $ECHO_ADDRESS$ECHO_ELSEWHERE"); strings.TrimSpace(text) != env["ECHO_ADDRESS"] {
 		t.Errorf("run: %q, want %q", text, env["ECHO_ADDRESS"])
 	}
 	if text, _ := command(kinds, "", "session", "start", "--agent", "claude"); !strings.Contains(text, env["ECHO_ADDRESS"]+" as ") {

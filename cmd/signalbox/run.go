@@ -129,7 +129,7 @@ agents that you do not trust in a container, or as another user.`,
 			if err != nil {
 				return err
 			}
-			env, removed := environment(os.Environ(), vars, server.Secrets, keep)
+			env, removed := p.environment(os.Environ(), vars, server.Secrets, keep)
 			if len(removed) > 0 && !quiet {
 				fmt.Fprintf(p.stderr, "signalbox: taken out of the command's environment: %s (--keep-env NAME keeps one)\n", signalbox.Visible(strings.Join(removed, ", ")))
 			}

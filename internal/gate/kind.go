@@ -40,6 +40,12 @@ type Kind struct {
 	// credentials, as in "with --profile NAME". Default: there is no way.
 	Choose string
 
+	// Leaks are variables that a command in a session must not get from its caller,
+	// since they lead around the gate. Default none.
+	Leaks []Leak
+	// Harmless are names among those of Leaks that lead nowhere. Default none.
+	Harmless []string
+
 	// Explain begins a scenario of `signalbox explain`. What it gives reads the
 	// scenario's requests of this kind.
 	Explain func() Explainer
@@ -105,6 +111,13 @@ type Access struct {
 // SystemCAs is an [Access.CAFile] that says: the authorities of the system,
 // wherever it keeps them.
 const SystemCAs = "system"
+
+// A Leak is a variable that a command must not get: by its name, or by what is in it.
+type Leak struct {
+	Name   string // in upper case; a * at its end stands for all names that begin so
+	Value  string // how its value begins, whatever its name
+	Reason string
+}
 
 // A Folder takes the files that variables lead to. It is the session's own.
 type Folder struct {

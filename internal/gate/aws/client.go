@@ -88,3 +88,15 @@ func bundleOf(gates []gate.Access) (string, error) {
 	}
 	return b.String(), nil
 }
+
+// leaks are what AWS's tools read, a family that grows every year.
+var leaks = []gate.Leak{
+	{Name: "AWS_*", Reason: "credentials of AWS, and files, profiles and endpoints that lead around the gate"},
+	{Name: "BOTO_CONFIG", Reason: "a file with credentials of AWS"},
+}
+
+var harmless = []string{
+	"AWS_PAGER", "AWS_DEFAULT_OUTPUT", "AWS_CLI_AUTO_PROMPT", "AWS_CLI_FILE_ENCODING", "AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE",
+	"AWS_DEFAULTS_MODE", "AWS_SDK_UA_APP_ID", "AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION",
+	"AWS_DISABLE_REQUEST_COMPRESSION", "AWS_REQUEST_MIN_COMPRESSION_SIZE_BYTES",
+}

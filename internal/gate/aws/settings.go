@@ -19,6 +19,8 @@ var Kind = gate.Kind{
 	Text:       text,
 	Variables:  variables,
 	Choose:     "with --profile NAME (AWS_PROFILE)",
+	Leaks:      leaks,
+	Harmless:   harmless,
 	Explain:    explainer,
 }
 

@@ -23,3 +23,15 @@ func variables(gates []gate.Access, _ gate.Folder) ([]string, error) {
 	}
 	return append(vars, "PGSSLMODE=verify-full", "PGSSLROOTCERT="+g.CAFile, "PGGSSENCMODE=disable"), nil
 }
+
+// leaks are what libpq and its tools read, a family that grows with each version, and
+// addresses of databases.
+var leaks = []gate.Leak{
+	{Name: "PG*", Reason: "credentials of PostgreSQL, and whatever leads its tools elsewhere or makes them somebody else"},
+	{Value: "postgres://", Reason: "an address of a database"},
+	{Value: "postgresql://", Reason: "an address of a database"},
+}
+
+var harmless = []string{
+	"PGTZ", "PGDATESTYLE", "PGCLIENTENCODING", "PGAPPNAME", "PGCONNECT_TIMEOUT", "PGLOCALEDIR", "PG_COLOR", "PG_COLORS",
+}

@@ -17,6 +17,8 @@ var Kind = gate.Kind{
 	Settings:  func() gate.Settings { return new(Settings) },
 	Text:      text,
 	Variables: variables,
+	Leaks:     leaks,
+	Harmless:  harmless,
 	Explain:   explainer,
 }
 

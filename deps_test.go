@@ -59,9 +59,8 @@ const lattice = `
 	# Helpers of tests, which import what they help with.
 	proof < proof/prooftest
 	internal/server, test/pgtest, test/awstest < bench
-	internal/server < test/regress, test/e2e, test/cloud
+	internal/server < test/regress, test/e2e, test/cloud, test/verdict
 	internal/ledger < test/oracle
-	internal/gate/*, internal/explain < test/verdict
 	internal/demo/standin < test/cloud
 	. < test/crash, test/fuzzcorpus
 	. < test/scratch, internal/demo/standin

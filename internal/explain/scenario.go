@@ -39,9 +39,9 @@ type request struct {
 	explained gate.Explained
 }
 
-// A stranger is a request of a kind for which there is no gate yet. It must say what
+// An unsupportedRequest is of a kind for which there is no gate yet. It must say what
 // it is, and is judged as the worst that it could be.
-type stranger struct {
+type unsupportedRequest struct {
 	Method string `json:"method"` // kubernetes
 	Path   string `json:"path"`
 
@@ -53,18 +53,18 @@ type stranger struct {
 	Plan rawMember `json:"plan"` // terraform
 }
 
-// strangers are the members that requests of kinds without a gate must have.
-var strangers = map[string][]struct {
+// unsupported are the members that requests of kinds without a gate must have.
+var unsupported = map[string][]struct {
 	member string
-	given  func(stranger) bool
+	given  func(unsupportedRequest) bool
 }{
 	"kubernetes": {
-		{"method", func(s stranger) bool { return s.Method != "" }},
-		{"path", func(s stranger) bool { return s.Path != "" }},
+		{"method", func(s unsupportedRequest) bool { return s.Method != "" }},
+		{"path", func(s unsupportedRequest) bool { return s.Path != "" }},
 	},
-	"mcp":       {{"tool", func(s stranger) bool { return s.Tool != "" }}},
-	"shell":     {{"command", func(s stranger) bool { return s.Command != nil }}},
-	"terraform": {{"plan", func(s stranger) bool { return len(s.Plan) > 0 }}},
+	"mcp":       {{"tool", func(s unsupportedRequest) bool { return s.Tool != "" }}},
+	"shell":     {{"command", func(s unsupportedRequest) bool { return s.Command != nil }}},
+	"terraform": {{"plan", func(s unsupportedRequest) bool { return len(s.Plan) > 0 }}},
 }
 
 // parse reads one line. The id is given back also with an error, if it could
@@ -116,16 +116,16 @@ func parseRequest(raw rawMember, explainers map[string]gate.Explainer) (request,
 	r := request{kind: head.Gate}
 	var err error
 	explainer, known := explainers[r.kind]
-	_, unread := strangers[r.kind]
+	_, named := unsupported[r.kind]
 	switch {
 	case r.kind == "":
 		err = errors.New("gate is missing")
 	case known:
 		r.explained, err = explainer(raw)
-	case unread:
-		r.explained, err = explainStranger(r.kind, raw)
+	case named:
+		r.explained, err = explainUnsupported(r.kind, raw)
 	default:
-		names := slices.AppendSeq(slices.Collect(maps.Keys(explainers)), maps.Keys(strangers))
+		names := slices.AppendSeq(slices.Collect(maps.Keys(explainers)), maps.Keys(unsupported))
 		slices.Sort(names)
 		names = slices.Compact(names)
 		err = fmt.Errorf("gate %q is none of %s", r.kind, strings.Join(names, ", "))
@@ -133,13 +133,13 @@ func parseRequest(raw rawMember, explainers map[string]gate.Explainer) (request,
 	return r, err
 }
 
-// explainStranger reads a request that nobody here understands.
-func explainStranger(kind string, raw rawMember) (gate.Explained, error) {
-	var s stranger
+// explainUnsupported reads a request that nobody here understands.
+func explainUnsupported(kind string, raw rawMember) (gate.Explained, error) {
+	var s unsupportedRequest
 	if err := json.Unmarshal(raw, &s); err != nil {
 		return gate.Explained{}, err
 	}
-	for _, must := range strangers[kind] {
+	for _, must := range unsupported[kind] {
 		if !must.given(s) {
 			return gate.Explained{}, fmt.Errorf("%s request without %q", kind, must.member)
 		}

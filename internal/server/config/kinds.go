@@ -59,8 +59,9 @@ func (p *reading) gateShapes(n ast.Node) []shape {
 func (p *reading) kindOf(n ast.Node) (gate.Kind, bool) {
 	entries, _ := mapping(n)
 	for _, e := range entries {
-		if v, ok := e.Value.(ast.ScalarNode); ok && e.Key.GetToken().Value == "kind" {
-			return findKind(p.kinds, v.GetToken().Value)
+		var name string
+		if e.Key.GetToken().Value == "kind" && yaml.NodeToValue(e.Value, &name) == nil {
+			return findKind(p.kinds, name)
 		}
 	}
 	return gate.Kind{}, false

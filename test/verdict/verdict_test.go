@@ -60,10 +60,16 @@ type verdict struct {
 	Reason   string             `json:"reason"`
 }
 
+// A result is what explain says of a request.
+type result struct {
+	verdict
+	Resources []struct{ Type, Name string }
+}
+
 // An explained scenario has the verdicts of explain.
 type explained struct {
 	scenario
-	want []verdict
+	want []result
 }
 
 // scenarios reads those of the corpus whose requests are all for one gate, with
@@ -99,7 +105,7 @@ func scenarios(t *testing.T, gateName string) []explained {
 			var s explained
 			var answer struct {
 				ID      string
-				Results []verdict
+				Results []result
 			}
 			if err := errors.Join(json.Unmarshal(lines.Bytes(), &s.scenario), answers.Decode(&answer)); err != nil {
 				t.Fatalf("%s: %v", name, err)

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/signalbox-dev/signalbox"
-	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/interlock/policy"
 	"github.com/signalbox-dev/signalbox/internal/interlock/session"
 )
@@ -193,7 +193,7 @@ type play struct {
 	now     time.Time
 	session signalbox.Session
 	env     signalbox.Environment
-	control interlock.Control
+	control control.State
 	memory  session.Memory
 	backend *backend
 }
@@ -207,7 +207,7 @@ func newPlay(c Config, s scenario, who signalbox.Actor) *play {
 		backend: newBackend(),
 	}
 	if s.Freeze {
-		p.control.Freezes = []interlock.Freeze{{ID: "scenario", From: c.Now, Until: c.Now.Add(time.Hour), By: "the scenario"}}
+		p.control.Freezes = []control.Freeze{{ID: "scenario", From: c.Now, Until: c.Now.Add(time.Hour), By: "the scenario"}}
 	}
 	return p
 }
@@ -218,9 +218,9 @@ func (p *play) judge(r request) Result {
 	for i, a := range actions {
 		views[i] = p.memory.View(a, p.now)
 	}
-	v, _ := interlock.Decide(p.set, interlock.Case{
+	v, _ := control.Decide(p.set, control.Case{
 		Session: p.session,
-		Gate:    interlock.Gate{Name: r.Gate, Protocol: r.Gate, Target: r.target(), Environment: p.env},
+		Gate:    control.Gate{Name: r.Gate, Protocol: r.Gate, Target: r.target(), Environment: p.env},
 		Actions: actions,
 		Views:   views,
 		Control: p.control,

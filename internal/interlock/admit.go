@@ -10,6 +10,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/interlock/session"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 	"github.com/signalbox-dev/signalbox/proof"
@@ -61,10 +62,10 @@ func (i *Interlock) tryAdmit(ctx context.Context, r Request, x Executor) (*Admis
 	}
 	now := i.Now()
 	if err := r.Session.Usable(r.Gate.Name, now); err != nil {
-		return nil, &DeniedError{Verdict: deny("session", "%v", err)}
+		return nil, &DeniedError{Verdict: control.Deny("session", "%v", err)}
 	}
 	if err := c.mayAsk(r); err != nil {
-		return nil, &DeniedError{Verdict: deny("session", "%v", err)}
+		return nil, &DeniedError{Verdict: control.Deny("session", "%v", err)}
 	}
 	groups, _ := c.groups(r.Session.Actor.Person())
 	a := &Admission{request: r, x: x, epoch: c.Epoch, policy: c.set, ceiling: -1, notable: notable(r.Actions)}
@@ -75,9 +76,9 @@ func (i *Interlock) tryAdmit(ctx context.Context, r Request, x Executor) (*Admis
 	}
 	i.known.settle(r, func(reads []signalbox.Action) { both.note(reads, signalbox.Allow, now) })
 	views := both.views(r.Actions, now)
-	a.verdict, a.glass = Decide(c.set, Case{
+	a.verdict, a.glass = control.Decide(c.set, control.Case{
 		Session: r.Session, Gate: r.Gate, Actions: r.Actions, Groups: groups,
-		Views: views, Control: c.Control, Now: now, Floor: r.Floor,
+		Views: views, Control: c.State, Now: now, Minimum: r.Floor,
 	})
 	if a.verdict.Decision == signalbox.Allow {
 		// Remembered before anybody else decides: two requests at once cannot
@@ -90,7 +91,7 @@ func (i *Interlock) tryAdmit(ctx context.Context, r Request, x Executor) (*Admis
 	case signalbox.Allow:
 		if limited(r) && !a.Read() {
 			a.limited = true
-			a.ceiling = r.Gate.Ceiling.request()
+			a.ceiling = r.Gate.Ceiling.WithDefaults().Request
 			if len(c.permits) > 0 && c.permits[i.retryKeyOf(r)] {
 				return i.redeemable(ctx, c, a, views) // approved after an overrun
 			}
@@ -100,7 +101,7 @@ func (i *Interlock) tryAdmit(ctx context.Context, r Request, x Executor) (*Admis
 	case signalbox.Hold:
 		return i.redeemable(ctx, c, a, views)
 	}
-	if !slices.ContainsFunc(a.verdict.Policies, controls) {
+	if !slices.ContainsFunc(a.verdict.Policies, control.Binding) {
 		// Memory has grown since the hold was opened, by that very hold among
 		// others. It must not undo what people have approved since.
 		h, err := i.State.HoldByRetryKey(ctx, i.retryKeyOf(r))
@@ -110,9 +111,6 @@ func (i *Interlock) tryAdmit(ctx context.Context, r Request, x Executor) (*Admis
 	}
 	return nil, i.refuse(ctx, c, a)
 }
-
-// controls reports whether a denial by this id binds even what was approved.
-func controls(id string) bool { return id == "halt" || id == "freeze" || id == "no-policy" }
 
 // notable reports whether actions must be durable in memory together with
 // their record: all but reads and small changes of rows.
@@ -167,7 +165,7 @@ func (i *Interlock) redeemable(ctx context.Context, c *snapshot, a *Admission, v
 		return nil, &HeldError{Hold: h}
 	case h.Status == approval.Refused && now.Before(h.Expires) && a.verdict.Decision == signalbox.Hold:
 		// A no ends it: the same bytes are not put before people again.
-		a.verdict = deny("refused", "refused by people (hold %s): %s", h.ID, h.Why)
+		a.verdict = control.Deny("refused", "refused by people (hold %s): %s", h.ID, h.Why)
 		return nil, i.refuse(ctx, c, a)
 	case h.Status != approval.Approved:
 		return i.without(ctx, c, a, views)
@@ -246,7 +244,7 @@ func (i *Interlock) survives(c *snapshot, a *Admission, h approval.Hold) (reason
 			return "policy", "the verdict cannot be taken again: " + err.Error()
 		}
 		groups, _ := c.groups(r.Session.Actor.Person())
-		v, _ := Decide(c.set, Case{Session: r.Session, Gate: r.Gate, Actions: r.Actions, Groups: groups, Views: views, Control: c.Control, Now: i.Now(), Floor: r.Floor})
+		v, _ := control.Decide(c.set, control.Case{Session: r.Session, Gate: r.Gate, Actions: r.Actions, Groups: groups, Views: views, Control: c.State, Now: i.Now(), Minimum: r.Floor})
 		if overrun(h) {
 			// Opened by a ceiling, not by policies: they must still allow it.
 			if v.Decision != signalbox.Allow {
@@ -311,18 +309,18 @@ func overrun(h approval.Hold) bool { return slices.Equal(h.Verdict.Policies, []s
 func (i *Interlock) open(ctx context.Context, c *snapshot, a *Admission, views []session.View, measured *signalbox.Impact) error {
 	r, now := a.request, i.Now()
 	if r.Partial {
-		a.verdict = deny("too-long", "the request is too long to be shown whole, so nobody can approve it: split it up")
+		a.verdict = control.Deny("too-long", "the request is too long to be shown whole, so nobody can approve it: split it up")
 		return i.refuse(ctx, c, a)
 	}
 	if err := i.storms.holds(r, now); err != nil {
-		a.verdict = deny("storm", "%v", err)
+		a.verdict = control.Deny("storm", "%v", err)
 		return i.refuse(ctx, c, a)
 	}
 	owner := ownerOf(r.Session.Actor)
 	if n, err := i.State.OpenHolds(ctx, owner); err != nil {
 		return fmt.Errorf("%w: count open holds: %w", ErrUnavailable, err)
 	} else if n >= i.MaxOpenHolds {
-		a.verdict = deny("too-many-holds", "%d requests of %s wait for approval already: withdraw some, or wait for answers", n, owner)
+		a.verdict = control.Deny("too-many-holds", "%d requests of %s wait for approval already: withdraw some, or wait for answers", n, owner)
 		return i.refuse(ctx, c, a)
 	}
 	impact, state := i.probe(ctx, a)
@@ -454,20 +452,6 @@ func (i *Interlock) end(ctx context.Context, h approval.Hold, to approval.Status
 		Changes: i.State.MoveHold(h.ID, h.Status, to, time.Time{}, "", why),
 		Records: []ledger.Record{record},
 	})
-}
-
-func (c Ceiling) request() int64 {
-	if c.Request > 0 {
-		return c.Request
-	}
-	return 100
-}
-
-func (c Ceiling) total() int64 {
-	if c.Total > 0 {
-		return c.Total
-	}
-	return 1000
 }
 
 // overrunRequires is whose approval a change beyond its ceiling needs.

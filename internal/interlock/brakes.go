@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 	"github.com/signalbox-dev/signalbox/proof"
 )
@@ -19,17 +20,17 @@ import (
 // intent; reads and open transactions on any replica within a second. Every
 // human may; a session may halt itself. What is halted already stays so, in the
 // name of whoever was first.
-func (i *Interlock) Halt(ctx context.Context, c Caller, scope HaltScope, name, reason string) error {
-	if c.Person == nil && !(c.Session != nil && scope == HaltSession && name == string(c.Session.ID)) {
+func (i *Interlock) Halt(ctx context.Context, c Caller, scope control.HaltScope, name, reason string) error {
+	if c.Person == nil && !(c.Session != nil && scope == control.HaltSession && name == string(c.Session.ID)) {
 		return ErrNotHuman
 	}
 	if err := checkScope(scope, name); err != nil {
 		return err
 	}
-	h := Halt{Scope: scope, Name: name, By: c.Name(), Reason: reason, At: i.Now()}
+	h := control.Halt{Scope: scope, Name: name, By: c.Name(), Reason: reason, At: i.Now()}
 	return i.raise(ctx, "halt", by(c), func(s *snapshot) (ledger.Batch, error) {
 		kept := h
-		if n := slices.IndexFunc(s.Halts, h.same); n >= 0 {
+		if n := slices.IndexFunc(s.Halts, h.Same); n >= 0 {
 			kept = s.Halts[n] // else whoever pulls again could let go in its stead
 		}
 		record, err := seal(h.At, newID(h.At), proof.Halt{Scope: proof.Scope(scope), Name: name, By: h.By}, proof.Hidden{"reason": reason})
@@ -37,13 +38,11 @@ func (i *Interlock) Halt(ctx context.Context, c Caller, scope HaltScope, name, r
 	})
 }
 
-func (h Halt) same(o Halt) bool { return h.Scope == o.Scope && h.Name == o.Name }
-
 // Resume takes a halt back. It takes an approver or an administrator (for what
 // stops everything, an administrator) who neither pulled it nor has the agent
 // that it stops: see [snapshot.mayLetGo]. Sessions that were cut must connect
 // again.
-func (i *Interlock) Resume(ctx context.Context, c Caller, scope HaltScope, name, reason string) error {
+func (i *Interlock) Resume(ctx context.Context, c Caller, scope control.HaltScope, name, reason string) error {
 	if c.Person == nil {
 		return ErrNotHuman
 	}
@@ -52,9 +51,9 @@ func (i *Interlock) Resume(ctx context.Context, c Caller, scope HaltScope, name,
 	}
 	now := i.Now()
 	who := by(c)
-	who.admin = scope == HaltAll
+	who.admin = scope == control.HaltAll
 	return i.raise(ctx, "resume", who, func(s *snapshot) (ledger.Batch, error) {
-		n := slices.IndexFunc(s.Halts, Halt{Scope: scope, Name: name}.same)
+		n := slices.IndexFunc(s.Halts, control.Halt{Scope: scope, Name: name}.Same)
 		if n < 0 {
 			return ledger.Batch{}, fmt.Errorf("no such halt: %s: %w", strings.TrimSpace(string(scope)+" "+name), ErrNotFound)
 		}
@@ -63,7 +62,7 @@ func (i *Interlock) Resume(ctx context.Context, c Caller, scope HaltScope, name,
 			return ledger.Batch{}, err
 		}
 		if err := s.mayLetGo(c.Person.Name, s.Halts[n].By, gains); err != nil {
-			return ledger.Batch{}, fmt.Errorf("resume %s: %w", haltName(s.Halts[n]), err)
+			return ledger.Batch{}, fmt.Errorf("resume %s: %w", s.Halts[n].What(), err)
 		}
 		record, err := seal(now, newID(now), proof.Resume{Scope: proof.Scope(scope), Name: name, By: c.Name()}, proof.Hidden{"reason": reason})
 		return ledger.Batch{Changes: i.State.RemoveHalt(scope, name), Records: []ledger.Record{record}}, err
@@ -97,18 +96,18 @@ func (s *snapshot) asked(group string) bool {
 
 // gains lists the humans whom a halt holds back: whose session or agent it
 // stops, whoever has ever had one of that name.
-func (i *Interlock) gains(ctx context.Context, h Halt) ([]string, error) {
+func (i *Interlock) gains(ctx context.Context, h control.Halt) ([]string, error) {
 	var rows []SessionRow
 	var err error
 	switch h.Scope {
-	case HaltSession:
+	case control.HaltSession:
 		var row SessionRow
 		if row, err = i.State.Session(ctx, signalbox.SessionID(h.Name)); err == nil {
 			rows = append(rows, row)
 		} else if errors.Is(err, ErrNotFound) {
 			err = nil
 		}
-	case HaltActor:
+	case control.HaltActor:
 		rows, err = i.State.Sessions(ctx, false, i.Now())
 		rows = slices.DeleteFunc(rows, func(r SessionRow) bool { return !h.Stops(r.Session, "") })
 	}
@@ -116,7 +115,7 @@ func (i *Interlock) gains(ctx context.Context, h Halt) ([]string, error) {
 		return nil, fmt.Errorf("%w: sessions: %w", ErrUnavailable, err)
 	}
 	names := []string{}
-	if h.Scope == HaltActor {
+	if h.Scope == control.HaltActor {
 		names = append(names, h.Name)
 	}
 	for _, r := range rows {
@@ -125,14 +124,14 @@ func (i *Interlock) gains(ctx context.Context, h Halt) ([]string, error) {
 	return names, nil
 }
 
-func checkScope(scope HaltScope, name string) error {
+func checkScope(scope control.HaltScope, name string) error {
 	switch scope {
-	case HaltAll:
+	case control.HaltAll:
 		if name != "" {
 			return fmt.Errorf("%w: a halt of everything has no name", ErrInvalid)
 		}
 		return nil
-	case HaltSession, HaltActor, HaltGate:
+	case control.HaltSession, control.HaltActor, control.HaltGate:
 		if name == "" {
 			return fmt.Errorf("%w: which %s?", ErrInvalid, scope)
 		}
@@ -164,7 +163,7 @@ func says(reason string) bool {
 
 // StartFreeze opens a window in which nobody changes anything (promise P7):
 // now, unless From is set.
-func (i *Interlock) StartFreeze(ctx context.Context, c Caller, f Freeze) (Freeze, error) {
+func (i *Interlock) StartFreeze(ctx context.Context, c Caller, f control.Freeze) (control.Freeze, error) {
 	if c.Person == nil {
 		return f, ErrNotHuman
 	}
@@ -193,7 +192,7 @@ func (i *Interlock) EndFreeze(ctx context.Context, c Caller, id, reason string) 
 	}
 	now := i.Now()
 	return i.raise(ctx, "end a freeze", by(c), func(s *snapshot) (ledger.Batch, error) {
-		n := slices.IndexFunc(s.Freezes, func(f Freeze) bool { return f.ID == id })
+		n := slices.IndexFunc(s.Freezes, func(f control.Freeze) bool { return f.ID == id })
 		if n < 0 {
 			return ledger.Batch{}, fmt.Errorf("freeze %q: %w", id, ErrNotFound)
 		}
@@ -208,7 +207,7 @@ func (i *Interlock) EndFreeze(ctx context.Context, c Caller, id, reason string) 
 // BreakGlass opens the loud way through freezes and holds: for the caller's
 // own sessions, at named gates, with named verbs, for an hour at most. It
 // never lifts a halt or a denial, and never the recording.
-func (i *Interlock) BreakGlass(ctx context.Context, c Caller, g BreakGlass) (BreakGlass, error) {
+func (i *Interlock) BreakGlass(ctx context.Context, c Caller, g control.BreakGlass) (control.BreakGlass, error) {
 	if c.Person == nil {
 		return g, ErrNotHuman
 	}
@@ -245,7 +244,7 @@ func (i *Interlock) EndBreakGlass(ctx context.Context, c Caller, id string) erro
 	}
 	now := i.Now()
 	return i.raise(ctx, "end a break-glass", by(c), func(s *snapshot) (ledger.Batch, error) {
-		if !slices.ContainsFunc(s.BreakGlass, func(g BreakGlass) bool { return g.ID == id }) {
+		if !slices.ContainsFunc(s.BreakGlass, func(g control.BreakGlass) bool { return g.ID == id }) {
 			return ledger.Batch{}, fmt.Errorf("break-glass %q: %w", id, ErrNotFound)
 		}
 		record, err := seal(now, newID(now), proof.BreakGlassEnd{ID: id, By: c.Person.Name}, nil)
@@ -254,10 +253,10 @@ func (i *Interlock) EndBreakGlass(ctx context.Context, c Caller, id string) erro
 }
 
 // Control gives the control state as last read, at most a second old.
-func (i *Interlock) Control(ctx context.Context) (Control, error) {
+func (i *Interlock) Control(ctx context.Context) (control.State, error) {
 	c, err := i.current(ctx)
 	if err != nil {
-		return Control{}, err
+		return control.State{}, err
 	}
-	return c.Control, nil
+	return c.State, nil
 }

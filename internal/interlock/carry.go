@@ -9,6 +9,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 	"github.com/signalbox-dev/signalbox/proof"
 )
@@ -110,7 +111,7 @@ func (i *Interlock) intend(ctx context.Context, as []*Admission, read []proof.Re
 		isNotable = isNotable || a.notable
 		if a.hold != nil {
 			if in.hold {
-				return intended{}, &DeniedError{Verdict: deny("one-permit", "a transaction may use one approval, and this one needs %s and %s: commit in between", row.Hold, a.hold.ID)}
+				return intended{}, &DeniedError{Verdict: control.Deny("one-permit", "a transaction may use one approval, and this one needs %s and %s: commit in between", row.Hold, a.hold.ID)}
 			}
 			in.hold = true
 			row.Hold = a.hold.ID
@@ -124,7 +125,7 @@ func (i *Interlock) intend(ctx context.Context, as []*Admission, read []proof.Re
 		return intended{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if len(record.Payload) > ledger.MaxPayload {
-		return intended{}, &DeniedError{Verdict: deny("record-size", "the record of these %d changes would be %d bytes long, the limit is %d: make fewer changes, or shorter ones, in one transaction",
+		return intended{}, &DeniedError{Verdict: control.Deny("record-size", "the record of these %d changes would be %d bytes long, the limit is %d: make fewer changes, or shorter ones, in one transaction",
 			len(row.Actions), len(record.Payload), ledger.MaxPayload)}
 	}
 	if b.Records, err = readsRecords(read, now); err != nil {
@@ -182,10 +183,10 @@ func (i *Interlock) stillAdmitted(ctx context.Context, c *snapshot, a *Admission
 		return fmt.Errorf("%w: session: %w", ErrUnavailable, err)
 	}
 	if err := row.Usable(r.Gate.Name, i.Now()); err != nil {
-		return &DeniedError{Verdict: deny("session", "%v", err)}
+		return &DeniedError{Verdict: control.Deny("session", "%v", err)}
 	}
 	if err := c.mayAsk(r); err != nil {
-		return &DeniedError{Verdict: deny("session", "%v", err)}
+		return &DeniedError{Verdict: control.Deny("session", "%v", err)}
 	}
 	both, err := i.lock(ctx, r, false)
 	if err != nil {
@@ -194,9 +195,9 @@ func (i *Interlock) stillAdmitted(ctx context.Context, c *snapshot, a *Admission
 	views := both.views(r.Actions, i.Now())
 	both.unlock()
 	groups, _ := c.groups(r.Session.Actor.Person())
-	v, glass := Decide(c.set, Case{Session: r.Session, Gate: r.Gate, Actions: r.Actions, Groups: groups, Views: views, Control: c.Control, Now: i.Now(), Floor: r.Floor})
+	v, glass := control.Decide(c.set, control.Case{Session: r.Session, Gate: r.Gate, Actions: r.Actions, Groups: groups, Views: views, Control: c.State, Now: i.Now(), Minimum: r.Floor})
 	switch {
-	case slices.ContainsFunc(v.Policies, controls):
+	case slices.ContainsFunc(v.Policies, control.Binding):
 		a.verdict = v
 		return i.refuse(ctx, c, a)
 	case a.hold != nil:
@@ -251,7 +252,7 @@ func (i *Interlock) execute(ctx context.Context, in intended, as []*Admission, x
 		if !unbounded {
 			p.ceiling = granted
 			if slices.ContainsFunc(as, func(a *Admission) bool { return a.limited && a.hold == nil }) {
-				p.ceiling += as[0].request.Gate.Ceiling.request()
+				p.ceiling += as[0].request.Gate.Ceiling.WithDefaults().Request
 			}
 		}
 		if charged {
@@ -262,7 +263,7 @@ func (i *Interlock) execute(ctx context.Context, in intended, as []*Admission, x
 					return err
 				}
 				defer both.unlock()
-				return both.spend(touched, r.Gate.Ceiling.total(), i.Now())
+				return both.spend(touched, r.Gate.Ceiling.WithDefaults().Total, i.Now())
 			}
 		}
 	}
@@ -305,7 +306,7 @@ func (i *Interlock) overran(ctx context.Context, as []*Admission, over *OverrunE
 			return err
 		}
 		if h, err := i.State.HoldByRetryKey(ctx, i.retryKeyOf(a.request)); err == nil && h.Status == approval.Refused && i.Now().Before(h.Expires) {
-			return &DeniedError{Verdict: deny("refused", "rolled back, and refused by people (hold %s): %s", h.ID, h.Why)}
+			return &DeniedError{Verdict: control.Deny("refused", "rolled back, and refused by people (hold %s): %s", h.ID, h.Why)}
 		}
 		again := *a
 		again.hold, again.epoch = nil, c.Epoch

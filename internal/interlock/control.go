@@ -9,6 +9,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/interlock/policy"
 	"github.com/signalbox-dev/signalbox/internal/interlock/session"
 )
@@ -21,7 +22,7 @@ const freshness = time.Second
 // A snapshot is the control state as read at one moment, with what follows
 // from it. It is not changed after it was stored.
 type snapshot struct {
-	Control
+	control.State
 	at      time.Time   // by the interlock's clock
 	read    time.Time   // by this process's own, which nobody sets
 	set     *policy.Set // active set; nil before the first
@@ -145,7 +146,7 @@ func (i *Interlock) readControl(ctx context.Context) error {
 		return err
 	}
 	old := i.control.Load()
-	s := &snapshot{Control: c, at: at, read: read}
+	s := &snapshot{State: c, at: at, read: read}
 	if old != nil && old.Epoch == c.Epoch {
 		s.set, s.people = old.set, old.people
 	} else {
@@ -315,7 +316,7 @@ func (w *watches) sweep(ctx context.Context, i *Interlock) {
 
 func (w *watches) check(x *Watch, c *snapshot, now time.Time, live map[signalbox.SessionID]bool) {
 	if h := c.Halted(x.session, x.gate); h != nil {
-		x.stop(fmt.Errorf("%s was halted by %s", haltName(*h), h.By))
+		x.stop(fmt.Errorf("%s was halted by %s", h.What(), h.By))
 		return
 	}
 	if err := x.session.Usable(x.gate, now); err != nil {

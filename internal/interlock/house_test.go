@@ -13,6 +13,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/interlock/policy"
 	"github.com/signalbox-dev/signalbox/internal/interlock/session"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
@@ -186,7 +187,7 @@ func (r *replica) approve(hold string, names ...string) {
 	}
 }
 
-var orders = interlock.Gate{Name: "orders", Protocol: "postgres", Target: "orders@db1", Environment: signalbox.Production}
+var orders = control.Gate{Name: "orders", Protocol: "postgres", Target: "orders@db1", Environment: signalbox.Production}
 
 func dropTable(s signalbox.Session, table string) interlock.Request {
 	text := "DROP TABLE " + table

@@ -20,6 +20,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/interlock/policy"
 	"github.com/signalbox-dev/signalbox/internal/interlock/session"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
@@ -67,12 +68,12 @@ type Config struct {
 	// recorded, while no other replica lives. Default false: refuse with
 	// [ErrSettings].
 	LowerProtection bool
-	// HoldTime is how long a hold waits for answers. Default 24 hours.
+	// HoldTime is how long a hold waits for answers. Default [DefaultHoldTime].
 	HoldTime time.Duration
 	// PermitTime is how long an approval stays good where the policy does not
-	// say. Default 15 minutes.
+	// say. Default [DefaultPermitTime].
 	PermitTime time.Duration
-	// MaxOpenHolds caps the open holds of one human. Default 20.
+	// MaxOpenHolds caps the open holds of one human. Default [DefaultOpenHolds].
 	MaxOpenHolds int
 	// Panicked is told where a defect of our own was caught, for metrics. Default:
 	// nobody.
@@ -81,6 +82,13 @@ type Config struct {
 	// process was last heard of. Default 15 seconds.
 	LeaseTime time.Duration
 }
+
+// Defaults of a [Config], which the configuration file's are too.
+const (
+	DefaultHoldTime   = 24 * time.Hour
+	DefaultPermitTime = 15 * time.Minute
+	DefaultOpenHolds  = 20
+)
 
 func (c Config) withDefaults() Config {
 	if c.Now == nil {
@@ -93,13 +101,13 @@ func (c Config) withDefaults() Config {
 		c.Panicked = func(string) {}
 	}
 	if c.HoldTime <= 0 {
-		c.HoldTime = 24 * time.Hour
+		c.HoldTime = DefaultHoldTime
 	}
 	if c.PermitTime <= 0 {
-		c.PermitTime = 15 * time.Minute
+		c.PermitTime = DefaultPermitTime
 	}
 	if c.MaxOpenHolds <= 0 {
-		c.MaxOpenHolds = 20
+		c.MaxOpenHolds = DefaultOpenHolds
 	}
 	if c.LeaseTime <= 0 {
 		c.LeaseTime = 15 * time.Second
@@ -390,7 +398,7 @@ func (i *Interlock) waited(ctx context.Context, d time.Duration, held *HeldError
 	}
 	// Sent again it would only ask people again, for what was just taken back or
 	// has had its time.
-	v := deny("hold", "its hold %s is %s", h.ID, h.Status)
+	v := control.Deny("hold", "its hold %s is %s", h.ID, h.Status)
 	if h.Why != "" {
 		v.Reason += ": " + h.Why
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/interlock/policy"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 	"github.com/signalbox-dev/signalbox/proof"
@@ -119,7 +120,7 @@ func (i *Interlock) describe(c *snapshot, set *policy.Set, files []policy.File) 
 func policyRequest(by signalbox.Actor, version signalbox.Digest, text string) Request {
 	return Request{
 		Session: signalbox.Session{ID: signalbox.SessionID("policy-" + strings.ToLower(by.Name)), Actor: by, Expires: forever},
-		Gate:    Gate{Name: proof.OwnGate, Protocol: proof.OwnGate, Target: "policy", Environment: signalbox.Production},
+		Gate:    control.Gate{Name: proof.OwnGate, Protocol: proof.OwnGate, Target: "policy", Environment: signalbox.Production},
 		Actions: []signalbox.Action{{
 			Verb: signalbox.Safeguard, Native: "change policy",
 			Resources: []signalbox.Resource{{Type: "policy set", Name: version.Short(), Whole: true}},

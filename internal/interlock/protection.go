@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 	"github.com/signalbox-dev/signalbox/proof"
 )
@@ -111,12 +112,6 @@ func (p protection) gate(name string) *proof.GateSetting {
 	return nil
 }
 
-// Ceilings of a gate that nobody knew before.
-const (
-	usualRequest = 100
-	usualTotal   = 1000
-)
-
 // lowered lists what of now protects production less than p does. That no gate
 // stands before production any more is not among it: it then stays as it was,
 // see merged.
@@ -150,8 +145,8 @@ func (p protection) lowered(now protection) []string {
 			}
 		}
 		if !known && production(g.Environment) {
-			out = append(out, more("gate "+g.Name+" (new): ceiling.request", usualRequest, g.CeilingRequest)...)
-			out = append(out, more("gate "+g.Name+" (new): ceiling.total", usualTotal, g.CeilingTotal)...)
+			out = append(out, more("gate "+g.Name+" (new): ceiling.request", control.DefaultCeilingRequest, g.CeilingRequest)...)
+			out = append(out, more("gate "+g.Name+" (new): ceiling.total", control.DefaultCeilingTotal, g.CeilingTotal)...)
 		}
 	}
 	return out

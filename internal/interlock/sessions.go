@@ -10,6 +10,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/interlock/session"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 	"github.com/signalbox-dev/signalbox/proof"
@@ -19,9 +20,9 @@ import (
 var ErrHalted = errors.New("halted")
 
 // A halted says of whom, and by whom.
-type halted struct{ Halt }
+type halted struct{ control.Halt }
 
-func (h *halted) Error() string { return fmt.Sprintf("%s was halted by %s", haltName(h.Halt), h.By) }
+func (h *halted) Error() string { return fmt.Sprintf("%s was halted by %s", h.Halt.What(), h.By) }
 func (h *halted) Unwrap() error { return ErrHalted }
 
 // Authenticate gives the session of this id and the credential that it must

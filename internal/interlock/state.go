@@ -3,11 +3,11 @@ package interlock
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/interlock/session"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 )
@@ -32,7 +32,7 @@ type State interface {
 
 	// Control gives the control state. Cheap enough for once a second, and at
 	// once when Changes says so.
-	Control(ctx context.Context) (Control, error)
+	Control(ctx context.Context) (control.State, error)
 	// Changes delivers a value soon after the control state, a hold or a
 	// session may have changed, in this process or another; values may be
 	// merged or spurious. Closed when ctx ends.
@@ -126,11 +126,11 @@ type State interface {
 	SetPolicy(version signalbox.Digest) []ledger.Statement // makes it the active one
 	MovePolicy(version signalbox.Digest, status string) []ledger.Statement
 
-	AddHalt(Halt) []ledger.Statement // replaces one of the same scope and name
-	RemoveHalt(scope HaltScope, name string) []ledger.Statement
-	AddFreeze(Freeze) []ledger.Statement
+	AddHalt(control.Halt) []ledger.Statement // replaces one of the same scope and name
+	RemoveHalt(scope control.HaltScope, name string) []ledger.Statement
+	AddFreeze(control.Freeze) []ledger.Statement
 	EndFreeze(id string, at time.Time) []ledger.Statement
-	AddBreakGlass(BreakGlass) []ledger.Statement
+	AddBreakGlass(control.BreakGlass) []ledger.Statement
 	EndBreakGlass(id string, at time.Time) []ledger.Statement
 
 	// Lease says that a replica lives until expires.
@@ -217,129 +217,4 @@ type PolicyRow struct {
 	Status  string // "active", "proposed", "refused", "past"
 	By      string
 	At      time.Time
-}
-
-// HaltScope says what a halt stops.
-type HaltScope string
-
-// The scopes of a halt.
-const (
-	HaltSession HaltScope = "session"
-	HaltActor   HaltScope = "actor" // an agent's or automation's name, or a human's with all his agents
-	HaltGate    HaltScope = "gate"
-	HaltAll     HaltScope = "all"
-)
-
-// A Halt is the kill switch, pulled.
-type Halt struct {
-	Scope  HaltScope `json:"scope"`
-	Name   string    `json:"name,omitempty"` // empty for all
-	By     string    `json:"by"`
-	Reason string    `json:"reason,omitempty"`
-	At     time.Time `json:"at"`
-}
-
-// Stops reports whether the halt stops this session at this gate.
-func (h Halt) Stops(s signalbox.Session, gate string) bool {
-	switch h.Scope {
-	case HaltSession:
-		return string(s.ID) == h.Name
-	case HaltActor:
-		return s.Actor.Name == h.Name || s.Actor.Person() == h.Name
-	case HaltGate:
-		return gate == h.Name
-	}
-	return true // all, and whatever we do not know
-}
-
-// A Freeze is a window in which nobody changes anything.
-type Freeze struct {
-	ID           string                  `json:"id"`
-	Environments []signalbox.Environment `json:"environments,omitempty"` // empty: all
-	Gates        []string                `json:"gates,omitempty"`        // empty: all
-	From         time.Time               `json:"from"`
-	Until        time.Time               `json:"until"`
-	By           string                  `json:"by"`
-	Reason       string                  `json:"reason,omitempty"`
-	Ended        time.Time               `json:"ended,omitzero"`
-}
-
-// Binds reports whether the freeze is in force there and then.
-func (f Freeze) Binds(env signalbox.Environment, gate string, now time.Time) bool {
-	if !f.Ended.IsZero() || now.Before(f.From) || !now.Before(f.Until) {
-		return false
-	}
-	return (len(f.Environments) == 0 || slices.Contains(f.Environments, env)) &&
-		(len(f.Gates) == 0 || slices.Contains(f.Gates, gate))
-}
-
-// BreakGlass is the loud, short way through a freeze or past a hold, for one
-// human, named gates and verbs.
-type BreakGlass struct {
-	ID      string           `json:"id"`
-	By      string           `json:"by"`
-	Gates   []string         `json:"gates"` // never empty
-	Verbs   []signalbox.Verb `json:"verbs"` // never empty
-	Reason  string           `json:"reason"`
-	From    time.Time        `json:"from"`
-	Expires time.Time        `json:"expires"`
-	Ended   time.Time        `json:"ended,omitzero"`
-}
-
-// Opens reports whether it lets this through: its own human, in a session of
-// his own (never an agent's), at a named gate, with named verbs alone.
-func (b BreakGlass) Opens(s signalbox.Session, gate string, actions []signalbox.Action, now time.Time) bool {
-	if s.Actor.Kind != signalbox.Human || s.Actor.Name != b.By || !b.Ended.IsZero() ||
-		now.Before(b.From) || !now.Before(b.Expires) || !slices.Contains(b.Gates, gate) {
-		return false
-	}
-	for _, a := range actions {
-		if a.Verb != signalbox.Read && !slices.Contains(b.Verbs, a.Verb) {
-			return false
-		}
-	}
-	return true
-}
-
-// Control is what may change under a request's feet: its epoch is raised by
-// every halt, freeze, break-glass, policy and change of people.
-type Control struct {
-	Epoch      int64
-	Policy     signalbox.Digest // active version; zero before the first
-	Halts      []Halt
-	Freezes    []Freeze     // not ended
-	BreakGlass []BreakGlass // not ended
-	// Production says that a gate stands or stood before production, at whatever
-	// replica: policies then change by approval.
-	Production bool
-}
-
-// Halted gives the halt that stops this session at this gate, or nil.
-func (c Control) Halted(s signalbox.Session, gate string) *Halt {
-	for i := range c.Halts {
-		if c.Halts[i].Stops(s, gate) {
-			return &c.Halts[i]
-		}
-	}
-	return nil
-}
-
-// Frozen gives the freeze in force there and then, or nil.
-func (c Control) Frozen(env signalbox.Environment, gate string, now time.Time) *Freeze {
-	for i := range c.Freezes {
-		if c.Freezes[i].Binds(env, gate, now) {
-			return &c.Freezes[i]
-		}
-	}
-	return nil
-}
-
-// Opened gives the break-glass that lets this through, or nil.
-func (c Control) Opened(s signalbox.Session, gate string, actions []signalbox.Action, now time.Time) *BreakGlass {
-	for i := range c.BreakGlass {
-		if c.BreakGlass[i].Opens(s, gate, actions, now) {
-			return &c.BreakGlass[i]
-		}
-	}
-	return nil
 }

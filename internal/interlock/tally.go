@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/proof"
 )
 
@@ -47,7 +48,7 @@ type tallyFlight struct {
 
 // NewTally makes an empty tally, to be recorded by record, which returns when
 // the summary is durable.
-func NewTally(s signalbox.Session, g Gate, record func(context.Context, proof.Reads) error) *Tally {
+func NewTally(s signalbox.Session, g control.Gate, record func(context.Context, proof.Reads) error) *Tally {
 	return &Tally{record: record, place: proof.Reads{
 		Session: s.ID, Actor: s.Actor, Gate: g.Name, Target: g.Target, Environment: g.Environment,
 	}}

@@ -10,6 +10,7 @@ import (
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/gate/aws"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 )
 
@@ -28,9 +29,9 @@ func awsGate(s *Server, g config.Gate, t *tls.Config) (protocol, error) {
 		}
 	}
 	return aws.New(aws.Config{
-		Gate: interlock.Gate{
+		Gate: control.Gate{
 			Name: g.Name, Target: target(g), Environment: g.Environment, Wait: g.Wait,
-			Ceiling: interlock.Ceiling{Request: g.Ceiling.Request, Total: g.Ceiling.Total},
+			Ceiling: control.Ceiling{Request: g.Ceiling.Request, Total: g.Ceiling.Total},
 		},
 		Interlock:  judgedCalls{aws.Through(s.interlock), s.decisions, g.Name},
 		Upstream:   up,

@@ -9,6 +9,7 @@ import (
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/gate/pgwire"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 )
 
@@ -24,9 +25,9 @@ func postgresGate(s *Server, g config.Gate, t *tls.Config) (protocol, error) {
 		}
 	}
 	return pgwire.New(pgwire.Config{
-		Gate: interlock.Gate{
+		Gate: control.Gate{
 			Name: g.Name, Target: target(g), Environment: g.Environment, Wait: g.Wait, Patient: true,
-			Ceiling: interlock.Ceiling{Request: g.Ceiling.Request, Total: g.Ceiling.Total},
+			Ceiling: control.Ceiling{Request: g.Ceiling.Request, Total: g.Ceiling.Total},
 		},
 		Interlock:   judged{pgwire.Through(s.interlock), s.decisions, g.Name},
 		Upstream:    up,

@@ -18,14 +18,14 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
-	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 )
 
 // Config says what a gate stands in front of, and how strict it is.
 type Config struct {
 	// Gate is what interlock knows of this gate: name, target, environment,
 	// wait and ceiling. Its Protocol is set to "aws".
-	Gate interlock.Gate
+	Gate control.Gate
 	// Interlock decides and records.
 	Interlock Interlock
 	// Upstream is the account behind the gate.

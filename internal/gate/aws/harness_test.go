@@ -34,6 +34,7 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/gate/aws/sigv4"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/proof"
 	"github.com/signalbox-dev/signalbox/test/oracle"
 )
@@ -348,7 +349,7 @@ func newBench(t testing.TB, change func(*Config, *upstream)) *bench {
 	certificate, root := newCertificate(t)
 	b.root = root
 	config := Config{
-		Gate:      interlock.Gate{Name: "prod", Environment: signalbox.Production},
+		Gate:      control.Gate{Name: "prod", Environment: signalbox.Production},
 		Interlock: s,
 		Upstream: Upstream{
 			Account: account, Region: "eu-central-1", Endpoint: b.up.server.URL,

@@ -13,6 +13,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/interlock/session"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 	"github.com/signalbox-dev/signalbox/internal/store"
@@ -217,7 +218,7 @@ func TestP9HaltAndEnd(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- agent.list(context.Background()) }()
 	<-began
-	if err := h.lock.Halt(t.Context(), h.person("bob"), interlock.HaltSession, string(s.ID), "enough"); err != nil {
+	if err := h.lock.Halt(t.Context(), h.person("bob"), control.HaltSession, string(s.ID), "enough"); err != nil {
 		t.Fatal(err)
 	}
 	at := time.Now()
@@ -483,7 +484,7 @@ func TestGetCallerIdentity(t *testing.T) {
 
 // What agents change without approval has a ceiling that is counted before.
 func TestCeiling(t *testing.T) {
-	h := newHouse(t, func(c *Config, _ *upstream) { c.Gate.Ceiling = interlock.Ceiling{Request: 1, Total: 3} })
+	h := newHouse(t, func(c *Config, _ *upstream) { c.Gate.Ceiling = control.Ceiling{Request: 1, Total: 3} })
 	agent, _ := h.open("kiro", "alice")
 	put := func(id int) error {
 		_, err := agent.call(t.Context(), "PutItem", fmt.Sprintf(`{"TableName":"orders","Item":{"id":{"S":"%d"}},"ConditionExpression":"attribute_not_exists(id)"}`, id))

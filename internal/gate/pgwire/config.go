@@ -13,14 +13,14 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 )
 
 // Config says what a gate stands in front of, and how strict it is.
 type Config struct {
 	// Gate is what interlock knows of this gate: name, target, environment,
 	// wait and ceiling. Its Protocol is set to "postgres".
-	Gate interlock.Gate
+	Gate control.Gate
 	// Interlock decides and records.
 	Interlock Interlock
 	// Upstream is the server behind the gate.

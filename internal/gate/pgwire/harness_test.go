@@ -30,6 +30,7 @@ import (
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/proof"
 	"github.com/signalbox-dev/signalbox/test/oracle"
 	"github.com/signalbox-dev/signalbox/test/pgtest"
@@ -352,7 +353,7 @@ func newBench(t testing.TB, change func(*Config, *script)) *bench {
 	t.Cleanup(func() { o.Check(t) })
 	certificate, root := newCertificate(t)
 	config := Config{
-		Gate:      interlock.Gate{Name: "orders", Environment: signalbox.Production},
+		Gate:      control.Gate{Name: "orders", Environment: signalbox.Production},
 		Interlock: s,
 		Upstream:  Upstream{Host: "127.0.0.1", Port: db.Port, User: pgtest.User, Password: db.Password, Database: db.Name, SSLMode: "disable"},
 		TLS:       &tls.Config{Certificates: []tls.Certificate{certificate}},

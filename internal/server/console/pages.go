@@ -13,6 +13,7 @@ import (
 	"github.com/signalbox-dev/signalbox/client"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 	"github.com/signalbox-dev/signalbox/proof"
 )
@@ -54,7 +55,7 @@ func (c *console) home(w http.ResponseWriter, r *http.Request, who interlock.Cal
 		c.fail(w, r, http.StatusServiceUnavailable, err)
 		return
 	}
-	control, err := c.Interlock.Control(ctx)
+	inForce, err := c.Interlock.Control(ctx)
 	if err != nil {
 		c.fail(w, r, http.StatusServiceUnavailable, err)
 		return
@@ -70,12 +71,12 @@ func (c *console) home(w http.ResponseWriter, r *http.Request, who interlock.Cal
 	c.show(w, http.StatusOK, "home", page{Who: &who, Data: struct {
 		Open, Past []approval.Hold
 		Sessions   []interlock.SessionRow
-		Control    interlock.Control
+		Control    control.State
 		Gates      []client.Gate
 		Events     []event
 		Size       int64
 		Verifier   string
-	}{open, past, sessions[:min(len(sessions), shown)], control, c.Gates(), events, size, c.Ledger.Verifier()}})
+	}{open, past, sessions[:min(len(sessions), shown)], inForce, c.Gates(), events, size, c.Ledger.Verifier()}})
 }
 
 // events gives the log's newest entries, the newest first.

@@ -25,7 +25,7 @@ const maxTries = 8
 var errAgain = errors.New("state changed: decide again")
 
 func (i *Interlock) admit(ctx context.Context, r Request, x Executor) (*Admission, error) {
-	if a := i.known.repeated(r, i.control.Load(), i.Now()); a != nil {
+	if a := i.known.repeated(r, i.snapshot.Load(), i.now()); a != nil {
 		return a, nil
 	}
 	if err := r.validate(); err != nil {
@@ -60,7 +60,7 @@ func (i *Interlock) tryAdmit(ctx context.Context, r Request, x Executor) (*Admis
 	if err != nil {
 		return nil, err
 	}
-	now := i.Now()
+	now := i.now()
 	if err := r.Session.Usable(r.Gate.Name, now); err != nil {
 		return nil, &DeniedError{Verdict: control.Deny("session", "%v", err)}
 	}
@@ -104,7 +104,7 @@ func (i *Interlock) tryAdmit(ctx context.Context, r Request, x Executor) (*Admis
 	if !slices.ContainsFunc(a.verdict.Policies, control.Binding) {
 		// Memory has grown since the hold was opened, by that very hold among
 		// others. It must not undo what people have approved since.
-		h, err := i.State.HoldByRetryKey(ctx, i.retryKeyOf(r))
+		h, err := i.state.HoldByRetryKey(ctx, i.retryKeyOf(r))
 		if err == nil && h.Status == approval.Approved && now.Before(h.Expires) {
 			return i.redeemable(ctx, c, a, views)
 		}
@@ -149,8 +149,8 @@ func (i *Interlock) without(ctx context.Context, c *snapshot, a *Admission, view
 func (i *Interlock) redeemable(ctx context.Context, c *snapshot, a *Admission, views []session.View) (*Admission, error) {
 	r := a.request
 	key := i.retryKeyOf(r)
-	h, err := i.State.HoldByRetryKey(ctx, key)
-	now := i.Now()
+	h, err := i.state.HoldByRetryKey(ctx, key)
+	now := i.now()
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return i.without(ctx, c, a, views)
@@ -244,7 +244,7 @@ func (i *Interlock) survives(c *snapshot, a *Admission, h approval.Hold) (reason
 			return "policy", "the verdict cannot be taken again: " + err.Error()
 		}
 		groups, _ := c.groups(r.Session.Actor.Person())
-		v, _ := control.Decide(c.set, control.Case{Session: r.Session, Gate: r.Gate, Actions: r.Actions, Groups: groups, Views: views, Control: c.State, Now: i.Now(), Minimum: r.Floor})
+		v, _ := control.Decide(c.set, control.Case{Session: r.Session, Gate: r.Gate, Actions: r.Actions, Groups: groups, Views: views, Control: c.State, Now: i.now(), Minimum: r.Floor})
 		if overrun(h) {
 			// Opened by a ceiling, not by policies: they must still allow it.
 			if v.Decision != signalbox.Allow {
@@ -307,7 +307,7 @@ func overrun(h approval.Hold) bool { return slices.Equal(h.Verdict.Policies, []s
 // open opens a hold and returns it as a [*HeldError]. measured, when not nil,
 // replaces what a probe would say of the impact.
 func (i *Interlock) open(ctx context.Context, c *snapshot, a *Admission, views []session.View, measured *signalbox.Impact) error {
-	r, now := a.request, i.Now()
+	r, now := a.request, i.now()
 	if r.Partial {
 		a.verdict = control.Deny("too-long", "the request is too long to be shown whole, so nobody can approve it: split it up")
 		return i.refuse(ctx, c, a)
@@ -317,9 +317,9 @@ func (i *Interlock) open(ctx context.Context, c *snapshot, a *Admission, views [
 		return i.refuse(ctx, c, a)
 	}
 	owner := ownerOf(r.Session.Actor)
-	if n, err := i.State.OpenHolds(ctx, owner); err != nil {
+	if n, err := i.state.OpenHolds(ctx, owner); err != nil {
 		return fmt.Errorf("%w: count open holds: %w", ErrUnavailable, err)
-	} else if n >= i.MaxOpenHolds {
+	} else if n >= i.config.MaxOpenHolds {
 		a.verdict = control.Deny("too-many-holds", "%d requests of %s wait for approval already: withdraw some, or wait for answers", n, owner)
 		return i.refuse(ctx, c, a)
 	}
@@ -353,7 +353,7 @@ func (i *Interlock) open(ctx context.Context, c *snapshot, a *Admission, views [
 		Actions: r.Actions, Request: r.Text, Facts: facts,
 		Salt: proof.NewSalt(), State: state, Ceiling: impact,
 		Verdict: a.verdict, Policy: set, Context: told,
-		Status: approval.Open, Opened: now, Expires: now.Add(i.HoldTime),
+		Status: approval.Open, Opened: now, Expires: now.Add(i.config.HoldTime),
 		RetryKey: i.retryKeyOf(r),
 	}
 	h.Digest = approvedDigest(h.Salt, r, h)
@@ -368,15 +368,15 @@ func (i *Interlock) open(ctx context.Context, c *snapshot, a *Admission, views [
 	}
 	defer both.unlock()
 	both.note(r.Actions, signalbox.Hold, now)
-	memory, err := both.save(i.State, now)
+	memory, err := both.save(i.state, now)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	b := ledger.Batch{Records: []ledger.Record{record}}
-	b.Changes = append(b.Changes, i.State.RequireEpoch(c.Epoch)...)
-	b.Changes = append(b.Changes, i.State.AddHold(h, owner)...)
+	b.Changes = append(b.Changes, i.state.RequireEpoch(c.Epoch)...)
+	b.Changes = append(b.Changes, i.state.AddHold(h, owner)...)
 	b.Changes = append(b.Changes, memory...)
-	if _, err := i.Ledger.Commit(ctx, b); err != nil {
+	if _, err := i.ledger.Commit(ctx, b); err != nil {
 		both.stale()
 		if errors.Is(err, ledger.ErrStale) {
 			return err // a hold of the same request, or a halt, came first
@@ -385,14 +385,14 @@ func (i *Interlock) open(ctx context.Context, c *snapshot, a *Admission, views [
 	}
 	both.saved()
 	i.storms.opened(r)
-	i.Logger.Info("held", "hold", h.ID, "actor", h.Actor.String(), "gate", h.Gate, "verb", string(h.Actions[signalbox.Gravest(h.Actions)].Verb), "requires", h.Verdict.Requires)
+	i.log.Info("held", "hold", h.ID, "actor", h.Actor.String(), "gate", h.Gate, "verb", string(h.Actions[signalbox.Gravest(h.Actions)].Verb), "requires", h.Verdict.Requires)
 	return &HeldError{Hold: h}
 }
 
 // refuse records a denial and returns it as a [*DeniedError]. In a storm it is
 // only counted.
 func (i *Interlock) refuse(ctx context.Context, c *snapshot, a *Admission) error {
-	r, now := a.request, i.Now()
+	r, now := a.request, i.now()
 	denied := &DeniedError{Verdict: a.verdict}
 	if !i.storms.refusal(r, now) {
 		return denied
@@ -411,11 +411,11 @@ func (i *Interlock) refuse(ctx context.Context, c *snapshot, a *Admission) error
 	}
 	defer both.unlock()
 	both.note(r.Actions, signalbox.Deny, now)
-	memory, err := both.save(i.State, now)
+	memory, err := both.save(i.state, now)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	if _, err := i.Ledger.Commit(ctx, ledger.Batch{Changes: memory, Records: []ledger.Record{record}}); err != nil {
+	if _, err := i.ledger.Commit(ctx, ledger.Batch{Changes: memory, Records: []ledger.Record{record}}); err != nil {
 		both.stale()
 		if errors.Is(err, ledger.ErrStale) {
 			return err
@@ -431,7 +431,7 @@ func (i *Interlock) refuse(ctx context.Context, c *snapshot, a *Admission) error
 func (i *Interlock) kill(ctx context.Context, h approval.Hold, reason, detail string) error {
 	err := i.end(ctx, h, approval.Dead, reason+": "+detail, proof.Dead{Hold: h.ID, Reason: reason}, proof.Hidden{"detail": detail})
 	if err == nil {
-		i.Logger.Info("permit died", "hold", h.ID, "reason", reason)
+		i.log.Info("permit died", "hold", h.ID, "reason", reason)
 	}
 	return err
 }
@@ -443,13 +443,13 @@ func (i *Interlock) expire(ctx context.Context, h approval.Hold) error {
 
 // end moves a hold from the status that it was read with to a final one.
 func (i *Interlock) end(ctx context.Context, h approval.Hold, to approval.Status, why string, body proof.Body, hidden proof.Hidden) error {
-	now := i.Now()
+	now := i.now()
 	record, err := seal(now, newID(now), body, hidden)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return i.commit(ctx, "end a hold", ledger.Batch{
-		Changes: i.State.MoveHold(h.ID, h.Status, to, time.Time{}, "", why),
+		Changes: i.state.MoveHold(h.ID, h.Status, to, time.Time{}, "", why),
 		Records: []ledger.Record{record},
 	})
 }

@@ -58,9 +58,9 @@ func (i *Interlock) conditions(a *authority) []ledger.Statement {
 	case a == nil:
 		return nil
 	case a.caller.Person != nil:
-		return slices.Clone(i.State.RequirePerson(a.caller.Person.Name, a.caller.Person.Epoch, a.admin))
+		return slices.Clone(i.state.RequirePerson(a.caller.Person.Name, a.caller.Person.Epoch, a.admin))
 	}
-	return slices.Clone(i.State.RequireSession(a.caller.Session.ID, i.Now()))
+	return slices.Clone(i.state.RequireSession(a.caller.Session.ID, i.now()))
 }
 
 // authorized gives a snapshot under which the authority stands. Before it says
@@ -77,7 +77,7 @@ func (i *Interlock) authorized(ctx context.Context, a *authority) (*snapshot, er
 	if err := i.reread(ctx); err != nil {
 		return nil, fmt.Errorf("%w: control state: %w", ErrUnavailable, err)
 	}
-	s = i.control.Load()
+	s = i.snapshot.Load()
 	return s, a.check(s)
 }
 
@@ -111,7 +111,7 @@ func (i *Interlock) raise(ctx context.Context, what string, a *authority, make f
 	for range maxTries {
 		err := i.try(ctx, what, a, func(s *snapshot) (ledger.Batch, error) {
 			b, err := make(s)
-			b.Changes = append(slices.Clone(i.State.RaiseEpoch(s.Epoch)), b.Changes...)
+			b.Changes = append(slices.Clone(i.state.RaiseEpoch(s.Epoch)), b.Changes...)
 			return b, err
 		})
 		if !errors.Is(err, ledger.ErrStale) {
@@ -158,7 +158,7 @@ func (i *Interlock) opened(ctx context.Context, x signalbox.Session) error {
 	if err := i.reread(ctx); err != nil {
 		return fmt.Errorf("%w: control state: %w", ErrUnavailable, err)
 	}
-	return i.control.Load().opener(x)
+	return i.snapshot.Load().opener(x)
 }
 
 // voter gives the groups of a human who answered with this epoch, and false when
@@ -172,7 +172,7 @@ func (s *snapshot) voter(name string, epoch int64) ([]string, bool) {
 // counts now, and gives his groups.
 func (i *Interlock) Voter(ctx context.Context) func(name string, epoch int64) ([]string, bool) {
 	return func(name string, epoch int64) ([]string, bool) {
-		p, err := i.State.Person(ctx, name)
+		p, err := i.state.Person(ctx, name)
 		return p.Groups, err == nil && p.Epoch == epoch
 	}
 }

@@ -27,14 +27,14 @@ func (i *Interlock) Halt(ctx context.Context, c Caller, scope control.HaltScope,
 	if err := checkScope(scope, name); err != nil {
 		return err
 	}
-	h := control.Halt{Scope: scope, Name: name, By: c.Name(), Reason: reason, At: i.Now()}
+	h := control.Halt{Scope: scope, Name: name, By: c.Name(), Reason: reason, At: i.now()}
 	return i.raise(ctx, "halt", by(c), func(s *snapshot) (ledger.Batch, error) {
 		kept := h
 		if n := slices.IndexFunc(s.Halts, h.Same); n >= 0 {
 			kept = s.Halts[n] // else whoever pulls again could let go in its stead
 		}
 		record, err := seal(h.At, newID(h.At), proof.Halt{Scope: proof.Scope(scope), Name: name, By: h.By}, proof.Hidden{"reason": reason})
-		return ledger.Batch{Changes: i.State.AddHalt(kept), Records: []ledger.Record{record}, Vital: true}, err
+		return ledger.Batch{Changes: i.state.AddHalt(kept), Records: []ledger.Record{record}, Vital: true}, err
 	})
 }
 
@@ -49,7 +49,7 @@ func (i *Interlock) Resume(ctx context.Context, c Caller, scope control.HaltScop
 	if err := checkScope(scope, name); err != nil {
 		return err
 	}
-	now := i.Now()
+	now := i.now()
 	who := by(c)
 	who.admin = scope == control.HaltAll
 	return i.raise(ctx, "resume", who, func(s *snapshot) (ledger.Batch, error) {
@@ -65,7 +65,7 @@ func (i *Interlock) Resume(ctx context.Context, c Caller, scope control.HaltScop
 			return ledger.Batch{}, fmt.Errorf("resume %s: %w", s.Halts[n].What(), err)
 		}
 		record, err := seal(now, newID(now), proof.Resume{Scope: proof.Scope(scope), Name: name, By: c.Name()}, proof.Hidden{"reason": reason})
-		return ledger.Batch{Changes: i.State.RemoveHalt(scope, name), Records: []ledger.Record{record}}, err
+		return ledger.Batch{Changes: i.state.RemoveHalt(scope, name), Records: []ledger.Record{record}}, err
 	})
 }
 
@@ -102,13 +102,13 @@ func (i *Interlock) gains(ctx context.Context, h control.Halt) ([]string, error)
 	switch h.Scope {
 	case control.HaltSession:
 		var row SessionRow
-		if row, err = i.State.Session(ctx, signalbox.SessionID(h.Name)); err == nil {
+		if row, err = i.state.Session(ctx, signalbox.SessionID(h.Name)); err == nil {
 			rows = append(rows, row)
 		} else if errors.Is(err, ErrNotFound) {
 			err = nil
 		}
 	case control.HaltActor:
-		rows, err = i.State.Sessions(ctx, false, i.Now())
+		rows, err = i.state.Sessions(ctx, false, i.now())
 		rows = slices.DeleteFunc(rows, func(r SessionRow) bool { return !h.Stops(r.Session, "") })
 	}
 	if err != nil {
@@ -167,7 +167,7 @@ func (i *Interlock) StartFreeze(ctx context.Context, c Caller, f control.Freeze)
 	if c.Person == nil {
 		return f, ErrNotHuman
 	}
-	now := i.Now()
+	now := i.now()
 	if f.From.IsZero() {
 		f.From = now
 	}
@@ -180,7 +180,7 @@ func (i *Interlock) StartFreeze(ctx context.Context, c Caller, f control.Freeze)
 			Freeze: f.ID, Environments: f.Environments, Gates: f.Gates,
 			From: proof.At(f.From), Until: proof.At(f.Until), By: f.By,
 		}, proof.Hidden{"reason": f.Reason})
-		return ledger.Batch{Changes: i.State.AddFreeze(f), Records: []ledger.Record{record}, Vital: true}, err
+		return ledger.Batch{Changes: i.state.AddFreeze(f), Records: []ledger.Record{record}, Vital: true}, err
 	})
 }
 
@@ -190,7 +190,7 @@ func (i *Interlock) EndFreeze(ctx context.Context, c Caller, id, reason string) 
 	if c.Person == nil {
 		return ErrNotHuman
 	}
-	now := i.Now()
+	now := i.now()
 	return i.raise(ctx, "end a freeze", by(c), func(s *snapshot) (ledger.Batch, error) {
 		n := slices.IndexFunc(s.Freezes, func(f control.Freeze) bool { return f.ID == id })
 		if n < 0 {
@@ -200,7 +200,7 @@ func (i *Interlock) EndFreeze(ctx context.Context, c Caller, id, reason string) 
 			return ledger.Batch{}, fmt.Errorf("end freeze %s: %w", id, err)
 		}
 		record, err := seal(now, newID(now), proof.FreezeEnd{Freeze: id, By: c.Person.Name}, proof.Hidden{"reason": reason})
-		return ledger.Batch{Changes: i.State.EndFreeze(id, now), Records: []ledger.Record{record}}, err
+		return ledger.Batch{Changes: i.state.EndFreeze(id, now), Records: []ledger.Record{record}}, err
 	})
 }
 
@@ -211,7 +211,7 @@ func (i *Interlock) BreakGlass(ctx context.Context, c Caller, g control.BreakGla
 	if c.Person == nil {
 		return g, ErrNotHuman
 	}
-	now := i.Now()
+	now := i.now()
 	g.ID, g.By, g.From, g.Ended = newID(now), c.Person.Name, now, time.Time{}
 	switch {
 	case !says(g.Reason):
@@ -228,12 +228,12 @@ func (i *Interlock) BreakGlass(ctx context.Context, c Caller, g control.BreakGla
 			return g, fmt.Errorf("%w: verb %q is none of create, update, execute, permission, safeguard, delete, replace", ErrInvalid, v)
 		}
 	}
-	i.Logger.Warn("BREAK-GLASS", "by", g.By, "gates", g.Gates, "verbs", g.Verbs, "until", g.Expires)
+	i.log.Warn("BREAK-GLASS", "by", g.By, "gates", g.Gates, "verbs", g.Verbs, "until", g.Expires)
 	return g, i.raise(ctx, "break the glass", by(c), func(*snapshot) (ledger.Batch, error) {
 		record, err := seal(now, newID(now), proof.BreakGlassStart{
 			ID: g.ID, By: g.By, Gates: g.Gates, Verbs: g.Verbs, Expires: proof.At(g.Expires),
 		}, proof.Hidden{"reason": g.Reason})
-		return ledger.Batch{Changes: i.State.AddBreakGlass(g), Records: []ledger.Record{record}}, err
+		return ledger.Batch{Changes: i.state.AddBreakGlass(g), Records: []ledger.Record{record}}, err
 	})
 }
 
@@ -242,13 +242,13 @@ func (i *Interlock) EndBreakGlass(ctx context.Context, c Caller, id string) erro
 	if c.Person == nil {
 		return ErrNotHuman
 	}
-	now := i.Now()
+	now := i.now()
 	return i.raise(ctx, "end a break-glass", by(c), func(s *snapshot) (ledger.Batch, error) {
 		if !slices.ContainsFunc(s.BreakGlass, func(g control.BreakGlass) bool { return g.ID == id }) {
 			return ledger.Batch{}, fmt.Errorf("break-glass %q: %w", id, ErrNotFound)
 		}
 		record, err := seal(now, newID(now), proof.BreakGlassEnd{ID: id, By: c.Person.Name}, nil)
-		return ledger.Batch{Changes: i.State.EndBreakGlass(id, now), Records: []ledger.Record{record}}, err
+		return ledger.Batch{Changes: i.state.EndBreakGlass(id, now), Records: []ledger.Record{record}}, err
 	})
 }
 

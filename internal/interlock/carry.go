@@ -91,15 +91,15 @@ func (i *Interlock) intend(ctx context.Context, as []*Admission, read []proof.Re
 	if err != nil {
 		return intended{}, err
 	}
-	now := i.Now()
+	now := i.now()
 	r := as[0].request
 	in := intended{id: newID(now)}
 	row := IntentRow{
 		ID: in.id, Session: r.Session.ID, Subject: subjectsOf(r)[1],
-		Gate: r.Gate.Name, Target: r.Gate.Target, Replica: i.Replica,
+		Gate: r.Gate.Name, Target: r.Gate.Target, Replica: i.config.Replica,
 		RetryKey: i.retryKeyOf(r), Status: IntentOpen, Opened: now,
 	}
-	b := ledger.Batch{Changes: slices.Clone(i.State.RequireEpoch(c.Epoch))}
+	b := ledger.Batch{Changes: slices.Clone(i.state.RequireEpoch(c.Epoch))}
 	isNotable := false
 	for _, a := range as {
 		if a.epoch != c.Epoch {
@@ -115,12 +115,12 @@ func (i *Interlock) intend(ctx context.Context, as []*Admission, read []proof.Re
 			}
 			in.hold = true
 			row.Hold = a.hold.ID
-			b.Changes = append(b.Changes, i.State.RequireLive(a.hold.ID, approval.Approved, now)...)
-			b.Changes = append(b.Changes, i.State.MoveHold(a.hold.ID, approval.Approved, approval.Used, time.Time{}, in.id, "")...)
+			b.Changes = append(b.Changes, i.state.RequireLive(a.hold.ID, approval.Approved, now)...)
+			b.Changes = append(b.Changes, i.state.MoveHold(a.hold.ID, approval.Approved, approval.Used, time.Time{}, in.id, "")...)
 		}
 	}
 	retries := i.retriesOf(ctx, row.RetryKey, isNotable)
-	record, err := intentRecord(in.id, as, c, row, g, retries, i.Replica, now)
+	record, err := intentRecord(in.id, as, c, row, g, retries, i.config.Replica, now)
 	if err != nil {
 		return intended{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -132,7 +132,7 @@ func (i *Interlock) intend(ctx context.Context, as []*Admission, read []proof.Re
 		return intended{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	b.Records = append(b.Records, record)
-	b.Changes = append(b.Changes, i.State.AddIntent(row)...)
+	b.Changes = append(b.Changes, i.state.AddIntent(row)...)
 
 	if isNotable {
 		both, err := i.lock(ctx, r, true)
@@ -140,12 +140,12 @@ func (i *Interlock) intend(ctx context.Context, as []*Admission, read []proof.Re
 			return intended{}, err
 		}
 		defer both.unlock()
-		memory, err := both.save(i.State, now)
+		memory, err := both.save(i.state, now)
 		if err != nil {
 			return intended{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 		b.Changes = append(b.Changes, memory...)
-		_, err = i.Ledger.Commit(ctx, b)
+		_, err = i.ledger.Commit(ctx, b)
 		if err != nil {
 			both.stale()
 			return intended{}, i.notIntended(ctx, in.id, err)
@@ -153,7 +153,7 @@ func (i *Interlock) intend(ctx context.Context, as []*Admission, read []proof.Re
 		both.saved()
 		return in, nil
 	}
-	if _, err := i.Ledger.Commit(ctx, b); err != nil {
+	if _, err := i.ledger.Commit(ctx, b); err != nil {
 		return intended{}, i.notIntended(ctx, in.id, err)
 	}
 	return in, nil
@@ -178,11 +178,11 @@ func (i *Interlock) notIntended(ctx context.Context, id string, err error) error
 // since it was given.
 func (i *Interlock) stillAdmitted(ctx context.Context, c *snapshot, a *Admission) error {
 	r := a.request
-	row, err := i.State.Session(ctx, r.Session.ID)
+	row, err := i.state.Session(ctx, r.Session.ID)
 	if err != nil {
 		return fmt.Errorf("%w: session: %w", ErrUnavailable, err)
 	}
-	if err := row.Usable(r.Gate.Name, i.Now()); err != nil {
+	if err := row.Usable(r.Gate.Name, i.now()); err != nil {
 		return &DeniedError{Verdict: control.Deny("session", "%v", err)}
 	}
 	if err := c.mayAsk(r); err != nil {
@@ -192,10 +192,10 @@ func (i *Interlock) stillAdmitted(ctx context.Context, c *snapshot, a *Admission
 	if err != nil {
 		return err
 	}
-	views := both.views(r.Actions, i.Now())
+	views := both.views(r.Actions, i.now())
 	both.unlock()
 	groups, _ := c.groups(r.Session.Actor.Person())
-	v, glass := control.Decide(c.set, control.Case{Session: r.Session, Gate: r.Gate, Actions: r.Actions, Groups: groups, Views: views, Control: c.State, Now: i.Now(), Minimum: r.Floor})
+	v, glass := control.Decide(c.set, control.Case{Session: r.Session, Gate: r.Gate, Actions: r.Actions, Groups: groups, Views: views, Control: c.State, Now: i.now(), Minimum: r.Floor})
 	switch {
 	case slices.ContainsFunc(v.Policies, control.Binding):
 		a.verdict = v
@@ -218,7 +218,7 @@ func (i *Interlock) retriesOf(ctx context.Context, key string, isNotable bool) s
 	if !isNotable {
 		return ""
 	}
-	last, err := i.State.LastIntent(ctx, key)
+	last, err := i.state.LastIntent(ctx, key)
 	if err != nil || last.Status != IntentUnknown {
 		return "" // not found, or not to be had: the link is for people's convenience
 	}
@@ -263,7 +263,7 @@ func (i *Interlock) execute(ctx context.Context, in intended, as []*Admission, x
 					return err
 				}
 				defer both.unlock()
-				return both.spend(touched, r.Gate.Ceiling.WithDefaults().Total, i.Now())
+				return both.spend(touched, r.Gate.Ceiling.WithDefaults().Total, i.now())
 			}
 		}
 	}
@@ -305,7 +305,7 @@ func (i *Interlock) overran(ctx context.Context, as []*Admission, over *OverrunE
 		if err != nil {
 			return err
 		}
-		if h, err := i.State.HoldByRetryKey(ctx, i.retryKeyOf(a.request)); err == nil && h.Status == approval.Refused && i.Now().Before(h.Expires) {
+		if h, err := i.state.HoldByRetryKey(ctx, i.retryKeyOf(a.request)); err == nil && h.Status == approval.Refused && i.now().Before(h.Expires) {
 			return &DeniedError{Verdict: control.Deny("refused", "rolled back, and refused by people (hold %s): %s", h.ID, h.Why)}
 		}
 		again := *a
@@ -322,7 +322,7 @@ func (i *Interlock) overran(ctx context.Context, as []*Admission, over *OverrunE
 			return err
 		}
 		// The same request overran before, and its hold is open.
-		if h, herr := i.State.HoldByRetryKey(ctx, i.retryKeyOf(a.request)); herr == nil && !h.Status.Final() {
+		if h, herr := i.state.HoldByRetryKey(ctx, i.retryKeyOf(a.request)); herr == nil && !h.Status.Final() {
 			return &HeldError{Hold: h}
 		}
 		if err := i.reread(ctx); err != nil {
@@ -335,7 +335,7 @@ func (i *Interlock) overran(ctx context.Context, as []*Admission, over *OverrunE
 // conclude records an outcome. When the intent was settled by somebody else,
 // who could only say unknown, the truth is appended as a resolution.
 func (i *Interlock) conclude(ctx context.Context, intent string, out signalbox.Outcome) error {
-	now := i.Now()
+	now := i.now()
 	status := map[signalbox.Result]IntentStatus{signalbox.Done: IntentDone, signalbox.Failed: IntentFailed}[out.Result]
 	if status == "" {
 		status = IntentUnknown
@@ -345,15 +345,15 @@ func (i *Interlock) conclude(ctx context.Context, intent string, out signalbox.O
 	if err != nil {
 		return err
 	}
-	_, err = i.Ledger.Commit(ctx, ledger.Batch{
-		Changes: i.State.SettleIntent(intent, IntentOpen, status, now, out.Touched),
+	_, err = i.ledger.Commit(ctx, ledger.Batch{
+		Changes: i.state.SettleIntent(intent, IntentOpen, status, now, out.Touched),
 		Records: []ledger.Record{record},
 		Vital:   true,
 	})
 	if !errors.Is(err, ledger.ErrStale) {
 		return err
 	}
-	row, err := i.State.Intent(ctx, intent)
+	row, err := i.state.Intent(ctx, intent)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return nil // the intent itself never became durable
@@ -364,13 +364,13 @@ func (i *Interlock) conclude(ctx context.Context, intent string, out signalbox.O
 	}
 	// It may have taken long to get here. The truth is sealed with the time when
 	// it is recorded, and written once: only over unknown.
-	now = i.Now()
-	record, err = seal(now, newID(now), proof.Resolution{Intent: intent, Result: out.Result, Code: out.Code, Rows: out.Rows, By: i.Replica}, hideOutcome(out))
+	now = i.now()
+	record, err = seal(now, newID(now), proof.Resolution{Intent: intent, Result: out.Result, Code: out.Code, Rows: out.Rows, By: i.config.Replica}, hideOutcome(out))
 	if err != nil {
 		return err
 	}
-	_, err = i.Ledger.Commit(ctx, ledger.Batch{
-		Changes: i.State.SettleIntent(intent, IntentUnknown, status, now, out.Touched),
+	_, err = i.ledger.Commit(ctx, ledger.Batch{
+		Changes: i.state.SettleIntent(intent, IntentUnknown, status, now, out.Touched),
 		Records: []ledger.Record{record},
 		Vital:   true,
 	})
@@ -393,10 +393,10 @@ func (i *Interlock) concludeLater(intent string, out signalbox.Outcome) {
 				return
 			}
 			if try == 0 {
-				i.Logger.Error("outcome not recorded yet", "intent", intent, "result", string(out.Result), "error", err)
+				i.log.Error("outcome not recorded yet", "intent", intent, "result", string(out.Result), "error", err)
 			}
 			if errors.Is(err, ledger.ErrClosed) || i.closing(wait) {
-				i.Logger.Error("outcome lost: the intent will become unknown", "intent", intent, "result", string(out.Result))
+				i.log.Error("outcome lost: the intent will become unknown", "intent", intent, "result", string(out.Result))
 				return
 			}
 			wait = min(2*wait, 2*time.Second)

@@ -117,11 +117,16 @@ func (c Config) withDefaults() Config {
 
 // An Interlock is safe for concurrent use. Close it when done.
 type Interlock struct {
-	Config
+	config   Config // with its defaults
+	state    State
+	ledger   Ledger
+	minter   *session.Minter
+	now      func() time.Time
+	log      *slog.Logger
 	retryKey []byte // keys approval.Hold.RetryKey
 
-	control atomic.Pointer[snapshot] // see control.go
-	refresh chan chan error          // asks the watcher for a fresh snapshot
+	snapshot atomic.Pointer[snapshot] // see snapshot.go
+	refresh  chan chan error          // asks the watcher for a fresh snapshot
 
 	memories memories   // see memory.go
 	watches  watches    // see control.go
@@ -153,7 +158,12 @@ func New(ctx context.Context, c Config) (*Interlock, error) {
 		return nil, errors.New("interlock needs State, Ledger, Minter, Replica and Start")
 	}
 	i := &Interlock{
-		Config:   c,
+		config:   c,
+		state:    c.State,
+		ledger:   c.Ledger,
+		minter:   c.Minter,
+		now:      c.Now,
+		log:      c.Logger,
 		retryKey: c.Minter.Derive("retry key"),
 		refresh:  make(chan chan error),
 		giveUp:   make(chan struct{}),
@@ -192,11 +202,11 @@ func (i *Interlock) MasterReplaced() bool { return i.replaced }
 // another replica. What it mints would be worthless there, and the other way
 // round, and a retry would not be known as one.
 func (i *Interlock) checkMaster(ctx context.Context) error {
-	own := i.Minter.Derive("master key check")
-	kept, err := i.State.KeepMaster(ctx, nil, own)
-	if err == nil && !hmac.Equal(kept, own) && i.ReplaceMaster {
+	own := i.minter.Derive("master key check")
+	kept, err := i.state.KeepMaster(ctx, nil, own)
+	if err == nil && !hmac.Equal(kept, own) && i.config.ReplaceMaster {
 		i.replaced = true
-		kept, err = i.State.KeepMaster(ctx, kept, own)
+		kept, err = i.state.KeepMaster(ctx, kept, own)
 	}
 	if err != nil {
 		return err
@@ -228,9 +238,9 @@ func (i *Interlock) Close() error {
 		err = errors.Join(i.storms.flush(ctx, i, true), i.flushMemories(ctx))
 		if !i.fenced.Load() {
 			// Its successor need not wait for the lease to end.
-			_, lerr := i.Ledger.Commit(ctx, ledger.Batch{Changes: i.State.Lease(i.Replica, i.Now()), Vital: true})
+			_, lerr := i.ledger.Commit(ctx, ledger.Batch{Changes: i.state.Lease(i.config.Replica, i.now()), Vital: true})
 			if lerr != nil {
-				i.Logger.Warn("the lease was not given back, and ends by itself", "error", lerr)
+				i.log.Warn("the lease was not given back, and ends by itself", "error", lerr)
 			}
 		}
 	})
@@ -256,15 +266,15 @@ func (i *Interlock) closing(d time.Duration) bool {
 // [*HeldError], a [*DeniedError], or wraps [ErrUnavailable]; or an
 // [*UnknownError], and then nobody knows.
 func (i *Interlock) Do(ctx context.Context, r Request, x Executor) (signalbox.Outcome, error) {
-	until := i.Now().Add(r.Waits(i.Now()))
+	until := i.now().Add(r.Waits(i.now()))
 	for try := 0; ; try++ {
 		// What would it touch, what does policy say, is there a permit?
 		a, err := i.admit(ctx, r, x)
-		if held := (*HeldError)(nil); errors.As(err, &held) && i.Now().Before(until) {
+		if held := (*HeldError)(nil); errors.As(err, &held) && i.now().Before(until) {
 			// The client waits with us: perhaps people answer in time. If not, err
 			// stands. Answered, it is decided again: what is no longer what was
 			// approved is held once more, and waits for what is left of the time.
-			if err = i.waited(ctx, until.Sub(i.Now()), held); err == nil {
+			if err = i.waited(ctx, until.Sub(i.now()), held); err == nil {
 				try = -1
 				continue
 			}
@@ -410,15 +420,15 @@ func (i *Interlock) waited(ctx context.Context, d time.Duration, held *HeldError
 func (i *Interlock) AwaitHold(ctx context.Context, id string) (approval.Hold, error) {
 	for {
 		changed := i.watches.next()
-		h, err := i.State.Hold(ctx, id)
+		h, err := i.state.Hold(ctx, id)
 		if err != nil || h.Status != approval.Open {
 			return h, err
 		}
-		if !i.Now().Before(h.Expires) {
+		if !i.now().Before(h.Expires) {
 			h.Status = approval.Expired
 			return h, nil
 		}
-		timer := time.NewTimer(h.Expires.Sub(i.Now()))
+		timer := time.NewTimer(h.Expires.Sub(i.now()))
 		select {
 		case <-changed:
 		case <-timer.C:

@@ -87,8 +87,8 @@ func (i *Interlock) lock(ctx context.Context, r Request, fresh bool) (remembranc
 		s := i.memories.get(name)
 		s.mu.Lock()
 		both[n] = s
-		age := i.Now().Sub(s.loaded)
-		if s.loaded.IsZero() || fresh && !i.Alone && (age > staleMemory || age < 0) {
+		age := i.now().Sub(s.loaded)
+		if s.loaded.IsZero() || fresh && !i.config.Alone && (age > staleMemory || age < 0) {
 			if err := i.load(ctx, s); err != nil {
 				for _, locked := range both[:n+1] {
 					locked.mu.Unlock()
@@ -234,7 +234,7 @@ func (m *memories) forget(r Request) {
 // Those of the last moments before the snapshot are counted again rather than
 // missed.
 func (i *Interlock) load(ctx context.Context, s *subject) error {
-	row, err := i.State.Memory(ctx, s.name)
+	row, err := i.state.Memory(ctx, s.name)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
@@ -251,7 +251,7 @@ func (i *Interlock) load(ctx context.Context, s *subject) error {
 	if !since.IsZero() {
 		since = since.Add(-replaySlack)
 	}
-	intents, err := i.State.IntentsSince(ctx, s.name, since)
+	intents, err := i.state.IntentsSince(ctx, s.name, since)
 	if err != nil {
 		return err
 	}
@@ -280,11 +280,11 @@ func (i *Interlock) load(ctx context.Context, s *subject) error {
 	// Rows were touched for good when they came to the account, and the outcome
 	// that tells of them may not be durable yet: nothing is forgotten of it.
 	for name, known := range s.data.Spent {
-		if known.Rows > data.Spent[name].Rows && i.Now().Sub(known.Since) <= spentWindow {
+		if known.Rows > data.Spent[name].Rows && i.now().Sub(known.Since) <= spentWindow {
 			data.Spent[name] = known
 		}
 	}
-	s.data, s.version, s.loaded, s.dirty = data, row.Version, i.Now(), false
+	s.data, s.version, s.loaded, s.dirty = data, row.Version, i.now(), false
 	return nil
 }
 
@@ -316,7 +316,7 @@ func (i *Interlock) flush(ctx context.Context, s *subject) error {
 	if err != nil {
 		return err
 	}
-	_, err = i.Ledger.Commit(ctx, ledger.Batch{Changes: i.State.PutMemory(s.name, s.version, MemoryRow{Version: s.version + 1, At: i.Now(), Data: data})})
+	_, err = i.ledger.Commit(ctx, ledger.Batch{Changes: i.state.PutMemory(s.name, s.version, MemoryRow{Version: s.version + 1, At: i.now(), Data: data})})
 	switch {
 	case err == nil:
 		s.version++

@@ -64,19 +64,19 @@ func (i *Interlock) Identify(ctx context.Context, credential string) (Caller, er
 			return Caller{}, err
 		}
 		p, ok := c.people[subject]
-		if err := i.Minter.Check(session.Claim{Kind: kind, Subject: subject, Gate: APIGate, Epoch: p.Epoch}, credential); err != nil || !ok {
+		if err := i.minter.Check(session.Claim{Kind: kind, Subject: subject, Gate: APIGate, Epoch: p.Epoch}, credential); err != nil || !ok {
 			return Caller{}, session.ErrCredential
 		}
 		return Caller{Person: &p}, nil
 	}
-	row, err := i.State.Session(ctx, signalbox.SessionID(subject))
+	row, err := i.state.Session(ctx, signalbox.SessionID(subject))
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return Caller{}, fmt.Errorf("%w: session: %w", ErrUnavailable, err)
 	}
-	if cerr := i.Minter.Check(session.Claim{Kind: kind, Subject: subject, Gate: APIGate, Epoch: row.Epoch}, credential); cerr != nil || err != nil {
+	if cerr := i.minter.Check(session.Claim{Kind: kind, Subject: subject, Gate: APIGate, Epoch: row.Epoch}, credential); cerr != nil || err != nil {
 		return Caller{}, session.ErrCredential
 	}
-	if !row.Ended.IsZero() || !i.Now().Before(row.Expires) {
+	if !row.Ended.IsZero() || !i.now().Before(row.Expires) {
 		return Caller{}, session.ErrCredential
 	}
 	if err := i.opened(ctx, row.Session); err != nil {
@@ -116,7 +116,7 @@ func (i *Interlock) putPerson(ctx context.Context, a *authority, by, name string
 	groups = slices.Clone(groups)
 	slices.Sort(groups)
 	groups = slices.Compact(groups)
-	now := i.Now()
+	now := i.now()
 	var p session.Person
 	err := i.raise(ctx, "enrol", a, func(s *snapshot) (ledger.Batch, error) {
 		if a == nil && len(s.people) > 0 && !i.replaced {
@@ -138,12 +138,12 @@ func (i *Interlock) putPerson(ctx context.Context, a *authority, by, name string
 			return b, err
 		}
 		body.Epoch = p.Epoch
-		return i.with(b, i.State.PutPerson(p), body, now)
+		return i.with(b, i.state.PutPerson(p), body, now)
 	})
 	if err != nil {
 		return fail(err)
 	}
-	return p, i.Minter.Mint(session.Claim{Kind: session.KindPerson, Subject: name, Gate: APIGate, Epoch: p.Epoch}), nil
+	return p, i.minter.Mint(session.Claim{Kind: session.KindPerson, Subject: name, Gate: APIGate, Epoch: p.Epoch}), nil
 }
 
 // nextEpoch gives an epoch for a person that none of that name has had or will
@@ -190,7 +190,7 @@ func (i *Interlock) RevokePerson(ctx context.Context, c Caller, name string) (se
 	if err := needAdmin(c); err != nil {
 		return session.Person{}, "", err
 	}
-	now := i.Now()
+	now := i.now()
 	var p session.Person
 	err := i.raise(ctx, "revoke", byAdmin(c), func(s *snapshot) (ledger.Batch, error) {
 		b := ledger.Batch{Vital: true}
@@ -202,14 +202,14 @@ func (i *Interlock) RevokePerson(ctx context.Context, c Caller, name string) (se
 		if err := i.endAll(ctx, &b, name, c.Name(), now); err != nil {
 			return b, err
 		}
-		return i.with(b, i.State.PutPerson(p), proof.User{
+		return i.with(b, i.state.PutPerson(p), proof.User{
 			Name: name, Groups: p.Groups, By: c.Person.Name, Op: "revoke", Admin: p.Admin, Epoch: p.Epoch, Changed: []string{"credentials"},
 		}, now)
 	})
 	if err != nil {
 		return session.Person{}, "", err
 	}
-	return p, i.Minter.Mint(session.Claim{Kind: session.KindPerson, Subject: name, Gate: APIGate, Epoch: p.Epoch}), nil
+	return p, i.minter.Mint(session.Claim{Kind: session.KindPerson, Subject: name, Gate: APIGate, Epoch: p.Epoch}), nil
 }
 
 // RemovePerson ends a human's enrolment: credentials, sessions and approvals not
@@ -222,7 +222,7 @@ func (i *Interlock) RemovePerson(ctx context.Context, c Caller, name string) err
 	if name == c.Person.Name {
 		return fmt.Errorf("%w: you cannot remove yourself: another administrator must", ErrInvalid)
 	}
-	now := i.Now()
+	now := i.now()
 	return i.raise(ctx, "remove", byAdmin(c), func(s *snapshot) (ledger.Batch, error) {
 		b := ledger.Batch{Vital: true}
 		p, ok := s.people[name]
@@ -236,7 +236,7 @@ func (i *Interlock) RemovePerson(ctx context.Context, c Caller, name string) err
 		if p.Admin {
 			body.Changed = []string{"administrator: taken"}
 		}
-		return i.with(b, i.State.RemovePerson(name), body, now)
+		return i.with(b, i.state.RemovePerson(name), body, now)
 	})
 }
 
@@ -246,13 +246,13 @@ func (i *Interlock) Erase(ctx context.Context, c Caller, idx int64, id, reason s
 	if err := needAdmin(c); err != nil {
 		return err
 	}
-	now := i.Now()
+	now := i.now()
 	record, err := seal(now, newID(now), proof.Erase{Index: idx, Entry: id, By: c.Person.Name}, proof.Hidden{"reason": reason})
 	if err != nil {
 		return err
 	}
 	b := ledger.Batch{Changes: []ledger.Statement{ledger.Erase(idx)}, Records: []ledger.Record{record}}
-	h, err := i.State.Hold(ctx, id)
+	h, err := i.state.Hold(ctx, id)
 	switch {
 	case errors.Is(err, ErrNotFound):
 	case err != nil:
@@ -260,7 +260,7 @@ func (i *Interlock) Erase(ctx context.Context, c Caller, idx int64, id, reason s
 	case !h.Status.Final():
 		return fmt.Errorf("%w: hold %s is %s: withdraw it first", ErrInvalid, id, h.Status)
 	default:
-		b.Changes = append(b.Changes, i.State.EraseHold(id)...)
+		b.Changes = append(b.Changes, i.state.EraseHold(id)...)
 	}
 	err = i.try(ctx, "erase", byAdmin(c), func(*snapshot) (ledger.Batch, error) { return b, nil })
 	if errors.Is(err, ledger.ErrStale) {
@@ -275,7 +275,7 @@ func (i *Interlock) Disclosed(ctx context.Context, c Caller, idx int64, id strin
 	if err := needAdmin(c); err != nil {
 		return err
 	}
-	now := i.Now()
+	now := i.now()
 	return i.try(ctx, "record a disclosure", byAdmin(c), func(*snapshot) (ledger.Batch, error) {
 		return i.with(ledger.Batch{}, nil, proof.Disclosing{Index: idx, Entry: id, By: c.Person.Name, Fields: fields}, now)
 	})
@@ -294,7 +294,7 @@ func needAdmin(c Caller) error {
 // commit commits a batch; errors other than [ledger.ErrStale] mean that
 // Signalbox cannot do it now.
 func (i *Interlock) commit(ctx context.Context, what string, b ledger.Batch) error {
-	_, err := i.Ledger.Commit(ctx, b)
+	_, err := i.ledger.Commit(ctx, b)
 	if err != nil && !errors.Is(err, ledger.ErrStale) {
 		return fmt.Errorf("%w: %s: %w", ErrUnavailable, what, err)
 	}

@@ -12,31 +12,42 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 )
 
-// ErrNotFound is returned by the reads of [State] when there is no such thing.
+// ErrNotFound is returned by a [Reader] when there is no such thing.
 var ErrNotFound = errors.New("not found")
 
-// State is what interlock reads, and the statements that it puts into batches
-// for the ledger. The store implements it.
+// State is where interlock keeps everything but the log. The store implements it.
 //
-// Reads see everything that was committed before they began. They never block
-// behind a batch being sequenced.
-//
-// The second half changes nothing: each method gives statements that will, when
-// a batch with them is committed, and that make the batch fail with
-// [ledger.ErrStale] when what they rest upon no longer holds.
+// What is transactional: a change happens in the batch of the ledger that has its
+// statements, together with the batch's entries, or not at all. A caller reads,
+// decides by what he has read, and commits statements that hold only while that is
+// still so. When it is not, [Ledger] answers [ledger.ErrStale], nothing was done,
+// and he reads again. Two reads are two moments: nothing but the conditions of a
+// batch ties them together.
 type State interface {
-	// KeepMaster keeps value in place of was (nil: of nothing), if that is what
-	// is kept, and gives what is kept then: of servers that start at once all
-	// get the same.
-	KeepMaster(ctx context.Context, was, value []byte) ([]byte, error)
+	Reader
+	Statements
 
-	// Control gives the control state. Cheap enough for once a second, and at
-	// once when Changes says so.
-	Control(ctx context.Context) (control.State, error)
-	// Changes delivers a value soon after the control state, a hold or a
-	// session may have changed, in this process or another; values may be
-	// merged or spurious. Closed when ctx ends.
+	// KeepMaster keeps value in place of was (nil: of nothing), if that is what is
+	// kept, and returns what is kept then. It is the one change without a batch: it
+	// is needed before there is a log. It is atomic, so that of servers that start at
+	// once all get the same.
+	KeepMaster(ctx context.Context, was, value []byte) ([]byte, error)
+	// Changes delivers a value soon after the control state, a hold or a session may
+	// have changed, in this process or another. Values may be merged or spurious. The
+	// channel is closed when ctx ends.
 	Changes(ctx context.Context) <-chan struct{}
+}
+
+// Reader is what interlock, and who shows people what there is, reads of the
+// state. Each method sees everything that was committed before it was called, and
+// does not wait for a batch that is being committed. For what is not there the
+// methods that look for one thing return an error that wraps [ErrNotFound].
+type Reader interface {
+	// Control returns the control state. It is cheap enough for once a second, and
+	// for each time that Changes says so.
+	Control(ctx context.Context) (control.State, error)
+
+	// Sessions.
 
 	Session(ctx context.Context, id signalbox.SessionID) (SessionRow, error)
 	// Sessions lists sessions, newest first. With live: those neither ended nor
@@ -45,11 +56,18 @@ type State interface {
 	// OpenSessionsOf lists the sessions that a person has opened and nobody has
 	// ended, whatever became of him.
 	OpenSessionsOf(ctx context.Context, person string, now time.Time, limit int) ([]SessionRow, error)
+	// Console returns a log-in at the console by its secret's hash.
+	Console(ctx context.Context, hash string) (ConsoleRow, error)
+
+	// People.
+
 	Person(ctx context.Context, name string) (session.Person, error)
 	People(ctx context.Context) ([]session.Person, error)
 
+	// Holds.
+
 	Hold(ctx context.Context, id string) (approval.Hold, error)
-	// HoldByRetryKey gives the newest hold with this key, whatever its status.
+	// HoldByRetryKey returns the newest hold with this key, whatever its status.
 	HoldByRetryKey(ctx context.Context, key string) (approval.Hold, error)
 	// Holds lists holds, newest first, of this status ("" for all).
 	Holds(ctx context.Context, status approval.Status, limit int) ([]approval.Hold, error)
@@ -59,8 +77,10 @@ type State interface {
 	// OpenHolds counts the open holds of a person (or automation).
 	OpenHolds(ctx context.Context, owner string) (int, error)
 
-	// Intent gives an intent; LastIntent the newest with this retry key.
+	// Intents, and the memory of what was done.
+
 	Intent(ctx context.Context, id string) (IntentRow, error)
+	// LastIntent returns the newest intent with this retry key.
 	LastIntent(ctx context.Context, retryKey string) (IntentRow, error)
 	// Orphans lists open intents whose owner's lease ended before now.
 	Orphans(ctx context.Context, now time.Time, limit int) ([]IntentRow, error)
@@ -70,68 +90,106 @@ type State interface {
 	IntentsSince(ctx context.Context, subject string, at time.Time) ([]IntentRow, error)
 	Memory(ctx context.Context, subject string) (MemoryRow, error)
 
+	// Policies.
+
 	PolicySet(ctx context.Context, version signalbox.Digest) (PolicyRow, error)
 	PolicySets(ctx context.Context) ([]PolicyRow, error)
 
-	// Console gives a log-in at the console by its secret's hash.
-	Console(ctx context.Context, hash string) (ConsoleRow, error)
+	// Replicas, and the settings that they agree upon.
 
-	// Protection gives what was last set by SetProtection, "" before.
+	// Protection returns what SetProtection kept last, "" before.
 	Protection(ctx context.Context) (string, error)
 	// Replicas lists the replicas but self whose leases end after now.
 	Replicas(ctx context.Context, self string, now time.Time) ([]ReplicaRow, error)
+}
+
+// Statements gives the statements that change the state. A method changes
+// nothing: its statements do, when a batch with them is committed. They make the
+// whole batch fail with [ledger.ErrStale] when what they rest upon does not hold:
+// the Require methods are such conditions and nothing else, and of the others
+// each says what makes it stale. A method that says nothing is never stale.
+type Statements interface {
+	// The control state.
 
 	// RequireEpoch holds only while the control epoch is this one. It is in
 	// every batch that lets something through: a halt, a freeze, a policy or a
 	// change of people in between makes it stale.
 	RequireEpoch(epoch int64) []ledger.Statement
-	// RaiseEpoch moves the control epoch from seen to seen+1.
+	// RaiseEpoch moves the control epoch from seen to seen+1; stale unless it is seen.
 	RaiseEpoch(seen int64) []ledger.Statement
+	// AddHalt replaces a halt of the same scope and name.
+	AddHalt(control.Halt) []ledger.Statement
+	// RemoveHalt is stale if there is no such halt.
+	RemoveHalt(scope control.HaltScope, name string) []ledger.Statement
+	AddFreeze(control.Freeze) []ledger.Statement
+	// EndFreeze is stale if the freeze has been ended already.
+	EndFreeze(id string, at time.Time) []ledger.Statement
+	AddBreakGlass(control.BreakGlass) []ledger.Statement
+	// EndBreakGlass is stale if the window has been ended already.
+	EndBreakGlass(id string, at time.Time) []ledger.Statement
+
+	// Sessions.
+
+	// RequireSession holds only while the session lives, as Sessions has it.
+	RequireSession(id signalbox.SessionID, now time.Time) []ledger.Statement
+	AddSession(SessionRow) []ledger.Statement
+	// EndSession is stale if the session has been ended already.
+	EndSession(id signalbox.SessionID, at time.Time) []ledger.Statement
+	AddConsole(ConsoleRow) []ledger.Statement
+	// SeeConsole notes when a log-in at the console was last used; stale if it has ended.
+	SeeConsole(hash string, now time.Time) []ledger.Statement
+	// EndConsole is stale if the log-in has ended.
+	EndConsole(hash string) []ledger.Statement
+
+	// People.
 
 	// RequirePerson holds only while the person is enrolled with this epoch; with
 	// admin, as an administrator.
 	RequirePerson(name string, epoch int64, admin bool) []ledger.Statement
-	// RequireSession holds only while the session lives, as Sessions has it.
-	RequireSession(id signalbox.SessionID, now time.Time) []ledger.Statement
-
-	AddSession(SessionRow) []ledger.Statement
-	EndSession(id signalbox.SessionID, at time.Time) []ledger.Statement // stale if ended already
-	PutPerson(session.Person) []ledger.Statement                        // adds or replaces
+	// PutPerson adds a person, or replaces the one of that name.
+	PutPerson(session.Person) []ledger.Statement
+	// RemovePerson is stale if there is no such person.
 	RemovePerson(name string) []ledger.Statement
 
+	// Holds.
+
+	// RequireLive holds only while the hold has status and expires after now.
+	RequireLive(hold string, status approval.Status, now time.Time) []ledger.Statement
 	// AddHold is stale while another hold of the same retry key is open or
 	// approved: one hold per session, target and digest.
 	AddHold(h approval.Hold, owner string) []ledger.Statement
-	// AddAnswer holds only while the hold is open and this human has not answered
+	// AddAnswer is stale unless the hold is open and this human has not answered
 	// with this epoch. It replaces what he answered with an earlier one.
 	AddAnswer(hold string, a approval.Answer) []ledger.Statement
-	// ConfirmHold holds only while the hold is open.
+	// ConfirmHold is stale unless the hold is open.
 	ConfirmHold(hold string, epoch int64) []ledger.Statement
 	// MoveHold changes the status; stale unless it is from. expires replaces
 	// the expiry unless zero; intent and why are recorded.
 	MoveHold(hold string, from, to approval.Status, expires time.Time, intent, why string) []ledger.Statement
-	// RequireLive holds only while the hold has status and expires after now.
-	RequireLive(hold string, status approval.Status, now time.Time) []ledger.Statement
-	// EraseHold drops what a hold hides: request, facts, state, salt.
+	// EraseHold drops what a hold hides: request, facts, state, salt. Stale if there
+	// is no such hold.
 	EraseHold(hold string) []ledger.Statement
 
+	// Intents, and the memory of what was done.
+
 	AddIntent(IntentRow) []ledger.Statement
-	// SettleIntent holds only while the intent has the status from.
+	// SettleIntent gives an intent its final status; stale unless it has the status
+	// from.
 	SettleIntent(id string, from, to IntentStatus, at time.Time, touched map[string]int64) []ledger.Statement
 	// PutMemory replaces a subject's memory; stale unless its version is seen
 	// (0: there is none yet).
 	PutMemory(subject string, seen int64, row MemoryRow) []ledger.Statement
 
+	// Policies.
+
+	// AddPolicySet adds a set, or gives the one that is there already this status.
 	AddPolicySet(PolicyRow) []ledger.Statement
-	SetPolicy(version signalbox.Digest) []ledger.Statement // makes it the active one
+	// SetPolicy makes a set the active one; stale if there is no such set.
+	SetPolicy(version signalbox.Digest) []ledger.Statement
+	// MovePolicy changes a set's status; stale if there is no such set.
 	MovePolicy(version signalbox.Digest, status string) []ledger.Statement
 
-	AddHalt(control.Halt) []ledger.Statement // replaces one of the same scope and name
-	RemoveHalt(scope control.HaltScope, name string) []ledger.Statement
-	AddFreeze(control.Freeze) []ledger.Statement
-	EndFreeze(id string, at time.Time) []ledger.Statement
-	AddBreakGlass(control.BreakGlass) []ledger.Statement
-	EndBreakGlass(id string, at time.Time) []ledger.Statement
+	// Replicas, and the settings that they agree upon.
 
 	// Lease says that a replica lives until expires.
 	Lease(replica string, expires time.Time) []ledger.Statement
@@ -145,76 +203,4 @@ type State interface {
 	// SetProtection keeps what protects production; stale unless was is what is
 	// kept.
 	SetProtection(was, protection string, production bool) []ledger.Statement
-
-	AddConsole(ConsoleRow) []ledger.Statement
-	SeeConsole(hash string, now time.Time) []ledger.Statement // stale if it has ended
-	EndConsole(hash string) []ledger.Statement                // stale if it has ended
-}
-
-// A ConsoleRow is a log-in at the console as it is kept.
-type ConsoleRow struct {
-	Hash    string // of its secret
-	Person  string
-	Epoch   int64 // of the person's credentials
-	Made    time.Time
-	Seen    time.Time // last used, roughly
-	Expires time.Time
-}
-
-// A ReplicaRow is a replica with its lease.
-type ReplicaRow struct {
-	Replica  string
-	Expires  time.Time
-	Settings string // "" for a program that did not say
-}
-
-// SessionRow is a session as it is kept.
-type SessionRow struct {
-	signalbox.Session
-	Epoch int64 // of its credentials
-}
-
-// IntentStatus is where an intent stands.
-type IntentStatus string
-
-// The statuses of an intent. Open becomes one of the others; unknown may be
-// followed by a resolution, which does not change the status.
-const (
-	IntentOpen    IntentStatus = "open"
-	IntentDone    IntentStatus = "done"
-	IntentFailed  IntentStatus = "failed"
-	IntentUnknown IntentStatus = "unknown"
-)
-
-// IntentRow is an intent as it is kept beside its log entry.
-type IntentRow struct {
-	ID       string
-	Session  signalbox.SessionID
-	Subject  string // whose memory it belongs to besides the session's: "human/alice@orders"
-	Gate     string
-	Target   string
-	Replica  string
-	Hold     string
-	RetryKey string
-	Status   IntentStatus
-	Opened   time.Time
-	Settled  time.Time
-	Actions  []signalbox.Action
-	Touched  map[string]int64
-}
-
-// MemoryRow is a snapshot of a subject's memory.
-type MemoryRow struct {
-	Version int64
-	At      time.Time // intents opened before At are in Data
-	Data    []byte    // JSON of session.Memory
-}
-
-// PolicyRow is a policy set as it is kept.
-type PolicyRow struct {
-	Version signalbox.Digest
-	Files   []byte // JSON: [{"name","data"}]
-	Status  string // "active", "proposed", "refused", "past"
-	By      string
-	At      time.Time
 }

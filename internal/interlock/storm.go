@@ -122,12 +122,12 @@ func (s *storms) count(gate string, session signalbox.SessionID, what string, no
 func (i *Interlock) CountLogins(gate string, session signalbox.SessionID) {
 	i.storms.mu.Lock()
 	defer i.storms.mu.Unlock()
-	i.storms.count(gate, session, "logins", i.Now())
+	i.storms.count(gate, session, "logins", i.now())
 }
 
 // flush records the counts that are old enough, or all.
 func (s *storms) flush(ctx context.Context, i *Interlock, all bool) error {
-	now := i.Now()
+	now := i.now()
 	s.mu.Lock()
 	var due []*proof.Storm
 	for k, c := range s.counts {
@@ -147,7 +147,7 @@ func (s *storms) flush(ctx context.Context, i *Interlock, all bool) error {
 			}
 			b.Records = append(b.Records, record)
 		}
-		if _, err := i.Ledger.Commit(ctx, b); err != nil {
+		if _, err := i.ledger.Commit(ctx, b); err != nil {
 			return fmt.Errorf("record storm counts: %w", err)
 		}
 		due = due[n:]

@@ -20,7 +20,7 @@ func (a *api) control() {
 		OperationID: "list-halts", Method: http.MethodGet, Path: "/halts", Tags: []string{"control"},
 		Summary: "List the halts in force",
 	}, func(ctx context.Context, _ *none) (*body[[]client.Halt], error) {
-		c, err := a.Interlock.State.Control(ctx)
+		c, err := a.State.Control(ctx)
 		out := make([]client.Halt, len(c.Halts))
 		for i, h := range c.Halts {
 			out[i] = client.Halt{Scope: string(h.Scope), Name: h.Name, Reason: h.Reason, By: h.By, At: h.At}
@@ -44,7 +44,7 @@ func (a *api) control() {
 		OperationID: "list-freezes", Method: http.MethodGet, Path: "/freezes", Tags: []string{"control"},
 		Summary: "List the freezes that have not ended",
 	}, func(ctx context.Context, _ *none) (*body[[]client.Freeze], error) {
-		c, err := a.Interlock.State.Control(ctx)
+		c, err := a.State.Control(ctx)
 		out := make([]client.Freeze, len(c.Freezes))
 		for i, f := range c.Freezes {
 			out[i] = freeze(f)
@@ -75,7 +75,7 @@ func (a *api) control() {
 		OperationID: "list-break-glass", Method: http.MethodGet, Path: "/break-glass", Tags: []string{"control"},
 		Summary: "List the break-glass windows that have not ended",
 	}, func(ctx context.Context, _ *none) (*body[[]client.BreakGlass], error) {
-		c, err := a.Interlock.State.Control(ctx)
+		c, err := a.State.Control(ctx)
 		out := make([]client.BreakGlass, len(c.BreakGlass))
 		for i, b := range c.BreakGlass {
 			out[i] = breakGlass(b)

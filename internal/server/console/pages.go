@@ -39,7 +39,7 @@ const shown = 50
 
 func (c *console) home(w http.ResponseWriter, r *http.Request, who interlock.Caller) {
 	ctx := r.Context()
-	state := c.Interlock.State
+	state := c.State
 	open, err := state.Holds(ctx, approval.Open, shown)
 	if err != nil {
 		c.fail(w, r, http.StatusServiceUnavailable, err)
@@ -103,7 +103,7 @@ func (c *console) hold(w http.ResponseWriter, r *http.Request, who interlock.Cal
 }
 
 func (c *console) showHold(w http.ResponseWriter, r *http.Request, who interlock.Caller, status int, problem string) {
-	h, err := c.Interlock.State.Hold(r.Context(), r.PathValue("id"))
+	h, err := c.State.Hold(r.Context(), r.PathValue("id"))
 	if err != nil {
 		c.fail(w, r, http.StatusServiceUnavailable, err)
 		return
@@ -111,7 +111,7 @@ func (c *console) showHold(w http.ResponseWriter, r *http.Request, who interlock
 	_, missing := h.Satisfied(c.Interlock.Voter(r.Context()))
 	own := h.Actor.Person() == who.Person.Name
 	// A changed policy folder has no session, and no words of its own.
-	session, err := c.Interlock.State.Session(r.Context(), h.Session)
+	session, err := c.State.Session(r.Context(), h.Session)
 	if err != nil && !errors.Is(err, interlock.ErrNotFound) {
 		c.fail(w, r, http.StatusServiceUnavailable, err)
 		return

@@ -43,17 +43,17 @@ func (i *Interlock) current(ctx context.Context) (*snapshot, error) {
 	if i.fenced.Load() {
 		return nil, fmt.Errorf("%w: another server of this database works by other settings: restart this one", ErrUnavailable)
 	}
-	if s := i.control.Load(); s != nil {
+	if s := i.snapshot.Load(); s != nil {
 		// The interlock's clock stands still while this machine's is behind the
 		// log: what was read last would look fresh for as long.
-		if age := i.Now().Sub(s.at); age >= 0 && age <= freshness && time.Since(s.read) <= freshness {
+		if age := i.now().Sub(s.at); age >= 0 && age <= freshness && time.Since(s.read) <= freshness {
 			return s, nil
 		}
 	}
 	if err := i.reread(ctx); err != nil {
 		return nil, fmt.Errorf("%w: control state: %w", ErrUnavailable, err)
 	}
-	return i.control.Load(), nil
+	return i.snapshot.Load(), nil
 }
 
 // reread has the watcher read the control state once, after this call began,
@@ -77,7 +77,7 @@ func (i *Interlock) reread(ctx context.Context) error {
 // that something changed, when somebody asks, and twice in the time that a
 // snapshot may be old.
 func (i *Interlock) watch(ctx context.Context) {
-	changes := i.State.Changes(ctx)
+	changes := i.state.Changes(ctx)
 	tick := time.NewTicker(freshness / 2)
 	defer tick.Stop()
 	for {
@@ -105,7 +105,7 @@ func (i *Interlock) watch(ctx context.Context) {
 		}
 		err := i.guarded("watch the control state", func() error { return i.look(ctx) })
 		if err != nil && ctx.Err() == nil {
-			i.Logger.Error("control state cannot be read: everything is refused until it can", "error", err)
+			i.log.Error("control state cannot be read: everything is refused until it can", "error", err)
 		}
 		for _, a := range asked {
 			a <- err
@@ -140,17 +140,17 @@ func (i *Interlock) refuseAsked() {
 // readControl reads the control state and stores a snapshot of it. Policies
 // and people are read again only when the epoch has moved.
 func (i *Interlock) readControl(ctx context.Context) error {
-	at, read := i.Now(), time.Now() // before reading, so that age is never understated
-	c, err := i.State.Control(ctx)
+	at, read := i.now(), time.Now() // before reading, so that age is never understated
+	c, err := i.state.Control(ctx)
 	if err != nil {
 		return err
 	}
-	old := i.control.Load()
+	old := i.snapshot.Load()
 	s := &snapshot{State: c, at: at, read: read}
 	if old != nil && old.Epoch == c.Epoch {
 		s.set, s.people = old.set, old.people
 	} else {
-		people, err := i.State.People(ctx)
+		people, err := i.state.People(ctx)
 		if err != nil {
 			return err
 		}
@@ -162,7 +162,7 @@ func (i *Interlock) readControl(ctx context.Context) error {
 			return err
 		}
 	}
-	approved, err := i.State.Holds(ctx, approval.Approved, 1000)
+	approved, err := i.state.Holds(ctx, approval.Approved, 1000)
 	if err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ func (i *Interlock) readControl(ctx context.Context) error {
 			s.permits[h.RetryKey] = true
 		}
 	}
-	i.control.Store(s)
+	i.snapshot.Store(s)
 	return nil
 }
 
@@ -185,7 +185,7 @@ func (i *Interlock) activeSet(ctx context.Context, old *snapshot, version signal
 	if old != nil && old.set != nil && old.set.Version() == version {
 		return old.set, nil
 	}
-	row, err := i.State.PolicySet(ctx, version)
+	row, err := i.state.PolicySet(ctx, version)
 	if err != nil {
 		return nil, fmt.Errorf("policy set %s: %w", version.Short(), err)
 	}
@@ -245,8 +245,8 @@ func (w *Watch) stop(err error) {
 func (i *Interlock) Watch(s signalbox.Session, gate string) *Watch {
 	w := &Watch{session: s, gate: gate, done: make(chan struct{})}
 	i.watches.add(w)
-	if c := i.control.Load(); c != nil {
-		i.watches.check(w, c, i.Now(), nil)
+	if c := i.snapshot.Load(); c != nil {
+		i.watches.check(w, c, i.now(), nil)
 	}
 	return w
 }
@@ -299,11 +299,11 @@ func (w *watches) sweep(ctx context.Context, i *Interlock) {
 	if len(list) == 0 {
 		return
 	}
-	c, now := i.control.Load(), i.Now()
+	c, now := i.snapshot.Load(), i.now()
 	live := make(map[signalbox.SessionID]bool)
-	rows, err := i.State.Sessions(ctx, true, now)
+	rows, err := i.state.Sessions(ctx, true, now)
 	if err != nil {
-		i.Logger.Error("sessions cannot be read", "error", err)
+		i.log.Error("sessions cannot be read", "error", err)
 		live = nil // the control state alone decides; requests are refused anyhow
 	}
 	for _, r := range rows {

@@ -135,25 +135,16 @@ func (i *Interlock) intend(ctx context.Context, as []*Admission, read []proof.Re
 	b.Changes = append(b.Changes, i.state.AddIntent(row)...)
 
 	if isNotable {
-		both, err := i.lock(ctx, r, true)
-		if err != nil {
-			return intended{}, err
+		m, lerr := i.lockMemory(ctx, r, true)
+		if lerr != nil {
+			return intended{}, lerr
 		}
-		defer both.unlock()
-		memory, err := both.save(i.state, now)
-		if err != nil {
-			return intended{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
-		b.Changes = append(b.Changes, memory...)
+		defer m.unlock()
+		err = i.commitWithMemory(ctx, m, b, now)
+	} else {
 		_, err = i.ledger.Commit(ctx, b)
-		if err != nil {
-			both.stale()
-			return intended{}, i.notIntended(ctx, in.id, err)
-		}
-		both.saved()
-		return in, nil
 	}
-	if _, err := i.ledger.Commit(ctx, b); err != nil {
+	if err != nil {
 		return intended{}, i.notIntended(ctx, in.id, err)
 	}
 	return in, nil
@@ -188,26 +179,24 @@ func (i *Interlock) stillAdmitted(ctx context.Context, c *snapshot, a *Admission
 	if err := c.mayAsk(r); err != nil {
 		return &DeniedError{Verdict: control.Deny("session", "%v", err)}
 	}
-	both, err := i.lock(ctx, r, false)
+	m, err := i.lockMemory(ctx, r, false)
 	if err != nil {
 		return err
 	}
-	views := both.views(r.Actions, i.now())
-	both.unlock()
-	groups, _ := c.groups(r.Session.Actor.Person())
-	v, glass := control.Decide(c.set, control.Case{Session: r.Session, Gate: r.Gate, Actions: r.Actions, Groups: groups, Views: views, Control: c.State, Now: i.now(), Minimum: r.Floor})
+	views := m.views(r.Actions, i.now())
+	m.unlock()
+	v, breakGlassID := c.decide(r, views, i.now())
 	switch {
 	case slices.ContainsFunc(v.Policies, control.Binding):
-		a.verdict = v
-		return i.refuse(ctx, c, a)
+		return i.refuse(ctx, c, a, v)
 	case a.hold != nil:
-		if reason, _ := i.survives(c, a, *a.hold); reason != "" {
+		if reason, _ := i.invalid(c, a, *a.hold); reason != "" {
 			return errAgain
 		}
 	case v.Decision != signalbox.Allow:
 		return errAgain
 	}
-	a.epoch, a.policy, a.glass = c.Epoch, c.set, glass
+	a.epoch, a.policy, a.breakGlassID = c.Epoch, c.set, breakGlassID
 	return nil
 }
 
@@ -258,12 +247,12 @@ func (i *Interlock) execute(ctx context.Context, in intended, as []*Admission, x
 		if charged {
 			r := as[0].request
 			p.spend = func(touched map[string]int64) error {
-				both, err := i.lock(context.WithoutCancel(ctx), r, false)
+				m, err := i.lockMemory(context.WithoutCancel(ctx), r, false)
 				if err != nil {
 					return err
 				}
-				defer both.unlock()
-				return both.spend(touched, r.Gate.Ceiling.WithDefaults().Total, i.now())
+				defer m.unlock()
+				return m.spend(touched, r.Gate.Ceiling.WithDefaults().Total, i.now())
 			}
 		}
 	}
@@ -317,7 +306,7 @@ func (i *Interlock) overran(ctx context.Context, as []*Admission, over *OverrunE
 				Reason:   "it touched more than the ceiling and was rolled back: " + over.Reason,
 			}
 		}
-		err = i.open(ctx, c, &again, nil, &measured)
+		err = i.openHold(ctx, c, &again, nil, &measured)
 		if !errors.Is(err, ledger.ErrStale) {
 			return err
 		}
@@ -385,7 +374,7 @@ func (i *Interlock) conclude(ctx context.Context, intent string, out signalbox.O
 // unknown.
 func (i *Interlock) concludeLater(intent string, out signalbox.Outcome) {
 	i.pending.Go(func() {
-		i.outcomes.join()
+		i.outcomes.wait()
 		wait := 10 * time.Millisecond
 		for try := 0; ; try++ {
 			err := i.guarded("record an outcome", func() error { return i.conclude(context.Background(), intent, out) })

@@ -128,17 +128,17 @@ type Interlock struct {
 	snapshot atomic.Pointer[snapshot] // see snapshot.go
 	refresh  chan chan error          // asks the watcher for a fresh snapshot
 
-	memories memories   // see memory.go
-	watches  watches    // see control.go
-	storms   storms     // see storm.go
-	known    knownReads // see reread.go
+	memories memories      // see memory.go
+	watches  watches       // see watch.go
+	floods   floods        // see flood.go
+	repeats  repeatedReads // see repeat.go
 
 	replaced bool        // see MasterReplaced
 	fenced   atomic.Bool // another replica works by other settings: see renewLease
 
 	cancel   context.CancelFunc // ends the loops
 	loops    sync.WaitGroup     // watcher, keeper
-	outcomes convoy             // of outcomes that nobody waits for
+	outcomes coalescer          // of outcomes that nobody waits for
 	pending  sync.WaitGroup     // outcomes being recorded
 	giveUp   chan struct{}      // closed when outcomes must not be tried again
 	closed   sync.Once
@@ -170,8 +170,8 @@ func New(ctx context.Context, c Config) (*Interlock, error) {
 	}
 	i.memories.init()
 	i.watches.init()
-	i.storms.init()
-	i.known.init()
+	i.floods.init()
+	i.repeats.init()
 	if err := i.checkMaster(ctx); err != nil {
 		return nil, err
 	}
@@ -235,7 +235,7 @@ func (i *Interlock) Close() error {
 		i.loops.Wait()
 		ctx, done := context.WithTimeout(context.Background(), closeGrace)
 		defer done()
-		err = errors.Join(i.storms.flush(ctx, i, true), i.flushMemories(ctx))
+		err = errors.Join(i.floods.flush(ctx, i, true), i.flushMemories(ctx))
 		if !i.fenced.Load() {
 			// Its successor need not wait for the lease to end.
 			_, lerr := i.ledger.Commit(ctx, ledger.Batch{Changes: i.state.Lease(i.config.Replica, i.now()), Vital: true})
@@ -302,16 +302,16 @@ func (i *Interlock) Do(ctx context.Context, r Request, x Executor) (signalbox.Ou
 // An Admission says that a request may go on. It is not yet recorded: that is
 // what [Interlock.Carry] does, and until then effects must be provisional.
 type Admission struct {
-	request Request
-	x       Executor
-	verdict signalbox.Verdict
-	epoch   int64          // control epoch that was decided under
-	policy  *policy.Set    // that decided
-	hold    *approval.Hold // approved, not yet redeemed; nil if none was needed
-	glass   string         // id of the break-glass that let it through
-	notable bool
-	limited bool
-	ceiling int64 // rows; <0 for none
+	request      Request
+	x            Executor
+	verdict      signalbox.Verdict
+	epoch        int64          // control epoch that was decided under
+	policy       *policy.Set    // that decided
+	hold         *approval.Hold // approved, not yet redeemed; nil if none was needed
+	breakGlassID string         // of the window that let it through, or ""
+	notable      bool
+	limited      bool
+	ceiling      int64 // rows; <0 for none
 }
 
 // Read reports whether the request only reads: there is nothing to carry out,
@@ -357,7 +357,7 @@ func (i *Interlock) Recheck(ctx context.Context, a *Admission, now signalbox.Imp
 		return true, nil
 	}
 	i.Abandon([]*Admission{a})
-	if err := i.kill(ctx, *a.hold, reason, detail); err != nil && !errors.Is(err, ledger.ErrStale) {
+	if err := i.endPermit(ctx, *a.hold, reason, detail); err != nil && !errors.Is(err, ledger.ErrStale) {
 		return false, err
 	}
 	return false, nil // when stale, the permit was ended or used by somebody else

@@ -295,6 +295,12 @@ func needAdmin(c Caller) error {
 // Signalbox cannot do it now.
 func (i *Interlock) commit(ctx context.Context, what string, b ledger.Batch) error {
 	_, err := i.ledger.Commit(ctx, b)
+	return unavailable(what, err)
+}
+
+// unavailable wraps a commit's error in [ErrUnavailable], but for
+// [ledger.ErrStale].
+func unavailable(what string, err error) error {
 	if err != nil && !errors.Is(err, ledger.ErrStale) {
 		return fmt.Errorf("%w: %s: %w", ErrUnavailable, what, err)
 	}

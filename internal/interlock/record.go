@@ -74,8 +74,8 @@ func intentRecord(id string, as []*Admission, c *snapshot, row IntentRow, g grou
 			verdict = a.hold.Verdict
 			body.Digest = a.hold.Digest
 		}
-		if a.glass != "" {
-			body.BreakGlass = a.glass
+		if a.breakGlassID != "" {
+			body.BreakGlass = a.breakGlassID
 		}
 		digests[n] = proof.Bytes("request", a.request.Canonical[:])
 		texts = append(texts, a.request.Text)

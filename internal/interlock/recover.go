@@ -32,7 +32,7 @@ func (i *Interlock) keep(ctx context.Context) {
 		case <-tidy.C:
 			err = errors.Join(
 				i.guarded("memories", func() error { return i.flushMemories(ctx) }),
-				i.guarded("storms", func() error { return i.storms.flush(ctx, i, false) }),
+				i.guarded("storms", func() error { return i.floods.flush(ctx, i, false) }),
 				i.guarded("holds", func() error { return i.expireHolds(ctx) }),
 				i.guarded("policies", func() error { return i.redeemPolicies(ctx) }))
 		}
@@ -153,7 +153,7 @@ func (i *Interlock) expireHolds(ctx context.Context) error {
 			if now.Before(h.Expires) && !over {
 				continue
 			}
-			if err := i.expire(ctx, h); err != nil && !errors.Is(err, ledger.ErrStale) {
+			if err := i.expireHold(ctx, h); err != nil && !errors.Is(err, ledger.ErrStale) {
 				return err
 			}
 		}

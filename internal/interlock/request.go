@@ -99,7 +99,7 @@ func (e *HeldError) Error() string {
 // DeniedError says that a request was refused.
 type DeniedError struct {
 	Verdict signalbox.Verdict
-	// Record is the id of the log entry that says so; empty when a storm of
+	// Record is the id of the log entry that says so; empty when a flood of
 	// refusals is only being counted.
 	Record string
 }

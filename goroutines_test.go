@@ -24,22 +24,22 @@ type started struct {
 
 // goroutines are the files in which something is started that runs beside.
 var goroutines = map[string]started{
-	"internal/gate/aws/attend.go":   {3, "the gate's group, which Shutdown waits for"},
+	"internal/gate/reads.go":    {1, "a summary being recorded, which Reads.Close waits for; its panic is an error"},
+	"internal/gate/sessions.go": {3, "a session's watch, and summaries being recorded, which Sessions.Close waits for"},
+
 	"internal/gate/aws/forward.go":  {1, "a timer that ends the sending of one request, stopped before that ends"},
-	"internal/gate/aws/gate.go":     {2, "the attendance, in the gate's group; the end of listening, stopped by Serve"},
+	"internal/gate/aws/gate.go":     {2, "the sweep, in the gate's group; the end of listening, stopped by Serve"},
 	"internal/gate/aws/lifetime.go": {1, "calls a function when a context ends; whoever asked for it waits; guarded"},
 	"internal/gate/aws/listen.go":   {3, "the gate's group; greetings of connections, in the listener's; one that waits for it"},
 
 	"internal/gate/pgwire/conn.go":  {1, "cancels what a cut connection runs, two seconds at most; the gate's group; guarded"},
-	"internal/gate/pgwire/gate.go":  {7, "clients, attendance, watches of sessions, greeting and flushes: groups that Shutdown waits for, each guarded; the end of listening, stopped by Serve; the wait itself"},
+	"internal/gate/pgwire/gate.go":  {6, "clients, attendance and greeting: groups that Shutdown waits for, each guarded; the end of a session, for one connection, stopped when that leaves, guarded; the end of listening, stopped by Serve; the wait itself"},
 	"internal/gate/pgwire/pump.go":  {1, "listens to the server during a COPY, which waits for it; guarded"},
-	"internal/gate/pgwire/reads.go": {1, "a flush of summaries, in the gate's group; its panic is an error"},
 	"internal/gate/pgwire/watch.go": {1, "watches an idle connection, which dismisses it and waits; guarded"},
 
-	"internal/interlock/carry.go":     {1, "an outcome that nobody waits for; Close waits; guarded"},
+	"internal/interlock/execute.go":   {1, "an outcome that nobody waits for; Close waits; guarded"},
 	"internal/interlock/coalesce.go":  {1, "closes a channel after 5 ms"},
 	"internal/interlock/interlock.go": {3, "the two loops, which Close waits for, each round guarded; Close's own patience"},
-	"internal/interlock/tally.go":     {1, "a summary of reads, which the tally's Close waits for; its panic is an error"},
 
 	"internal/server/api/explain.go": {1, "ends explain with the server, stopped before the request ends"},
 	"internal/server/api/holds.go":   {1, "ends a long poll with the server, stopped before the request ends"},

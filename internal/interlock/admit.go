@@ -136,7 +136,7 @@ func (s *snapshot) decide(r Request, views []session.View, now time.Time) (v sig
 		Views:   views,
 		Control: s.State,
 		Now:     now,
-		Minimum: r.Floor,
+		Minimum: r.Minimum,
 	})
 }
 

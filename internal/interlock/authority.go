@@ -140,7 +140,7 @@ func (s *snapshot) opener(x signalbox.Session) error {
 // mayAsk is [snapshot.opener] for a request. A change of policies comes from no
 // session that is kept: its proposal was a batch with an authority.
 func (s *snapshot) mayAsk(r Request) error {
-	if r.Gate.Name == proof.OwnGate && r.Floor.Decision == signalbox.Hold {
+	if r.Gate.Name == proof.OwnGate && r.Minimum.Decision == signalbox.Hold {
 		return nil
 	}
 	return s.opener(r.Session)

@@ -76,6 +76,8 @@ func (x fileTarget) Probe(context.Context) (signalbox.Impact, signalbox.State, e
 	return signalbox.Impact{Count: 1, Scope: signalbox.ScopeAll, Measured: true}, signalbox.State{{Name: "oid", Value: "1"}}, nil
 }
 
+func (fileTarget) Prepare(context.Context) interlock.Prepared { return interlock.Prepared{} }
+
 func (x fileTarget) Execute(_ context.Context, p *interlock.Permit) (signalbox.Outcome, error) {
 	x.fuse.step()
 	f, err := os.OpenFile(x.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)

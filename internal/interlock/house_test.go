@@ -224,6 +224,7 @@ type target struct {
 	state    signalbox.State
 	touched  map[string]int64
 	execute  func(*interlock.Permit) (signalbox.Outcome, error) // nil: done
+	reads    []proof.Reads                                      // recorded with each intent
 }
 
 func newTarget() *target {
@@ -237,6 +238,10 @@ func (x *target) Probe(context.Context) (signalbox.Impact, signalbox.State, erro
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.impact, x.state, nil
+}
+
+func (x *target) Prepare(context.Context) interlock.Prepared {
+	return interlock.Prepared{Reads: x.reads}
 }
 
 func (x *target) Execute(_ context.Context, p *interlock.Permit) (signalbox.Outcome, error) {

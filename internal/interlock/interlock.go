@@ -3,7 +3,7 @@
 //
 // The one thing to know: [Interlock.Do] is the whole system in one function.
 // Every gate calls it, or its two halves [Interlock.Admit] and
-// [Interlock.Carry] where the protocol has transactions of its own. A gate
+// [Interlock.Execute] where the protocol has transactions of its own. A gate
 // knows its protocol and nothing else; policy, approval and session are values
 // and rules without I/O; the ledger makes it durable.
 package interlock
@@ -283,11 +283,7 @@ func (i *Interlock) Do(ctx context.Context, r Request, x Executor) (signalbox.Ou
 			return signalbox.Outcome{}, err
 		}
 		// Record the intent, execute, record the outcome.
-		var read []proof.Reads
-		if r.Reads != nil {
-			read = r.Reads()
-		}
-		out, err := i.carry(ctx, []*Admission{a}, read, x)
+		out, err := i.execute(ctx, []*Admission{a}, x)
 		if !errors.Is(err, errAgain) {
 			return out, err
 		}
@@ -300,7 +296,7 @@ func (i *Interlock) Do(ctx context.Context, r Request, x Executor) (signalbox.Ou
 }
 
 // An Admission says that a request may go on. It is not yet recorded: that is
-// what [Interlock.Carry] does, and until then effects must be provisional.
+// what [Interlock.Execute] does, and until then effects must be provisional.
 type Admission struct {
 	request      Request
 	x            Executor
@@ -325,6 +321,9 @@ func (a *Admission) Read() bool {
 	return true
 }
 
+// Verdict is what was decided: allow, whatever people had to say to it.
+func (a *Admission) Verdict() signalbox.Verdict { return a.verdict }
+
 // Limited reports whether touched rows must be measured and given to
 // [Permit.Spend] before the effects are made final.
 func (a *Admission) Limited() bool { return a.limited }
@@ -338,7 +337,7 @@ func (a *Admission) Hold() string {
 }
 
 // Admit decides one request and opens a hold where the verdict says so. With a
-// nil error the request may go on, provisionally until [Interlock.Carry]. It
+// nil error the request may go on, provisionally until [Interlock.Execute]. It
 // never waits for approvals. Errors are as for [Interlock.Do].
 func (i *Interlock) Admit(ctx context.Context, r Request, x Executor) (*Admission, error) {
 	return i.admit(ctx, r, x)
@@ -363,17 +362,13 @@ func (i *Interlock) Recheck(ctx context.Context, a *Admission, now signalbox.Imp
 	return false, nil // when stale, the permit was ended or used by somebody else
 }
 
-// Carry records one intent for all the admissions, redeeming their permits in
+// Execute records one intent for all the admissions, redeeming their permits in
 // the same transaction, has x execute it, and records the outcome. When what
 // was admitted is no longer so, nothing is executed and the error is a
 // [*DeniedError]: provisional effects must be undone. Errors are as for
 // [Interlock.Do].
-//
-// read are summaries as for [Interlock.Reads], recorded in the transaction of
-// the intent: durable when x is called, and if it is never called, not known to
-// be recorded.
-func (i *Interlock) Carry(ctx context.Context, as []*Admission, read []proof.Reads, x Executor) (signalbox.Outcome, error) {
-	out, err := i.carry(ctx, as, read, x)
+func (i *Interlock) Execute(ctx context.Context, as []*Admission, x Executor) (signalbox.Outcome, error) {
+	out, err := i.execute(ctx, as, x)
 	if errors.Is(err, errAgain) {
 		return out, &DeniedError{Verdict: signalbox.Verdict{
 			Decision: signalbox.Deny,

@@ -347,7 +347,7 @@ func TestEndedHaltedAndRemovedStopAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Admitted before, carried out after: refused in the intent's transaction.
-	denied(t, second(h.lock.Carry(ctx, []*interlock.Admission{admitted}, nil, x)), "halt")
+	denied(t, second(h.lock.Execute(ctx, []*interlock.Admission{admitted}, x)), "halt")
 	denied(t, second(h.lock.Do(ctx, updateRow(s, 2), x)), "halt")
 	if err := h.lock.Resume(ctx, interlock.Caller{Session: &s}, control.HaltSession, string(s.ID), ""); !errors.Is(err, interlock.ErrNotHuman) {
 		t.Errorf("the agent resumes itself: %v", err)
@@ -365,7 +365,7 @@ func TestEndedHaltedAndRemovedStopAtOnce(t *testing.T) {
 	if err := h.lock.EndSession(ctx, h.person("alice"), s.ID); err != nil {
 		t.Fatal(err)
 	}
-	denied(t, second(h.lock.Carry(ctx, []*interlock.Admission{ended}, nil, x)), "session")
+	denied(t, second(h.lock.Execute(ctx, []*interlock.Admission{ended}, x)), "session")
 	if x.count() != 1 {
 		t.Errorf("executed %d times, want once", x.count())
 	}
@@ -831,7 +831,8 @@ func TestReadsTravelWithTheIntent(t *testing.T) {
 		}
 		return signalbox.Outcome{Result: signalbox.Done}, nil
 	}
-	carry := func() error {
+	x.reads = []proof.Reads{read, read}
+	execute := func() error {
 		a, err := h.lock.Admit(ctx, updateRow(s, 1), x)
 		if err != nil {
 			t.Fatal(err)
@@ -841,18 +842,18 @@ func TestReadsTravelWithTheIntent(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		_, err = h.lock.Carry(ctx, []*interlock.Admission{a}, []proof.Reads{read, read}, x)
+		_, err = h.lock.Execute(ctx, []*interlock.Admission{a}, x)
 		return err
 	}
-	if err := carry(); err != nil {
+	if err := execute(); err != nil {
 		t.Fatal(err)
 	}
 	want := []proof.Kind{proof.KindReads, proof.KindReads, proof.KindIntent}
 	if n := len(seen); n < 3 || !slices.Equal(seen[n-3:], want) {
 		t.Errorf("when it was executed the log ended in %v", seen)
 	}
-	denied(t, carry(), "halt")
+	denied(t, execute(), "halt")
 	if n := h.countKind(proof.KindReads); n != 2 {
-		t.Errorf("%d summaries, want the 2 of the write that was carried out", n)
+		t.Errorf("%d summaries, want the 2 of the write that was executed", n)
 	}
 }

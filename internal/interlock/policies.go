@@ -128,7 +128,7 @@ func policyRequest(by signalbox.Actor, version signalbox.Digest, text string) Re
 		}},
 		Canonical: proof.CanonicalDigest("signalbox/policy/1", proof.Text("version", version.String())),
 		Text:      text,
-		Floor: signalbox.Verdict{
+		Minimum: signalbox.Verdict{
 			Decision: signalbox.Hold, Policies: []string{"policy-change"}, Requires: []string{"2 of sre"},
 			Reason: "policies decide everything else: a change of them needs approval",
 		},
@@ -154,9 +154,9 @@ func (p *policyChange) Probe(ctx context.Context) (signalbox.Impact, signalbox.S
 		signalbox.State{{Name: "active policy set", Value: c.Policy.String()}}, nil
 }
 
-// Atomic implements [Atomic]: the set becomes active only in the place of the one
-// that was looked at.
-func (p *policyChange) Atomic() bool { return !p.was.IsZero() }
+// Prepare implements [Executor]: the set becomes active only in the place of the
+// one that was looked at.
+func (p *policyChange) Prepare(context.Context) Prepared { return Prepared{Atomic: !p.was.IsZero()} }
 
 // Execute makes the set active.
 func (p *policyChange) Execute(ctx context.Context, permit *Permit) (signalbox.Outcome, error) {

@@ -11,7 +11,7 @@ import (
 // Reads records summaries of reads that were admitted and forwarded: all or
 // none, and durable when Reads returns. The session, actor and place in them are
 // the gate's to fill in. What was read before a write takes place can travel
-// with the write's intent instead, see [Interlock.Carry].
+// with the write's intent instead, see [Interlock.Execute].
 func (i *Interlock) Reads(ctx context.Context, sums []proof.Reads) error {
 	records, err := readsRecords(sums, i.now())
 	if err != nil {

@@ -54,18 +54,18 @@ func clearActions(actions []signalbox.Action, hidden proof.Hidden) []proof.Actio
 	return clear
 }
 
-func intentRecord(id string, as []*Admission, c *snapshot, row IntentRow, g ground, retries, replica string, now time.Time) (ledger.Record, error) {
+func intentRecord(id string, as []*Admission, c *snapshot, row IntentRow, prepared Prepared, retries, replica string, now time.Time) (ledger.Record, error) {
 	r := as[0].request
 	body := proof.Intent{
 		Session: r.Session.ID, Actor: r.Session.Actor,
 		Gate: r.Gate.Name, Target: r.Gate.Target, Environment: r.Gate.Environment,
-		Hold: row.Hold, Retries: retries, Epoch: c.Epoch, Gap: !g.atomic, Lease: replica,
+		Hold: row.Hold, Retries: retries, Epoch: c.Epoch, Gap: !prepared.Atomic, Lease: replica,
 	}
 	if c.set != nil {
 		body.Policy = c.set.Version()
 	}
 	hidden := hideRequest(r)
-	hideReference(hidden, g.reference)
+	hideReference(hidden, prepared.Reference)
 	verdict := as[0].verdict
 	digests := make([]proof.Part, len(as))
 	var texts, params []string

@@ -21,8 +21,9 @@ type grounded struct{ *target }
 
 var before = signalbox.Reference{{Name: signalbox.RefSession, Value: "692a5c10.1f3"}, {Name: signalbox.RefTransaction, Value: "7411"}}
 
-func (grounded) Reference(context.Context) signalbox.Reference { return before }
-func (grounded) Atomic() bool                                  { return true }
+func (grounded) Prepare(context.Context) interlock.Prepared {
+	return interlock.Prepared{Reference: before, Atomic: true}
+}
 
 // hidden gives a hidden field of each entry of kind k, by disclosure; "" of an
 // entry that has none of that name.

@@ -29,16 +29,10 @@ type Request struct {
 	Params  []string
 	Partial bool
 
-	// Floor is joined to what policies say, if it has a decision: what no policy
+	// Minimum is joined to what policies say, if it has a decision: what no policy
 	// may allow, because it would lead around the gate or change the rules
 	// themselves.
-	Floor signalbox.Verdict
-
-	// Reads gives summaries as for [Interlock.Reads], which [Interlock.Do] records
-	// in the transaction of the intent: durable when Execute is called, and if it is
-	// never called, not known to be recorded. It may be asked more than once, and
-	// not at all. nil: there are none.
-	Reads func() []proof.Reads
+	Minimum signalbox.Verdict
 }
 
 // Waits is how long a request that is held waits for its approvals: as long as
@@ -63,6 +57,10 @@ type Executor interface {
 	// prober returns the impact that the request shows, and no state.
 	Probe(ctx context.Context) (signalbox.Impact, signalbox.State, error)
 
+	// Prepare is called just before the intent is recorded, once for each attempt
+	// to record it, and may ask the target. What it cannot learn it leaves out.
+	Prepare(ctx context.Context) Prepared
+
 	// Execute forwards the request and reports what was observed. For effects
 	// that the target makes final in a step of its own (COMMIT) it first calls
 	// [Permit.Spend] with what was touched, and undoes everything when that
@@ -71,22 +69,21 @@ type Executor interface {
 	Execute(ctx context.Context, p *Permit) (signalbox.Outcome, error)
 }
 
-// A Referrer is an [Executor] that knows the target's own reference, or a part of
-// it, before anything is forwarded. It is asked just before the intent is
-// recorded, once for each attempt, and may ask the target: the session and the
-// transaction that will commit. What it cannot learn it leaves out; the answer
-// stands hidden in the intent, where a crash does not take it away.
-type Referrer interface {
-	Reference(ctx context.Context) signalbox.Reference
-}
-
-// An Atomic is an [Executor] that knows whether anything can come between the
-// last check of the target and the effect: false where the protocol leaves a
-// moment, in which what was checked can become something else. It is asked just
-// before the intent is recorded. Of an executor that is no Atomic the intent
-// says that there is a gap.
-type Atomic interface {
-	Atomic() bool
+// Prepared is what an [Executor] knows of its own stand at the target before
+// anything is forwarded.
+type Prepared struct {
+	// Reference is the target's own name for what will be done, or a part of it:
+	// the session and the transaction that will commit. It stands hidden in the
+	// intent, where a crash does not take it away.
+	Reference signalbox.Reference
+	// Atomic says that nothing can come between the last check of the target and
+	// the effect. False where the protocol leaves a moment in which what was
+	// checked can become something else: the intent says then that there is a gap.
+	Atomic bool
+	// Reads are summaries as for [Interlock.Reads], recorded in the transaction of
+	// the intent: durable when Execute is called, and if it is never called, not
+	// known to be recorded.
+	Reads []proof.Reads
 }
 
 // HeldError says that a request waits for approvals.

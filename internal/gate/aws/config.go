@@ -2,7 +2,6 @@ package aws
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -18,16 +17,13 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
-	"github.com/signalbox-dev/signalbox/internal/interlock/control"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 )
 
-// Config says what a gate stands in front of, and how strict it is.
+// Config says what a gate stands in front of, and how strict it is. MaxPerSession
+// is of requests that are served at once, 256 if it is not given.
 type Config struct {
-	// Gate is what interlock knows of this gate: name, target, environment,
-	// wait and ceiling. Its Protocol is set to "aws".
-	Gate control.Gate
-	// Interlock decides and records.
-	Interlock Interlock
+	gate.Config
 	// Upstream is the account behind the gate.
 	Upstream Upstream
 
@@ -35,23 +31,6 @@ type Config struct {
 	// of them in a request's host is a bucket of S3, or another host prefix.
 	// Default localhost, 127.0.0.1 and ::1.
 	Hosts []string
-	// TLS serves clients that use TLS. Nil: none can.
-	TLS *tls.Config
-	// RequireTLS refuses clients that do not use TLS. Default false, for the
-	// loopback interface.
-	RequireTLS bool
-
-	// ReadEach records every read before its answer is released, instead of
-	// summaries that are at most a second late.
-	ReadEach bool
-	// HoldURL gives the page of a hold, shown in errors. Default: none.
-	HoldURL func(id string) string
-
-	// MaxConnections caps client connections. Default 4096.
-	MaxConnections int
-	// MaxPerSession caps the requests of one session that are served at once.
-	// Default 256.
-	MaxPerSession int
 	// MaxHeld caps the bytes of request bodies that are held whole, of all
 	// clients together. A quarter of it is for those that must be read before it
 	// can be proved whose they are. Default 512 MiB.
@@ -66,10 +45,6 @@ type Config struct {
 	// AnswerTimeout bounds how long AWS may take to answer a request that it
 	// has got whole. Default 16 minutes: a function may run for 15.
 	AnswerTimeout time.Duration
-	// Now is the clock. Default [time.Now].
-	Now func() time.Time
-	// Logger gets what operators must know. Default: discards.
-	Logger *slog.Logger
 }
 
 // Upstream says which account is behind the gate, and as whom the gate acts.
@@ -124,50 +99,35 @@ func (u Upstream) LogValue() slog.Value {
 var twelveDigits = regexp.MustCompile(`^[0-9]{12}$`)
 
 func (c Config) withDefaults() (Config, error) {
-	c.Gate.Protocol = "aws"
+	if err := c.Complete("aws", 256); err != nil {
+		return c, err
+	}
 	switch {
-	case c.Gate.Name == "":
-		return c, errors.New("aws gate has no name")
-	case c.Interlock == nil:
-		return c, fmt.Errorf("aws gate %q has no interlock", c.Gate.Name)
 	case !twelveDigits.MatchString(c.Upstream.Account):
-		return c, fmt.Errorf("aws gate %q: account %q must have twelve digits", c.Gate.Name, c.Upstream.Account)
+		return c, c.Wrap(fmt.Errorf("account %q must have twelve digits", c.Upstream.Account))
 	case c.Upstream.Region == "":
-		return c, fmt.Errorf("aws gate %q: upstream needs a region", c.Gate.Name)
-	case c.RequireTLS && c.TLS == nil:
-		return c, fmt.Errorf("aws gate %q requires TLS and has no certificate", c.Gate.Name)
+		return c, c.Wrap(errors.New("upstream needs a region"))
 	}
 	if c.Gate.Target == "" {
 		c.Gate.Target = "aws://" + c.Upstream.Account
 	}
 	for service, u := range c.Upstream.Endpoints {
 		if err := validEndpoint(u); err != nil {
-			return c, fmt.Errorf("aws gate %q: endpoint of %s: %w", c.Gate.Name, service, err)
+			return c, c.Wrap(fmt.Errorf("endpoint of %s: %w", service, err))
 		}
 	}
 	if c.Upstream.Endpoint != "" {
 		if err := validEndpoint(c.Upstream.Endpoint); err != nil {
-			return c, fmt.Errorf("aws gate %q: endpoint: %w", c.Gate.Name, err)
+			return c, c.Wrap(fmt.Errorf("endpoint: %w", err))
 		}
 	}
 	if len(c.Hosts) == 0 {
 		c.Hosts = []string{"localhost", "127.0.0.1", "::1"}
 	}
-	positive(&c.MaxConnections, 4096)
-	positive(&c.MaxPerSession, 256)
 	positive(&c.MaxHeld, 512<<20)
 	positive(&c.HeaderTimeout, 20*time.Second)
 	positive(&c.StallTimeout, 2*time.Minute)
 	positive(&c.AnswerTimeout, 16*time.Minute)
-	if c.Now == nil {
-		c.Now = time.Now
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
-	if c.HoldURL == nil {
-		c.HoldURL = func(string) string { return "" }
-	}
 	return c, nil
 }
 

@@ -2,13 +2,10 @@ package aws
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"testing"
 
-	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
-	"github.com/signalbox-dev/signalbox/internal/interlock"
 )
 
 // Every actor, by both versions of HTTP, keeps what all gates promise.
@@ -34,34 +31,11 @@ func TestConforms(t *testing.T) {
 							}
 							return n, nil
 						},
-						Journal: func() []gatetest.Entry {
-							var list []gatetest.Entry
-							for _, e := range b.entries("refused") {
-								word, _, _ := strings.Cut(e, " ")
-								list = append(list, gatetest.Entry(word))
-							}
-							return list
-						},
-						Decide: func(d signalbox.Decision) {
-							b.mu.Lock()
-							defer b.mu.Unlock()
-							b.decide, b.failing = nil, nil
-							switch d {
-							case signalbox.Hold:
-								b.decide = holding("dynamodb:PutItem")
-							case signalbox.Deny:
-								b.decide = func(r interlock.Request) error {
-									return &interlock.DeniedError{Verdict: signalbox.Verdict{Reason: "no"}}
-								}
-							case "":
-								b.failing = fmt.Errorf("%w: disk full", interlock.ErrUnavailable)
-							}
-						},
+						Script: b.Script,
 						Held: func(err error) bool {
 							return status(err) == 403 && strings.Contains(err.Error(), "hold wait 01HOLD")
 						},
 						Denied: func(err error) bool { return status(err) == 403 && strings.Contains(err.Error(), "denied: no") },
-						Halt:   b.halt,
 					}
 				})
 			})

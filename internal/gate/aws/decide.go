@@ -7,15 +7,15 @@ import (
 	"net/http"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/gate/aws/probe"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
-	"github.com/signalbox-dev/signalbox/proof"
 )
 
 // decide has a call decided, and done if it may be, and answers the client.
 func (x *exchange) decide(c *call) error {
 	e := &execution{x: x, c: c}
-	e.run = func(ctx context.Context, p Permit) (signalbox.Outcome, error) { return e.forward(ctx, p) }
+	e.run = func(ctx context.Context, p *interlock.Permit) (signalbox.Outcome, error) { return e.forward(ctx, p) }
 	if isRead(c.actions) {
 		done, err := x.admit(c, e)
 		if err != nil || done {
@@ -28,44 +28,8 @@ func (x *exchange) decide(c *call) error {
 
 // do has a change decided, recorded and executed, and releases its answer.
 func (x *exchange) do(c *call, e *execution) error {
-	return x.conclude(e, x.commit(c, e))
-}
-
-// commit has interlock decide, record and execute a call. What the session read
-// is recorded before: with the intent, so that a write waits for the log once.
-func (x *exchange) commit(c *call, e *execution) error {
-	r := c.request()
-	r.Reads = e.depart
-	_, err := x.g.Interlock.Do(x.ctx, r, e)
-	if e.land != nil {
-		// The intent did not come to be, as far as is known here, and with it went
-		// the summaries.
-		e.land(errNotIntended)
-	}
-	return err
-}
-
-var errNotIntended = errors.New("the call that it was to be recorded with was not recorded")
-
-// depart gives what the session has read so far, once.
-func (e *execution) depart() []proof.Reads {
-	if e.land == nil {
-		e.aboard, e.land, e.ahead = e.x.a.tally.Depart()
-	}
-	return e.aboard
-}
-
-// arrive sees to it that all that the session read is durable.
-func (e *execution) arrive(ctx context.Context) error {
-	if e.land == nil {
-		return nil // nothing departed: it was recorded before
-	}
-	e.land(nil)
-	if e.ahead() == nil {
-		return nil
-	}
-	// What others were to record is back, and recorded here.
-	return e.x.a.tally.Flush(ctx)()
+	_, err := x.session.Do(x.ctx, c.request(), e)
+	return x.conclude(e, err)
 }
 
 // admit decides a read. It reports done when the read was carried out and
@@ -80,22 +44,20 @@ func (x *exchange) admit(c *call, e *execution) (done bool, err error) {
 		return false, err
 	}
 	if a.Hold() != "" {
-		if err := x.a.tally.Flush(x.ctx)(); err != nil {
-			return false, fmt.Errorf("%w: reads: %w", interlock.ErrUnavailable, err)
-		}
-		_, err := x.g.Interlock.Carry(x.ctx, a, e)
+		_, err := x.session.Execute(x.ctx, []gate.Admission{a}, e)
 		return true, x.conclude(e, err)
 	}
 	if x.g.ReadEach {
 		return false, x.g.Interlock.ReadEach(x.ctx, a)
 	}
-	x.a.tally.Add(x.g.Now(), c.actions[0], c.digest[:])
+	read := c.actions[0]
+	x.session.Reads.Add(x.g.Now(), read.Fingerprint, read.Shape, "", c.digest[:], 0)
 	return false, nil
 }
 
 // relay forwards a read that was admitted and accounted for.
 func (x *exchange) relay(c *call) error {
-	a, why := x.send(x.ctx, c, string(x.a.session.ID))
+	a, why := x.send(x.ctx, c, string(x.session.ID))
 	if why != nil {
 		if x.ctx.Err() != nil {
 			return context.Cause(x.ctx)
@@ -126,26 +88,21 @@ func (x *exchange) conclude(e *execution, err error) error {
 type execution struct {
 	x   *exchange
 	c   *call
-	run func(context.Context, Permit) (signalbox.Outcome, error)
-
-	// What the session read, on its way to the log with the intent.
-	aboard []proof.Reads
-	land   func(error) // nil: nothing has departed
-	ahead  func() error
+	run func(context.Context, *interlock.Permit) (signalbox.Outcome, error)
 
 	probed  *signalbox.Impact // as last measured
 	refer   references
 	refused error // what the client is told when nothing was forwarded
 }
 
-var _ Executor = (*execution)(nil)
+var _ interlock.Executor = (*execution)(nil)
 
-// Probe implements [Executor].
+// Probe implements [interlock.Executor].
 func (e *execution) Probe(ctx context.Context) (_ signalbox.Impact, _ signalbox.State, err error) {
 	shown := e.c.actions[signalbox.Gravest(e.c.actions)].Impact
 	defer func() {
 		if v := recover(); v != nil {
-			e.x.g.defect("a probe", v)
+			e.x.g.Caught("a probe", v)
 			err = errDefect
 		}
 	}()
@@ -169,19 +126,16 @@ func (x *exchange) watcher() identity {
 	return x.g.own
 }
 
-// Execute implements [Executor].
-func (e *execution) Execute(ctx context.Context, p Permit) (out signalbox.Outcome, err error) {
+// Execute implements [interlock.Executor].
+func (e *execution) Execute(ctx context.Context, p *interlock.Permit) (out signalbox.Outcome, err error) {
 	defer func() { out.Reference = e.refer.all() }()
 	defer func() {
 		if v := recover(); v != nil {
 			// Perhaps it was forwarded: nobody knows.
-			e.x.g.defect("an execution", v)
+			e.x.g.Caught("an execution", v)
 			err = errDefect
 		}
 	}()
-	if err := e.arrive(ctx); err != nil {
-		return e.notForwarded(fmt.Errorf("%w: reads: %w", interlock.ErrUnavailable, err)), nil
-	}
 	var touched map[string]int64
 	if p.Limited {
 		// Nothing can be undone at AWS: what may be touched is counted before.
@@ -203,7 +157,7 @@ func (e *execution) Execute(ctx context.Context, p Permit) (out signalbox.Outcom
 // notForwarded is the outcome of a call that never left.
 func (e *execution) notForwarded(why error) signalbox.Outcome {
 	e.refused = why
-	return signalbox.Outcome{Result: signalbox.Failed, Code: "not-forwarded", Detail: why.Error()}
+	return gate.NotForwarded(why)
 }
 
 // touched counts what the call will touch, by resource: as it was measured, or
@@ -247,7 +201,7 @@ func spread(all map[string]int64, a signalbox.Action, n int64) {
 }
 
 // forward sends the call and reports what AWS said.
-func (e *execution) forward(ctx context.Context, p Permit) (signalbox.Outcome, error) {
+func (e *execution) forward(ctx context.Context, p *interlock.Permit) (signalbox.Outcome, error) {
 	x := e.x
 	a, why := x.send(ctx, e.c, p.Intent)
 	switch {

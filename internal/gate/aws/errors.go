@@ -4,11 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/signalbox-dev/signalbox/internal/classify/aws/awswire"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/gate/aws/sigv4"
-	"github.com/signalbox-dev/signalbox/internal/interlock"
 )
 
 // The codes of the gate's own answers that no service of AWS has.
@@ -62,6 +61,11 @@ func (x *exchange) refuse(err error) {
 	if r.status == http.StatusServiceUnavailable {
 		x.w.Header().Set("Retry-After", "1")
 	}
+	if x.r.ProtoMajor == 1 && x.line.isCut() {
+		// Nothing more can be read from the connection: the client must not send
+		// its next request on it.
+		x.w.Header().Set("Connection", "close")
+	}
 	x.told = true
 	x.w.WriteHeader(r.status)
 	if x.r.Method != http.MethodHead {
@@ -73,40 +77,19 @@ func (x *exchange) refuse(err error) {
 // refused turns what went wrong into what the client is told.
 func (x *exchange) refused(err error) *refusal {
 	var (
-		own     *refusal
-		signed  *sigv4.Error
-		held    *interlock.HeldError
-		denied  *interlock.DeniedError
-		unknown *interlock.UnknownError
+		own    *refusal
+		signed *sigv4.Error
 	)
 	switch {
 	case errors.As(err, &own):
 		return own
 	case errors.As(err, &signed):
 		return &refusal{problem: signed.Problem, message: signed.Message}
-	case errors.As(err, &held):
-		h := held.Hold
-		message := held.Error() + "."
-		if url := x.g.HoldURL(h.ID); url != "" {
-			message += " " + url
-		}
-		message += fmt.Sprintf(" Wait with `signalbox hold wait %s`, then send the same request again; it is %s until %s.", h.ID, h.Status, h.Expires.UTC().Format("2006-01-02 15:04 MST"))
-		return &refusal{status: http.StatusForbidden, code: "AccessDenied", message: message}
-	case errors.As(err, &denied):
-		message := denied.Error()
-		if p := denied.Verdict.Policies; len(p) > 0 {
-			message += fmt.Sprintf(" (decided by %s)", strings.Join(p, ", "))
-		}
-		if denied.Record != "" {
-			message += ". Recorded as " + denied.Record + "."
-		}
-		return &refusal{status: http.StatusForbidden, code: "AccessDenied", message: message}
-	case errors.As(err, &unknown):
-		return &refusal{status: http.StatusNotImplemented, code: CodeUnknown,
-			message: fmt.Sprintf("the request was forwarded, and nobody can say what came of it (intent %s): look at the target before sending it again", unknown.Intent)}
-	case errors.Is(err, interlock.ErrUnavailable):
-		x.g.Logger.Error("refused because it could not be decided or recorded", "gate", x.g.Config.Gate.Name, "error", err)
-		return &refusal{status: http.StatusServiceUnavailable, code: CodeUnavailable, message: interlock.Unavailable(err) + ". Nothing was done."}
+	}
+	if r, ok := x.g.Refuse(err); ok {
+		return encoded(r)
+	}
+	switch {
 	case errors.Is(err, awswire.ErrMalformed), errors.Is(err, awswire.ErrDuplicate):
 		return &refusal{status: http.StatusBadRequest, code: "MalformedRequest", message: err.Error()}
 	case x.ctx != nil && x.ctx.Err() != nil:
@@ -114,6 +97,32 @@ func (x *exchange) refused(err error) *refusal {
 	}
 	x.g.Logger.Error("refused because of an error", "gate", x.g.Config.Gate.Name, "error", err)
 	return &refusal{status: http.StatusServiceUnavailable, code: CodeUnavailable, message: "the gate could not serve the request. Nothing was done."}
+}
+
+// encoded puts a refusal of the interlock into a status and a code.
+func encoded(r gate.Refusal) *refusal {
+	switch r.Kind {
+	case gate.Held:
+		message := r.Reason + "."
+		if r.URL != "" {
+			message += " " + r.URL
+		}
+		message += fmt.Sprintf(" Wait with %s, then send the same request again; it is %s.", r.Wait(), r.Status())
+		return &refusal{status: http.StatusForbidden, code: "AccessDenied", message: message}
+	case gate.Denied:
+		message := r.Reason
+		if by := r.DecidedBy(); by != "" {
+			message += " (" + by + ")"
+		}
+		if r.Record != "" {
+			message += ". Recorded as " + r.Record + "."
+		}
+		return &refusal{status: http.StatusForbidden, code: "AccessDenied", message: message}
+	case gate.Unknown:
+		return &refusal{status: http.StatusNotImplemented, code: CodeUnknown,
+			message: fmt.Sprintf("the request was forwarded, and nobody can say what came of it (intent %s): look at the target before sending it again", r.Intent)}
+	}
+	return &refusal{status: http.StatusServiceUnavailable, code: CodeUnavailable, message: r.Reason + ". Nothing was done."}
 }
 
 // translate gives a problem with a signature the code that the service's clients

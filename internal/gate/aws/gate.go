@@ -9,14 +9,13 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"golang.org/x/sync/semaphore"
 
-	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 )
 
 // A Gate serves clients of one account. Make it with [New], run it with
@@ -29,11 +28,11 @@ type Gate struct {
 	signer      *v4.Signer
 	signerS3    *v4.Signer
 	http        *http.Server
-	failures    *failures
+	sessions    *gate.Sessions
+	failures    *gate.Failures
 	held        *semaphore.Weighted // bytes of bodies of proved requests, held whole
 	room        *room               // bodies that are read before the proof
 	lookups     *semaphore.Weighted // of sessions
-	panics      atomic.Int64        // that were caught
 	roles       *roles
 	known       *knownReads
 
@@ -41,11 +40,10 @@ type Gate struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // attend, listeners
 
-	mu       sync.Mutex
-	sessions map[signalbox.SessionID]*attendance
-	conns    map[*counted]int64 // by when they came
-	came     int64              // connections
-	closing  bool
+	mu      sync.Mutex
+	conns   map[*counted]int64 // by when they came
+	came    int64              // connections
+	closing bool
 }
 
 // New makes a gate. It does not reach for AWS.
@@ -56,22 +54,21 @@ func New(config Config) (*Gate, error) {
 	}
 	g := &Gate{
 		Config:   config,
-		failures: newFailures(),
+		failures: gate.GateFailures(),
 		held:     semaphore.NewWeighted(config.MaxHeld - config.MaxHeld/4),
 		room:     newRoom(config.MaxHeld / 4),
 		lookups:  semaphore.NewWeighted(maxLookups),
 		roles:    newRoles(),
 		known:    &knownReads{},
-		sessions: make(map[signalbox.SessionID]*attendance),
 		conns:    make(map[*counted]int64),
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	if g.credentials, err = config.Upstream.provider(g.ctx); err != nil {
-		return nil, fmt.Errorf("aws gate %q: %w", config.Gate.Name, err)
+		return nil, config.Wrap(err)
 	}
 	roots, err := config.Upstream.roots()
 	if err != nil {
-		return nil, fmt.Errorf("aws gate %q: ca: %w", config.Gate.Name, err)
+		return nil, config.Wrap(fmt.Errorf("ca: %w", err))
 	}
 	g.transport = newTransport(&tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12})
 	g.lone = g.transport.Clone()
@@ -79,9 +76,7 @@ func New(config Config) (*Gate, error) {
 	g.signer = v4.NewSigner()
 	g.signerS3 = v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
 	if config.TLS != nil {
-		g.TLS = config.TLS.Clone()
 		g.TLS.NextProtos = []string{"h2", "http/1.1"}
-		g.TLS.MinVersion = max(g.TLS.MinVersion, tls.VersionTLS12)
 	}
 	g.http = &http.Server{
 		Handler:           http.HandlerFunc(g.serve),
@@ -94,8 +89,32 @@ func New(config Config) (*Gate, error) {
 		// The gate decides about OPTIONS * as about everything else.
 		DisableGeneralOptionsHandler: true,
 	}
-	g.wg.Go(g.attend)
+	g.sessions = gate.NewSessions(&g.Config.Config)
+	g.wg.Go(g.sweep)
 	return g, nil
+}
+
+// sweepEvery is how often sessions are looked after: it bounds how late summaries
+// of reads are begun.
+const sweepEvery = 100 * time.Millisecond
+
+// sweep looks after sessions and roles until the gate ends. What fails of one round
+// is logged, and the next comes all the same.
+func (g *Gate) sweep() {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-g.ctx.Done():
+			return
+		}
+		_ = g.Guard("sweep", func() error {
+			g.sessions.Sweep()
+			g.roles.forget(time.Now())
+			return nil
+		})
+	}
 }
 
 // Serve accepts clients until ctx ends or the gate is shut down; it then
@@ -121,12 +140,12 @@ func (g *Gate) Shutdown(ctx context.Context) error {
 	if err != nil {
 		// Requests that AWS has got whole are waited for all the same, so that
 		// what came of them is recorded: see forward.go.
-		g.cutAll(errShutdown)
+		g.sessions.StopAll(errShutdown)
 		g.http.Close()
 	}
 	g.cancel()
 	g.wg.Wait()
-	g.endAll()
+	g.sessions.Close(errShutdown)
 	g.transport.CloseIdleConnections()
 	g.lone.CloseIdleConnections()
 	return err

@@ -20,6 +20,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 )
 
@@ -65,7 +66,7 @@ func TestForwards(t *testing.T) {
 			if len(a.header["X-Amz-Security-Token"]) > 0 || !strings.Contains(a.header.Get("User-Agent"), "signalbox/") {
 				t.Errorf("arrived with headers %v", a.header)
 			}
-			if r := b.requests[0]; r.Actions[0].Native != c.native || r.Gate.Target != "aws://"+account {
+			if r := b.Requests[0]; r.Actions[0].Native != c.native || r.Gate.Target != "aws://"+account {
 				t.Errorf("judged as %s at %s, want %s", r.Actions[0].Native, r.Gate.Target, c.native)
 			}
 		})
@@ -81,10 +82,10 @@ func TestReadsAreSummedUp(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, func() bool { b.mu.Lock(); defer b.mu.Unlock(); return len(b.sums) > 0 })
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	sum := b.sums[0]
+	gatetest.Eventually(t, func() bool { b.Mu.Lock(); defer b.Mu.Unlock(); return len(b.Sums) > 0 })
+	b.Mu.Lock()
+	defer b.Mu.Unlock()
+	sum := b.Sums[0]
 	if sum.Statements != 3 || sum.Session != "agent-kiro" || sum.Gate != "prod" || len(sum.Shapes) != 1 || sum.Hash.IsZero() {
 		t.Errorf("summary %+v", sum)
 	}
@@ -103,22 +104,22 @@ func TestReadsTravelWithTheWrite(t *testing.T) {
 	if err := c.put(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"reads 2 with the intent", "intent dynamodb:PutItem", "outcome done "}
-	if d := cmp.Diff(want, b.entries()); d != "" {
+	want := []string{"reads 2", "intent dynamodb:PutItem", "outcome done "}
+	if d := cmp.Diff(want, b.Entries("admit", "spend")); d != "" {
 		t.Error(d)
 	}
 	// Refused, it takes nothing along; not recorded, nothing is lost.
-	b.mu.Lock()
-	b.failing = fmt.Errorf("%w: disk", interlock.ErrUnavailable)
-	b.mu.Unlock()
+	b.Mu.Lock()
+	b.Failing = fmt.Errorf("%w: disk", interlock.ErrUnavailable)
+	b.Mu.Unlock()
 	if err := c.list(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	wantError(t, c.put(t.Context()), http.StatusServiceUnavailable)
-	b.mu.Lock()
-	b.failing = nil
-	b.mu.Unlock()
-	eventually(t, func() bool { b.mu.Lock(); defer b.mu.Unlock(); return len(b.sums) == 2 })
+	b.Mu.Lock()
+	b.Failing = nil
+	b.Mu.Unlock()
+	gatetest.Eventually(t, func() bool { b.Mu.Lock(); defer b.Mu.Unlock(); return len(b.Sums) == 2 })
 }
 
 // A write waits for reads that another has taken along, and records them itself
@@ -129,22 +130,21 @@ func TestWritesWaitForReadsOfOthers(t *testing.T) {
 	if err := c.list(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	b.gate.mu.Lock()
-	tally := b.gate.sessions["agent-kiro"].tally
-	b.gate.mu.Unlock()
-	_, land, _ := tally.Depart()
+	s := b.gate.sessions.Known("agent-kiro")
+	defer b.gate.sessions.Leave(s, false)
+	taken := s.Reads.Take()
 	b.up.answer(func(w http.ResponseWriter, _ *http.Request, _ []byte) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		if len(b.sums) != 1 {
-			t.Errorf("the write arrived after %d summaries", len(b.sums))
+		b.Mu.Lock()
+		defer b.Mu.Unlock()
+		if len(b.Sums) != 1 {
+			t.Errorf("the write arrived after %d summaries", len(b.Sums))
 		}
 		io.WriteString(w, "{}")
 	})
 	done := make(chan error, 1)
 	go func() { done <- c.put(t.Context()) }()
-	eventually(t, func() bool { return len(b.entries()) > 0 }) // its intent
-	land(errNotIntended)
+	gatetest.Eventually(t, func() bool { return len(b.Entries("admit", "spend")) > 0 }) // its intent
+	taken.Done(errors.New("refused"))
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
@@ -155,26 +155,15 @@ func TestReadsOfEach(t *testing.T) {
 	if err := b.client("agent-kiro").list(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := b.entries(); len(got) != 1 || got[0] != "read dynamodb:ListTables" {
+	if got := b.Entries("admit", "spend"); len(got) != 1 || got[0] != "read dynamodb:ListTables" {
 		t.Errorf("journal %q", got)
-	}
-}
-
-func eventually(t testing.TB, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatal("it did not come to be")
-		}
-		<-time.After(5 * time.Millisecond)
 	}
 }
 
 // Refusals have the shape of the service that was meant.
 func TestErrorShapes(t *testing.T) {
 	b := newBench(t, nil)
-	b.decide = func(r interlock.Request) error {
+	b.Decide = func(r interlock.Request) error {
 		return holding(r.Actions[0].Native)(r)
 	}
 	c := b.client("agent-kiro")
@@ -250,7 +239,7 @@ func TestGuessesAreLimited(t *testing.T) {
 			t.Errorf("%s signs rightly: %v", id, err)
 		}
 	}
-	if len(b.entries()) == 0 {
+	if len(b.Entries("admit", "spend")) == 0 {
 		t.Error("nobody was told")
 	}
 }
@@ -343,9 +332,9 @@ func TestSmuggling(t *testing.T) {
 	}
 	judged := func(want string) {
 		t.Helper()
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		if last := b.requests[len(b.requests)-1]; last.Actions[0].Native != want {
+		b.Mu.Lock()
+		defer b.Mu.Unlock()
+		if last := b.Requests[len(b.Requests)-1]; last.Actions[0].Native != want {
 			t.Errorf("judged as %s, want %s", last.Actions[0].Native, want)
 		}
 	}
@@ -425,7 +414,7 @@ func TestPresigned(t *testing.T) {
 	_, err = c.send(added)
 	wantError(t, err, 403, "x-amz-acl")
 	n := len(b.up.arrivals())
-	b.halt()
+	b.Halt()
 	_, err = c.send(late)
 	wantError(t, err, 403, "InvalidAccessKeyId")
 	if len(b.up.arrivals()) != n {
@@ -461,7 +450,7 @@ func TestLostAnswers(t *testing.T) {
 	})
 	wantError(t, c.put(t.Context()), 500, "oops")
 	want := []string{"intent dynamodb:PutItem", "outcome unknown"}
-	if got := b.entries("reads"); strings.Join(got, "|") != strings.Join(append(append(append([]string{}, want...), want...), want...), "|") {
+	if got := b.Entries("reads", "admit", "spend"); strings.Join(got, "|") != strings.Join(append(append(append([]string{}, want...), want...), want...), "|") {
 		t.Errorf("journal %q", got)
 	}
 	// Refused by AWS: failed, with its code.
@@ -470,14 +459,14 @@ func TestLostAnswers(t *testing.T) {
 		io.WriteString(w, `{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","message":"secret row"}`)
 	})
 	wantError(t, c.put(t.Context()), 400, "ConditionalCheckFailedException")
-	if out := b.outcomes[len(b.outcomes)-1]; out.Result != signalbox.Failed || out.Code != "ConditionalCheckFailedException" {
+	if out := b.Outcomes[len(b.Outcomes)-1]; out.Result != signalbox.Failed || out.Code != "ConditionalCheckFailedException" {
 		t.Errorf("outcome %+v", out)
 	}
 	// Nobody is there.
 	b.up.server.Close()
 	b.gate.transport.CloseIdleConnections()
 	wantError(t, c.put(t.Context()), http.StatusServiceUnavailable, "nothing was done")
-	if out := b.outcomes[len(b.outcomes)-1]; out.Result != signalbox.Failed || out.Code != "not-forwarded" {
+	if out := b.Outcomes[len(b.Outcomes)-1]; out.Result != signalbox.Failed || out.Code != "not-forwarded" {
 		t.Errorf("outcome %+v", out)
 	}
 }
@@ -492,7 +481,7 @@ func TestLateErrorsOfS3(t *testing.T) {
 	if body, err := c.do(t.Context(), "PUT", "/bucket/key", nil, "X-Amz-Copy-Source", "/bucket/other"); err != nil || !strings.Contains(body, "SlowDown") {
 		t.Errorf("%q, %v", body, err)
 	}
-	if out := b.outcomes[0]; out.Result != signalbox.Failed || out.Code != "SlowDown" {
+	if out := b.Outcomes[0]; out.Result != signalbox.Failed || out.Code != "SlowDown" {
 		t.Errorf("outcome %+v", out)
 	}
 }
@@ -541,7 +530,7 @@ func TestShutdownWaitsForOutcomes(t *testing.T) {
 		defer cancel()
 		stopped <- b.gate.Shutdown(ctx)
 	}()
-	eventually(t, func() bool { _, err := net.Dial("tcp", b.addr); return err != nil })
+	gatetest.Eventually(t, func() bool { _, err := net.Dial("tcp", b.addr); return err != nil })
 	answer <- true
 	if err := <-done; err != nil {
 		t.Error(err)
@@ -549,7 +538,7 @@ func TestShutdownWaitsForOutcomes(t *testing.T) {
 	if err := <-stopped; err != nil {
 		t.Error(err)
 	}
-	if got := b.entries(); len(got) != 2 || got[1] != "outcome done " {
+	if got := b.Entries("admit", "spend"); len(got) != 2 || got[1] != "outcome done " {
 		t.Errorf("journal %q", got)
 	}
 }
@@ -599,7 +588,7 @@ func TestLimits(t *testing.T) {
 		}
 		defer conn.Close()
 	}
-	eventually(t, func() bool { b.gate.mu.Lock(); defer b.gate.mu.Unlock(); return len(b.gate.conns) == 3 })
+	gatetest.Eventually(t, func() bool { b.gate.mu.Lock(); defer b.gate.mu.Unlock(); return len(b.gate.conns) == 3 })
 	big := b.client("agent-kiro")
 	big.beforeSend = func(r *http.Request) { r.Header.Set("X-Big", strings.Repeat("x", 100<<10)) }
 	if err := big.list(t.Context()); err == nil {

@@ -41,7 +41,7 @@ func TestByAnotherHand(t *testing.T) {
 			continue
 		}
 		// Somebody else each time: what one was refused counts against him.
-		if _, _, err := h.lock.AddPerson(t.Context(), h.person("root"), s.ID, nil, false); err != nil {
+		if _, _, err := h.Lock.AddPerson(t.Context(), h.Person("root"), s.ID, nil, false); err != nil {
 			t.Fatal(err)
 		}
 		c, _ := h.open("kiro", s.ID)

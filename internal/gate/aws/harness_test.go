@@ -3,25 +3,20 @@ package aws
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -31,182 +26,21 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/gate/aws/sigv4"
+	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
-	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
 	"github.com/signalbox-dev/signalbox/internal/interlock/control"
-	"github.com/signalbox-dev/signalbox/proof"
 	"github.com/signalbox-dev/signalbox/test/oracle"
 )
 
-// A script stands in for interlock where a test is about the wire: it decides
-// by a function of the test, and keeps a journal of what it was told.
-type script struct {
-	t      testing.TB
-	decide func(interlock.Request) error // nil: all is admitted
-
-	record oracle.Journal // what arrives is held against it
-
-	mu       sync.Mutex
-	journal  []string
-	sums     []proof.Reads
-	requests []interlock.Request
-	outcomes []signalbox.Outcome
-	halts    []chan struct{}
-	halted   bool
-	failing  error // Reads and Do fail with it
-}
-
-func (s *script) note(format string, args ...any) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.journal = append(s.journal, fmt.Sprintf(format, args...))
-}
-
-// entries gives the journal so far, without what begins with one of skip.
-func (s *script) entries(skip ...string) []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var list []string
-next:
-	for _, e := range s.journal {
-		for _, p := range skip {
-			if strings.HasPrefix(e, p) {
-				continue next
-			}
-		}
-		list = append(list, e)
-	}
-	return list
-}
-
-// Sessions of the tests: the id tells the kind of actor.
-func (s *script) Authenticate(_ context.Context, _ string, id signalbox.SessionID) (signalbox.Session, string, error) {
-	s.mu.Lock()
-	halted := s.halted
-	s.mu.Unlock()
-	kind, name, ok := strings.Cut(string(id), "-")
-	if !ok || name == "gone" || halted {
-		return signalbox.Session{}, "", fmt.Errorf("session %s has ended", id)
-	}
-	a := signalbox.Actor{Kind: signalbox.ActorKind(kind), Name: name}
-	if a.Kind == signalbox.Agent {
-		a.For = "alice"
-	}
-	return signalbox.Session{ID: id, Actor: a, Started: time.Now(), Expires: time.Now().Add(time.Hour)}, password(string(id)), nil
-}
-
-func password(id string) string { return "sbs_" + id + "_secret" }
-
-func (s *script) Watch(signalbox.Session, string) (<-chan struct{}, func() error, func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	halt := make(chan struct{})
-	s.halts = append(s.halts, halt)
-	return halt, func() error { return errors.New("halted by bob: enough") }, func() {}
-}
-
-// halt stops all sessions.
-func (s *script) halt() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, h := range s.halts {
-		close(h)
-	}
-	s.halts, s.halted = nil, true
-}
-
-func (s *script) CountLogin(_ string, id signalbox.SessionID) { s.note("turned away %s", id) }
-
-type scripted struct{ r interlock.Request }
-
-func (*scripted) Hold() string { return "" }
-
-func (s *script) Admit(ctx context.Context, r interlock.Request, x Executor) (Admission, error) {
-	if len(r.Actions) == 0 || r.Canonical.IsZero() {
-		s.t.Errorf("request without actions or digest: %q", r.Text)
-	}
-	s.mu.Lock()
-	decide := s.decide
-	s.requests = append(s.requests, r)
-	s.mu.Unlock()
-	if decide != nil {
-		if err := decide(r); err != nil {
-			s.note("refused %s", r.Actions[0].Native)
-			return nil, err
-		}
-	}
-	return &scripted{r}, nil
-}
-
-func (s *script) Carry(ctx context.Context, a Admission, x Executor) (signalbox.Outcome, error) {
-	s.mu.Lock()
-	failing := s.failing
-	s.mu.Unlock()
-	if failing != nil {
-		return signalbox.Outcome{}, failing
-	}
-	r := a.(*scripted).r
-	s.note("intent %s", r.Actions[0].Native)
-	id := s.record.Intent(r.Actions)
-	out, err := x.Execute(ctx, Permit{Intent: "01INTENT", Spend: func(map[string]int64) error { return nil }})
-	if err != nil {
-		s.note("outcome unknown")
-		return out, &interlock.UnknownError{Intent: "01INTENT", Err: err}
-	}
-	s.mu.Lock()
-	s.outcomes = append(s.outcomes, out)
-	s.mu.Unlock()
-	s.record.Outcome(id, out)
-	s.note("outcome %s %s", out.Result, out.Code)
-	return out, nil
-}
-
-func (s *script) Do(ctx context.Context, r interlock.Request, x Executor) (signalbox.Outcome, error) {
-	a, err := s.Admit(ctx, r, x)
-	if err != nil {
-		return signalbox.Outcome{}, err
-	}
-	s.mu.Lock()
-	failing := s.failing
-	s.mu.Unlock()
-	if sums := r.Reads(); failing == nil {
-		for _, sum := range sums {
-			s.note("reads %d with the intent", sum.Statements)
-			s.mu.Lock()
-			s.sums = append(s.sums, sum)
-			s.mu.Unlock()
-		}
-	}
-	return s.Carry(ctx, a, x)
-}
-
-func (s *script) Reads(_ context.Context, sum proof.Reads) error {
-	s.note("reads %d", sum.Statements)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.failing != nil {
-		return s.failing
-	}
-	s.sums = append(s.sums, sum)
-	return nil
-}
-
-func (s *script) ReadEach(_ context.Context, a Admission) error {
-	s.note("read %s", a.(*scripted).r.Actions[0].Native)
-	return nil
-}
+func password(id string) string { return gatetest.Password(id) }
 
 // holding holds requests for these operations.
 func holding(native ...string) func(interlock.Request) error {
 	return func(r interlock.Request) error {
-		for _, n := range native {
-			if r.Actions[0].Native == n {
-				return &interlock.HeldError{Hold: approval.Hold{
-					ID: "01HOLD", Status: approval.Open, Expires: time.Unix(2e9, 0),
-					Verdict: signalbox.Verdict{Decision: signalbox.Hold, Reason: "destroys a <table>", Requires: []string{"2 of sre"}},
-				}}
-			}
+		if slices.Contains(native, r.Actions[0].Native) {
+			return gatetest.Holding("")(r)
 		}
 		return nil
 	}
@@ -324,21 +158,21 @@ func (u *upstream) answer(reply func(w http.ResponseWriter, r *http.Request, bod
 
 // A bench is a gate in front of an account.
 type bench struct {
-	*script
+	*gatetest.Script
 	t    testing.TB
 	gate *Gate
 	up   *upstream
 	addr string
 	root *x509.CertPool
-	log  *logBuffer
+	log  *gatetest.LogBuffer
 	told oracle.Log // what arrives must be told in it
 }
 
 // newBench starts a gate; change may change its configuration.
 func newBench(t testing.TB, change func(*Config, *upstream)) *bench {
 	t.Helper()
-	s := &script{t: t}
-	b := &bench{script: s, t: t, up: newUpstream(t, false), log: &logBuffer{}, told: s.record.Entries}
+	s := &gatetest.Script{T: t, Name: func(r interlock.Request) string { return r.Actions[0].Native }, Ceiling: -1}
+	b := &bench{Script: s, t: t, up: newUpstream(t, false), log: &gatetest.LogBuffer{}, told: s.Log.Entries}
 	t.Cleanup(func() {
 		var arrived []oracle.Arrival
 		for _, a := range b.up.arrivals() {
@@ -346,19 +180,22 @@ func newBench(t testing.TB, change func(*Config, *upstream)) *bench {
 		}
 		oracle.CheckUpstream(t, b.told, arrived)
 	})
-	certificate, root := newCertificate(t)
-	b.root = root
+	certificate, root := gatetest.Certificate(t)
+	b.root = x509.NewCertPool()
+	b.root.AppendCertsFromPEM(root)
 	config := Config{
-		Gate:      control.Gate{Name: "prod", Environment: signalbox.Production},
-		Interlock: s,
+		Config: gate.Config{
+			Gate:      control.Gate{Name: "prod", Environment: signalbox.Production},
+			Interlock: s,
+			TLS:       &tls.Config{Certificates: []tls.Certificate{certificate}},
+			HoldURL:   func(id string) string { return "http://signalbox.test/holds/" + id },
+			Logger:    slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		},
 		Upstream: Upstream{
 			Account: account, Region: "eu-central-1", Endpoint: b.up.server.URL,
 			Credentials: Credentials{AccessKeyID: realKey, SecretAccessKey: realSecret},
 		},
-		Hosts:   []string{"127.0.0.1", "localhost", "gate.test"},
-		TLS:     &tls.Config{Certificates: []tls.Certificate{certificate}},
-		HoldURL: func(id string) string { return "http://signalbox.test/holds/" + id },
-		Logger:  slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Hosts: []string{"127.0.0.1", "localhost", "gate.test"},
 	}
 	if change != nil {
 		change(&config, b.up)
@@ -380,58 +217,7 @@ func (b *bench) start(config Config) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- g.Serve(context.Background(), l) }()
-	b.t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-		defer cancel()
-		g.Shutdown(ctx)
-		if err := <-served; err != nil {
-			b.t.Errorf("serve: %v", err)
-		}
-	})
-	b.gate, b.addr = g, l.Addr().String()
-}
-
-// logBuffer keeps what was logged.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func newCertificate(t testing.TB) (tls.Certificate, *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "gate"}, DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
+	b.gate, b.addr = g, gatetest.Serve(b.t, g).String()
 }
 
 // rootFile writes the certificate of a test server to a file.

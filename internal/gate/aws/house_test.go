@@ -5,143 +5,44 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/signalbox-dev/signalbox"
-	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
 	"github.com/signalbox-dev/signalbox/internal/interlock/control"
-	"github.com/signalbox-dev/signalbox/internal/interlock/session"
-	"github.com/signalbox-dev/signalbox/internal/ledger"
-	"github.com/signalbox-dev/signalbox/internal/store"
-	"github.com/signalbox-dev/signalbox/policies"
 	"github.com/signalbox-dev/signalbox/proof"
 	"github.com/signalbox-dev/signalbox/test/oracle"
 )
 
-// A house is a whole Signalbox behind the gate: a real store, a real ledger, the
-// default policies, and people.
+// A house is a gate with a whole Signalbox behind it.
 type house struct {
 	*bench
-	lock  *interlock.Interlock
-	store *store.Store
-	log   *ledger.Log
+	*gatetest.House
 }
 
 func newHouse(t *testing.T, change func(*Config, *upstream)) *house {
 	t.Helper()
-	dir := t.TempDir()
-	key, err := ledger.LoadOrCreateKey(filepath.Join(dir, "log.key"), "test.example/log")
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := &house{}
-	if h.store, err = store.Open(t.Context(), store.Config{Path: filepath.Join(dir, "state")}); err != nil {
-		t.Fatal(err)
-	}
-	folder, err := ledger.OpenFolder(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if h.log, err = ledger.Open(t.Context(), ledger.Config{Store: h.store, Shelf: h.store, Blobs: folder, Key: key}); err != nil {
-		t.Fatal(err)
-	}
-	minter, err := session.NewMinter(make([]byte, session.MasterKeySize))
-	if err != nil {
-		t.Fatal(err)
-	}
-	h.lock, err = interlock.New(t.Context(), interlock.Config{
-		State: h.store, Ledger: h.log, Minter: minter, Replica: "r1", Alone: true,
-		Start: proof.Start{Origin: key.Origin(), Key: key.Verifier(), Version: "test"},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := h.lock.Close(); err != nil {
-			t.Error(err)
-		}
-		h.log.Close()
-		h.store.Close()
-	})
-	files, err := policies.Default()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := h.lock.LoadPolicy(t.Context(), files); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := h.lock.Bootstrap(t.Context(), "root", nil); err != nil {
-		t.Fatal(err)
-	}
-	for name, groups := range map[string][]string{"alice": nil, "bob": {"sre"}, "carol": {"sre"}} {
-		if _, _, err := h.lock.AddPerson(t.Context(), h.person("root"), name, groups, false); err != nil {
-			t.Fatal(err)
-		}
-	}
+	h := &house{House: gatetest.NewHouse(t)}
 	h.bench = newBench(t, func(c *Config, u *upstream) {
-		c.Interlock = Through(h.lock)
+		c.Interlock = h.House.Interlock()
 		if change != nil {
 			change(c, u)
 		}
 	})
-	h.told = oracle.Ledger(h.log)
+	h.told = oracle.Ledger(h.House.Log)
 	return h
-}
-
-func (h *house) person(name string) interlock.Caller {
-	p, err := h.store.Person(context.Background(), name)
-	if err != nil {
-		panic(err)
-	}
-	return interlock.Caller{Person: &p}
 }
 
 // open opens a session: an agent's for a human, or with agent empty his own.
 func (h *house) open(agent, human string) (*client, signalbox.Session) {
 	h.t.Helper()
-	s, credentials, err := h.lock.OpenSession(context.Background(), h.person(human), interlock.NewSession{Agent: agent}, []string{"prod"})
-	if err != nil {
-		h.t.Fatal(err)
-	}
+	s, credential := h.Open(agent, human, "prod")
 	c := h.client(string(s.ID))
-	c.key.SecretAccessKey = credentials["prod"]
+	c.key.SecretAccessKey = credential
 	return c, s
-}
-
-func (h *house) approve(hold string, names ...string) {
-	h.t.Helper()
-	for _, n := range names {
-		if _, err := h.lock.Answer(context.Background(), h.person(n), hold, true, "looks right"); err != nil {
-			h.t.Fatalf("%s approves: %v", n, err)
-		}
-	}
-}
-
-// entries gives the kinds of the log's entries after the first, oldest first.
-func (h *house) entries(kinds ...proof.Kind) []proof.Body {
-	h.t.Helper()
-	size, _, err := h.log.Head(context.Background())
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	var all []proof.Body
-	err = h.log.Entries(context.Background(), 0, size, func(row ledger.Row) error {
-		e, err := proof.Decode(row.Leaf)
-		for _, k := range kinds {
-			if err == nil && e.Body.Kind() == k {
-				all = append(all, e.Body)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	return all
 }
 
 // heldIn gives the id of the hold that an error names.
@@ -161,11 +62,11 @@ func TestP4ApprovedCallRunsOnce(t *testing.T) {
 		return err
 	}
 	hold := heldIn(t, drop())
-	h.approve(hold, "bob")
+	h.Approve(hold, "bob")
 	if again := heldIn(t, drop()); again != hold {
 		t.Errorf("another hold %s", again)
 	}
-	h.approve(hold, "carol")
+	h.Approve(hold, "carol")
 	// The same call is one, whatever the client adds to it; another is not.
 	_, err := agent.call(t.Context(), "DeleteTable", `{"TableName":"customers"}`)
 	if heldIn(t, err) == hold {
@@ -192,10 +93,10 @@ func TestP4ApprovedCallRunsOnce(t *testing.T) {
 	if done != 1 || arrived != 1 {
 		t.Errorf("%d of the same call were done, and %d arrived", done, arrived)
 	}
-	if intents := h.entries(proof.KindIntent); len(intents) != 1 || intents[0].(*proof.Intent).Hold != hold {
+	if intents := h.House.Entries(proof.KindIntent); len(intents) != 1 || intents[0].(*proof.Intent).Hold != hold {
 		t.Errorf("intents %+v", intents)
 	}
-	eventually(t, func() bool { return len(h.entries(proof.KindOutcome)) == 1 })
+	gatetest.Eventually(t, func() bool { return len(h.House.Entries(proof.KindOutcome)) == 1 })
 	if next := heldIn(t, drop()); next == hold {
 		t.Error("the used hold stands again")
 	}
@@ -218,7 +119,7 @@ func TestP9HaltAndEnd(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- agent.list(context.Background()) }()
 	<-began
-	if err := h.lock.Halt(t.Context(), h.person("bob"), control.HaltSession, string(s.ID), "enough"); err != nil {
+	if err := h.Lock.Halt(t.Context(), h.Person("bob"), control.HaltSession, string(s.ID), "enough"); err != nil {
 		t.Fatal(err)
 	}
 	at := time.Now()
@@ -234,7 +135,7 @@ func TestP9HaltAndEnd(t *testing.T) {
 	if err := other.list(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.lock.EndSession(t.Context(), h.person("alice"), s2.ID); err != nil {
+	if err := h.Lock.EndSession(t.Context(), h.Person("alice"), s2.ID); err != nil {
 		t.Fatal(err)
 	}
 	n := len(h.up.arrivals())
@@ -255,7 +156,7 @@ func TestP1ReadsBeforeWrites(t *testing.T) {
 	h.up.answer(func(w http.ResponseWriter, r *http.Request, _ []byte) {
 		if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".PutItem") {
 			recorded := 0
-			for _, e := range h.entries(proof.KindReads) {
+			for _, e := range h.House.Entries(proof.KindReads) {
 				recorded += int(e.(*proof.Reads).Statements)
 			}
 			mu.Lock()
@@ -293,7 +194,7 @@ func TestP8UnknownIsWorst(t *testing.T) {
 	agent, _ := h.open("kiro", "alice")
 	_, err := agent.call(t.Context(), "DescribeEverythingNew", `{}`)
 	hold := heldIn(t, err)
-	row, err := h.store.Hold(t.Context(), hold)
+	row, err := h.Store.Hold(t.Context(), hold)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +206,7 @@ func TestP8UnknownIsWorst(t *testing.T) {
 	if heldIn(t, err) == hold {
 		t.Error("two bodies have the same hold")
 	}
-	h.approve(hold, "bob", "carol")
+	h.Approve(hold, "bob", "carol")
 	if _, err := agent.call(t.Context(), "DescribeEverythingNew", `{}`); err != nil {
 		t.Errorf("approved: %v", err)
 	}
@@ -345,7 +246,7 @@ func TestCredentialsStayBehindTheGate(t *testing.T) {
 	if n := len(h.up.arrivals()); n != 0 {
 		t.Errorf("%d requests arrived", n)
 	}
-	if n := len(h.entries(proof.KindRefusal)); n != 7 {
+	if n := len(h.House.Entries(proof.KindRefusal)); n != 7 {
 		t.Errorf("%d refusals are recorded", n)
 	}
 }
@@ -455,7 +356,7 @@ func TestAssumeRole(t *testing.T) {
 	// Roles of strangers' accounts are not.
 	_, err = human.as("sts").do(t.Context(), "POST", "/", []byte("Action=AssumeRole&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A999999999999%3Arole%2Fx&RoleSessionName=me"), "Content-Type", "application/x-www-form-urlencoded")
 	wantError(t, err, 403, "upstream.accounts")
-	if intents := h.entries(proof.KindIntent); len(intents) != 2 || intents[0].(*proof.Intent).Actions[0].Native != "sts:AssumeRole" {
+	if intents := h.House.Entries(proof.KindIntent); len(intents) != 2 || intents[0].(*proof.Intent).Actions[0].Native != "sts:AssumeRole" {
 		t.Errorf("what is recorded of assuming roles: %+v", intents)
 	}
 	for _, secret := range []string{"role-secret", "role-token", human.key.SecretAccessKey, role.key.SecretAccessKey, realSecret} {
@@ -479,7 +380,7 @@ func TestGetCallerIdentity(t *testing.T) {
 	if len(h.up.arrivals()) != 0 {
 		t.Error("AWS was asked")
 	}
-	eventually(t, func() bool { return len(h.entries(proof.KindReads)) == 1 })
+	gatetest.Eventually(t, func() bool { return len(h.House.Entries(proof.KindReads)) == 1 })
 }
 
 // What agents change without approval has a ceiling that is counted before.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -20,28 +19,13 @@ func (g *Gate) during(ctx context.Context, f func()) (end func()) {
 	done := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(done)
-		defer g.caught("the end of a context")
-		f()
+		_ = g.Guard("the end of a context", func() error { f(); return nil })
 	})
 	return sync.OnceFunc(func() {
 		if !stop() {
 			<-done
 		}
 	})
-}
-
-// caught ends a panic that is no request's: deferred in each goroutine of the
-// gate. A defect there must not end all gates, the API and the log.
-func (g *Gate) caught(where string) {
-	if v := recover(); v != nil {
-		g.defect(where, v)
-	}
-}
-
-// defect tells operators of a panic. The stack has no values of a request.
-func (g *Gate) defect(where string, v any) {
-	g.Logger.Error("a defect in the aws gate: report it", "gate", g.Config.Gate.Name, "in", where, "panic", v,
-		"panics", g.panics.Add(1), "stack", string(debug.Stack()))
 }
 
 // A line is the connection to a client, as far as deadlines go. It is quiet
@@ -82,6 +66,13 @@ func (l *line) cutReading() {
 		l.cut = true
 		_ = l.control.SetReadDeadline(longAgo)
 	}
+}
+
+// isCut reports whether nothing more can be read from the connection.
+func (l *line) isCut() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cut
 }
 
 // end lets nobody touch the connection any more.

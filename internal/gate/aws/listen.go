@@ -59,8 +59,7 @@ func (l *greeter) run() {
 			continue
 		}
 		l.end.Go(func() {
-			defer l.g.caught("a new connection")
-			l.welcome(client)
+			_ = l.g.Guard("a new connection", func() error { l.welcome(client); return nil })
 		})
 	}
 }
@@ -70,12 +69,14 @@ func (l *greeter) welcome(c *counted) {
 	stop := make(chan struct{})
 	defer close(stop)
 	go func() {
-		defer l.g.caught("a new connection's end")
-		select {
-		case <-l.done:
-			c.Close()
-		case <-stop:
-		}
+		_ = l.g.Guard("a new connection's end", func() error {
+			select {
+			case <-l.done:
+				c.Close()
+			case <-stop:
+			}
+			return nil
+		})
 	}()
 	c.SetReadDeadline(time.Now().Add(l.g.HeaderTimeout))
 	var first [1]byte

@@ -11,19 +11,15 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 )
 
-var (
-	_ interlock.Referrer = (*execution)(nil)
-	_ interlock.Atomic   = (*execution)(nil)
-)
+// Prepare implements [interlock.Executor]: what is known before a call is
+// forwarded are the gate's own looks at what it would touch. AWS has no conditions
+// on what was looked at, and no locks. A change set is bound to the stack that it
+// was made of, and its ARN names it and no later one of that name.
+func (e *execution) Prepare(context.Context) interlock.Prepared {
+	return interlock.Prepared{Reference: e.refer.all(), Atomic: e.atomic()}
+}
 
-// Reference implements [interlock.Referrer]: what is known before a call is
-// forwarded are the gate's own looks at what it would touch.
-func (e *execution) Reference(context.Context) signalbox.Reference { return e.refer.all() }
-
-// Atomic implements [interlock.Atomic]. AWS has no conditions on what was looked
-// at, and no locks. A change set is bound to the stack that it was made of, and
-// its ARN names it and no later one of that name.
-func (e *execution) Atomic() bool {
+func (e *execution) atomic() bool {
 	op := e.x.op
 	if op == nil || op.Service.ID != "CloudFormation" || op.Name != "ExecuteChangeSet" {
 		return false

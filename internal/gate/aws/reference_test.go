@@ -14,6 +14,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/classify/aws/awswire"
+	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 	"github.com/signalbox-dev/signalbox/proof"
 )
@@ -22,17 +23,17 @@ import (
 // ids.
 func (h *house) references(k proof.Kind) []signalbox.Reference {
 	h.t.Helper()
-	size, _, err := h.log.Head(context.Background())
+	size, _, err := h.House.Log.Head(context.Background())
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	var all []signalbox.Reference
-	err = h.log.Entries(context.Background(), 0, size, func(row ledger.Row) error {
+	err = h.House.Log.Entries(context.Background(), 0, size, func(row ledger.Row) error {
 		e, err := proof.Decode(row.Leaf)
 		if err != nil || e.Body.Kind() != k {
 			return err
 		}
-		key, payload, err := h.store.Secret(context.Background(), row.Index)
+		key, payload, err := h.Store.Secret(context.Background(), row.Index)
 		if err != nil {
 			return err
 		}
@@ -76,11 +77,11 @@ func TestRequestIDsAreRecorded(t *testing.T) {
 		_, err := agent.call(t.Context(), "DeleteTable", `{"TableName":"orders"}`)
 		return err
 	}
-	h.approve(heldIn(t, drop()), "bob", "carol")
+	h.Approve(heldIn(t, drop()), "bob", "carol")
 	if err := drop(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() bool { return len(h.entries(proof.KindOutcome)) == 1 })
+	gatetest.Eventually(t, func() bool { return len(h.House.Entries(proof.KindOutcome)) == 1 })
 	before := signalbox.Fact{Name: signalbox.RefProbe, Value: *probed.Load()}
 	in, out := h.references(proof.KindIntent), h.references(proof.KindOutcome)
 	if len(in) != 1 || len(in[0]) == 0 || in[0][len(in[0])-1] != before {
@@ -90,7 +91,7 @@ func TestRequestIDsAreRecorded(t *testing.T) {
 	if diff := cmp.Diff([]signalbox.Reference{want}, out); diff != "" {
 		t.Errorf("the outcome's reference (-want +got):\n%s", diff)
 	}
-	if e := h.entries(proof.KindIntent)[0].(*proof.Intent); !e.Gap {
+	if e := h.House.Entries(proof.KindIntent)[0].(*proof.Intent); !e.Gap {
 		t.Error("the intent says that nothing could come between the look at the table and its end")
 	}
 }
@@ -132,11 +133,11 @@ func TestAtomicCalls(t *testing.T) {
 			t.Fatalf("no operation %s of %s", c.operation, c.service)
 		}
 		e := &execution{x: &exchange{op: op}, c: &call{params: map[string]any{"ChangeSetName": c.name}}}
-		if got := e.Atomic(); got != c.want {
+		if got := e.atomic(); got != c.want {
 			t.Errorf("%s of %q: atomic %v, want %v", c.operation, c.name, got, c.want)
 		}
 	}
-	if (&execution{x: &exchange{}, c: &call{}}).Atomic() {
+	if (&execution{x: &exchange{}, c: &call{}}).atomic() {
 		t.Error("an operation that nobody knows is atomic")
 	}
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/classify/aws/awswire"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/gate/aws/sigv4"
 )
 
@@ -121,13 +122,13 @@ func (r *roles) put(token string, a *assumed) *assumed {
 }
 
 // issue makes the token and the secret of a claim, for one session.
-func issue(a *attendance, c *claim) *role {
+func issue(s *gate.Session, c *claim) *role {
 	data, err := json.Marshal(c)
 	if err != nil {
 		panic("aws gate: a claim cannot be encoded: " + err.Error()) // plain data
 	}
-	token := base64.RawURLEncoding.EncodeToString(append(data, tokenMAC(a.credential, data)...))
-	return &role{claim: c, account: roleARN.FindStringSubmatch(c.Role)[1], token: token, secret: tokenSecret(a.credential, token)}
+	token := base64.RawURLEncoding.EncodeToString(append(data, tokenMAC(s.Credential, data)...))
+	return &role{claim: c, account: roleARN.FindStringSubmatch(c.Role)[1], token: token, secret: tokenSecret(s.Credential, token)}
 }
 
 func tokenMAC(credential string, data []byte) []byte {
@@ -143,15 +144,15 @@ func tokenSecret(credential, token string) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }
 
-// open proves a token: that it was issued to the session, and is still good.
-func openRole(a *attendance, token string, now time.Time) (*role, error) {
+// openRole proves a token: that it was issued to the session, and is still good.
+func openRole(s *gate.Session, token string, now time.Time) (*role, error) {
 	bad := &sigv4.Error{Problem: sigv4.Mismatch, Message: "the security token is not of this session"}
 	data, err := base64.RawURLEncoding.DecodeString(token)
 	if err != nil || len(data) <= sha256.Size {
 		return nil, bad
 	}
 	data, mac := data[:len(data)-sha256.Size], data[len(data)-sha256.Size:]
-	if !hmac.Equal(mac, tokenMAC(a.credential, data)) {
+	if !hmac.Equal(mac, tokenMAC(s.Credential, data)) {
 		return nil, bad
 	}
 	var c claim
@@ -165,7 +166,7 @@ func openRole(a *attendance, token string, now time.Time) (*role, error) {
 	if now.After(c.expires()) {
 		return nil, errExpiredToken
 	}
-	return &role{claim: &c, account: m[1], token: token, secret: tokenSecret(a.credential, token)}, nil
+	return &role{claim: &c, account: m[1], token: token, secret: tokenSecret(s.Credential, token)}, nil
 }
 
 var errExpiredToken = &refusal{status: http.StatusForbidden, code: "ExpiredToken", message: "the security token has expired: assume the role again"}
@@ -179,7 +180,7 @@ var notInName = regexp.MustCompile(`[^\w+=,.@-]+`)
 // nameRoleSession puts the gate's word for the client's: whose session it is
 // stands in AWS's own log, and a client may not say that it is somebody else's.
 func (x *exchange) nameRoleSession(params map[string]any) error {
-	s := x.a.session
+	s := x.session
 	ours := notInName.ReplaceAllString(string(s.ID)+"@"+s.Actor.Name, "-")
 	ours = ours[:min(len(ours), 64)]
 	for _, member := range []string{"RoleSessionName", "SourceIdentity"} {
@@ -251,11 +252,11 @@ func (x *exchange) assume(ctx context.Context, e *execution, c *claim, params ma
 		return nil, answer, signalbox.Outcome{Rows: signalbox.CountUnknown}, err
 	}
 	expires := real.Expires
-	if x.a.session.Expires.Before(expires) {
-		expires = x.a.session.Expires
+	if x.session.Expires.Before(expires) {
+		expires = x.session.Expires
 	}
 	c.Expires = expires.Unix()
-	r := issue(x.a, c)
+	r := issue(x.session, c)
 	x.g.roles.put(r.token, &assumed{real: real, params: params, expires: c.expires()})
 	return r, answer, signalbox.Outcome{Result: signalbox.Done, Rows: 1}, nil
 }

@@ -148,7 +148,7 @@ var errDefect = errors.New("a defect in the gate, which its log shows")
 func (b tracked) read(p []byte) (n int, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			b.g.defect("a body", v)
+			b.g.Caught("a body", v)
 			n, err = 0, errDefect
 		}
 	}()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/classify/aws/awswire"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/gate/aws/sigv4"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 	"github.com/signalbox-dev/signalbox/internal/interlock/session"
@@ -26,16 +27,16 @@ type exchange struct {
 	r  *http.Request
 	id string // of the request, told to the client
 
-	ctx    context.Context // ends with the session, the client or the gate
-	leave  context.CancelCauseFunc
-	line   line
-	source *source     // the body, as it comes; nil until it is asked for
-	a      *attendance // the session that it claims to be of
-	from   string      // the client's address
-	proved bool        // the claim is right, and the request has a place in the session
-	sig    *sigv4.Signature
-	secret string // that the request is signed with
-	role   *role  // that the session acts as here; nil: the gate's own identity
+	ctx     context.Context // ends with the session, the client or the gate
+	leave   context.CancelCauseFunc
+	line    line
+	source  *source       // the body, as it comes; nil until it is asked for
+	session *gate.Session // that it claims to be of; nil: none that is known
+	from    string        // the client's address
+	proved  bool          // the claim is right, and the request has a place in the session
+	sig     *sigv4.Signature
+	secret  string // that the request is signed with
+	role    *role  // that the session acts as here; nil: the gate's own identity
 
 	op     *awswire.Operation // nil: unknown
 	wire   awswire.Request    // in one way of escaping: what is judged and what is forwarded
@@ -64,7 +65,7 @@ func (x *exchange) survive() {
 	case http.ErrAbortHandler:
 		panic(v)
 	default:
-		x.g.defect("a request", v)
+		x.g.Caught("a request", v)
 		if x.told || x.answer != nil {
 			// Perhaps a part of it went out: nobody may take that for the whole.
 			panic(http.ErrAbortHandler)
@@ -83,8 +84,8 @@ func (x *exchange) end() {
 	if x.answer != nil {
 		x.answer.close()
 	}
-	if x.a != nil {
-		x.g.part(x.a, x.proved)
+	if x.session != nil {
+		x.g.sessions.Leave(x.session, x.proved)
 	}
 }
 
@@ -99,7 +100,8 @@ func (x *exchange) serve() error {
 	}
 	ctx, cancel := context.WithCancelCause(x.r.Context())
 	defer cancel(nil)
-	defer x.g.during(x.a.ctx, func() { cancel(context.Cause(x.a.ctx)) })()
+	stopped := x.session.Context()
+	defer x.g.during(stopped, func() { cancel(context.Cause(stopped)) })()
 	x.ctx, x.leave = ctx, cancel
 	// Only what waits for the client needs to be woken: forwarding has contexts
 	// of its own.
@@ -128,8 +130,8 @@ func (x *exchange) prove(payload string) error {
 			return x.failed(err)
 		}
 	}
-	if err := x.g.enlist(x.a); err != nil {
-		return &refusal{status: http.StatusServiceUnavailable, code: "SlowDown", message: err.Error()}
+	if !x.g.sessions.Admit(x.session) {
+		return errBusy
 	}
 	x.proved = true
 	if c, ok := x.r.Context().Value(connKey{}).(*counted); ok {
@@ -191,14 +193,14 @@ func (x *exchange) authenticate() (unsigned bool, err error) {
 	if err := x.join(key, strings.ToLower(id)); err != nil {
 		return false, err
 	}
-	x.secret = x.a.credential
+	x.secret = x.session.Credential
 	if isSession {
 		if x.sig.Token != "" {
 			return false, x.failed(&sigv4.Error{Problem: sigv4.Mismatch, Message: "the session's own key has no security token"})
 		}
 		return false, nil
 	}
-	if x.role, err = openRole(x.a, x.sig.Token, x.g.Now()); err != nil {
+	if x.role, err = openRole(x.session, x.sig.Token, x.g.Now()); err != nil {
 		if errors.Is(err, errExpiredToken) {
 			return false, err
 		}
@@ -217,7 +219,7 @@ func (x *exchange) bearer(token string) error {
 	if err := x.join(id, id); err != nil {
 		return err
 	}
-	if subtle.ConstantTimeCompare([]byte(x.a.credential), []byte(token)) != 1 {
+	if subtle.ConstantTimeCompare([]byte(x.session.Credential), []byte(token)) != 1 {
 		return x.turnAway(id, id, errBearer)
 	}
 	return x.prove("")
@@ -226,7 +228,7 @@ func (x *exchange) bearer(token string) error {
 var errBearer = &refusal{problem: problemKey, message: "the bearer token is not the credential of a session at this gate"}
 
 func (x *exchange) join(key, id string) error {
-	a, err := x.g.join(x.r.Context(), signalbox.SessionID(id))
+	s, err := x.g.join(x.r.Context(), signalbox.SessionID(id))
 	switch {
 	case errors.Is(err, errSlow), errors.Is(err, interlock.ErrUnavailable):
 		return err // our own outage is nobody's failed attempt
@@ -236,8 +238,35 @@ func (x *exchange) join(key, id string) error {
 		x.g.Logger.Debug("aws session not joined", "gate", x.g.Config.Gate.Name, "from", x.from, "error", err)
 		return x.turnAway(key, id, &refusal{problem: problemKey, message: "the session is not known here, or has ended: start another with `signalbox run`"})
 	}
-	x.a = a
+	x.session = s
 	return nil
+}
+
+var errBusy = &refusal{status: http.StatusServiceUnavailable, code: "SlowDown",
+	message: "too many requests of this session are being served: let the client make fewer at once"}
+
+// maxLookups is how many sessions are looked up at once: strangers choose ids.
+const maxLookups = 8
+
+// join finds the session that a request claims to be of. Nothing is proved by it,
+// and nothing of the session's taken: the caller compares the credential, and has
+// the sessions admit the request then.
+func (g *Gate) join(ctx context.Context, id signalbox.SessionID) (*gate.Session, error) {
+	if s := g.sessions.Known(id); s != nil {
+		return s, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, g.HeaderTimeout)
+	defer cancel()
+	if err := g.lookups.Acquire(ctx, 1); err != nil {
+		return nil, errSlow
+	}
+	s, credential, err := g.Interlock.Authenticate(ctx, g.Config.Gate.Name, id)
+	g.lookups.Release(1)
+	if err != nil {
+		g.sessions.Stop(id, err)
+		return nil, fmt.Errorf("the session may not be used: %w", err)
+	}
+	return g.sessions.Join(s, credential), nil
 }
 
 var errSlow = &refusal{status: http.StatusServiceUnavailable, code: "SlowDown", message: "the gate looks up as many sessions as it may: try again"}
@@ -248,17 +277,17 @@ func (x *exchange) failed(err error) error {
 	if errors.As(err, &e) && e.Problem != sigv4.Mismatch {
 		return err // clocks and forms are no attempts to be somebody else
 	}
-	return x.turnAway(x.sig.Key, string(x.a.session.ID), err)
+	return x.turnAway(x.sig.Key, string(x.session.ID), err)
 }
 
 // turnAway accounts for a request that is not whose it claims to be. Who sends
 // many is told nothing else, and neither log nor operators hear of each.
 func (x *exchange) turnAway(key, id string, err error) error {
-	if !x.g.failures.may(x.from, key) {
-		x.g.Interlock.CountLogin(x.g.Config.Gate.Name, signalbox.SessionID(id))
+	if x.g.failures.TooMany(x.from, key) {
+		x.g.Interlock.CountLogins(x.g.Config.Gate.Name, signalbox.SessionID(id))
 		return errWait
 	}
-	x.g.failures.failed(x.from, key)
+	x.g.failures.Add(x.from, key)
 	x.g.Logger.Info("aws client turned away", "gate", x.g.Config.Gate.Name, "from", x.from, "session", id, "error", err)
 	return err
 }

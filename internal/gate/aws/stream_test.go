@@ -16,6 +16,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
 )
 
 // Bodies of each kind stream, and what reaches AWS is what was sent.
@@ -53,11 +54,11 @@ func TestStreams(t *testing.T) {
 						if err == nil {
 							t.Error("an altered body was accepted")
 						}
-						out := b.outcomes[len(b.outcomes)-1]
+						out := b.Outcomes[len(b.Outcomes)-1]
 						if out.Result != signalbox.Failed || out.Code != "not-forwarded" {
 							t.Errorf("outcome of an altered body: %+v", out)
 						}
-						eventually(t, func() bool { return len(b.up.arrivals()) > before })
+						gatetest.Eventually(t, func() bool { return len(b.up.arrivals()) > before })
 						if b.up.last().err == nil {
 							t.Error("AWS took an altered body for a whole one")
 						}
@@ -75,10 +76,10 @@ func TestStreams(t *testing.T) {
 					if strings.HasSuffix(c.payload, "TRAILER") && a.header.Get("X-Amz-Checksum-Crc32") != "AAAAAA==" {
 						t.Errorf("the checksum arrived as %q", a.header.Get("X-Amz-Checksum-Crc32"))
 					}
-					if out := b.outcomes[len(b.outcomes)-1]; !strings.Contains(out.Detail, hash) {
+					if out := b.Outcomes[len(b.Outcomes)-1]; !strings.Contains(out.Detail, hash) {
 						t.Errorf("the outcome does not tell what went through: %+v", out)
 					}
-					request := b.requests[len(b.requests)-1]
+					request := b.Requests[len(b.Requests)-1]
 					if request.Partial != (c.payload != hash) {
 						t.Errorf("can be approved: %v", !request.Partial)
 					}
@@ -115,7 +116,7 @@ func TestShortChunks(t *testing.T) {
 		if strings.HasSuffix(payload, "TRAILER") && a.header.Get("X-Amz-Checksum-Crc32") != "AAAAAA==" {
 			t.Errorf("%s: the checksum is lost: %v", payload, a.header)
 		}
-		if b.requests[len(b.requests)-1].Partial {
+		if b.Requests[len(b.Requests)-1].Partial {
 			t.Error("it cannot be approved")
 		}
 	}
@@ -128,7 +129,7 @@ func TestExpectContinue(t *testing.T) {
 	for _, refused := range []bool{false, true} {
 		b := newBench(t, nil)
 		if refused {
-			b.decide = holding("s3:PutObject")
+			b.Decide = holding("s3:PutObject")
 		}
 		body := bytes.Repeat([]byte("x"), 9<<20)
 		text := b.client("agent-kiro").as("s3").dump(t, "PUT", "/bucket/key", string(body))
@@ -154,7 +155,7 @@ func TestExpectContinue(t *testing.T) {
 		if !strings.HasPrefix(line, "HTTP/1.1 100") {
 			t.Fatalf("first line %q", line)
 		}
-		if got := b.entries(); len(got) != 1 || got[0] != "intent s3:PutObject" {
+		if got := b.Entries("admit", "spend"); len(got) != 1 || got[0] != "intent s3:PutObject" {
 			t.Errorf("asked for the body when the journal was %q", got)
 		}
 		reply.ReadString('\n')
@@ -197,7 +198,7 @@ func TestHaltCutsStreams(t *testing.T) {
 		if _, err := io.ReadFull(response.Body, make([]byte, 100000)); err != nil {
 			t.Fatal(err)
 		}
-		b.halt()
+		b.Halt()
 		began := time.Now()
 		if _, err := io.Copy(io.Discard, response.Body); err == nil {
 			t.Error("the stream ended as if it were whole")
@@ -224,8 +225,8 @@ func TestHaltCutsStreams(t *testing.T) {
 		if _, err := feed.Write(make([]byte, 10<<20)); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, func() bool { return len(b.entries()) > 0 })
-		b.halt()
+		gatetest.Eventually(t, func() bool { return len(b.Entries("admit", "spend")) > 0 })
+		b.Halt()
 		began := time.Now()
 		go func() {
 			for {
@@ -241,11 +242,11 @@ func TestHaltCutsStreams(t *testing.T) {
 			t.Errorf("it took %s", d)
 		}
 		feed.Close()
-		eventually(t, func() bool { return len(b.entries()) > 1 })
-		if got := b.entries(); got[1] != "outcome failed not-forwarded" {
+		gatetest.Eventually(t, func() bool { return len(b.Entries("admit", "spend")) > 1 })
+		if got := b.Entries("admit", "spend"); got[1] != "outcome failed not-forwarded" {
 			t.Errorf("journal %q", got)
 		}
-		eventually(t, func() bool { return len(b.up.arrivals()) > 0 })
+		gatetest.Eventually(t, func() bool { return len(b.up.arrivals()) > 0 })
 		if b.up.last().err == nil {
 			t.Error("AWS took it for whole")
 		}

@@ -9,13 +9,14 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/classify/aws/awswire"
+	"github.com/signalbox-dev/signalbox/internal/interlock"
 )
 
 // whoAmI answers sts:GetCallerIdentity: as whom the client acts here. AWS would
 // tell as whom the gate does.
 func (x *exchange) whoAmI(c *call) error {
 	e := &execution{x: x, c: c}
-	e.run = func(context.Context, Permit) (signalbox.Outcome, error) {
+	e.run = func(context.Context, *interlock.Permit) (signalbox.Outcome, error) {
 		return signalbox.Outcome{Result: signalbox.Done, Rows: 1}, nil
 	}
 	done, err := x.admit(c, e)
@@ -30,7 +31,7 @@ func (x *exchange) whoAmI(c *call) error {
 		UserID  string `xml:"UserId"`
 		Account string `xml:"Account"`
 	}
-	s := x.a.session
+	s := x.session
 	r := result{
 		Arn:    fmt.Sprintf("arn:%s:sts::%s:assumed-role/signalbox/%s", partitionOf(c.region), x.g.Upstream.Account, s.Actor.Name),
 		UserID: string(s.ID), Account: x.g.Upstream.Account,
@@ -77,13 +78,13 @@ func (x *exchange) assumeRole(c *call) error {
 	e := &execution{x: x, c: c}
 	var given *role
 	var answer awswire.Answer
-	e.run = func(ctx context.Context, p Permit) (signalbox.Outcome, error) {
+	e.run = func(ctx context.Context, p *interlock.Permit) (signalbox.Outcome, error) {
 		var out signalbox.Outcome
 		var err error
 		given, answer, out, err = x.assume(ctx, e, claim, c.params, p.Intent)
 		return out, err
 	}
-	if err := x.commit(c, e); err != nil {
+	if _, err := x.session.Do(x.ctx, c.request(), e); err != nil {
 		return err
 	}
 	if e.refused != nil {
@@ -113,7 +114,7 @@ func (x *exchange) assumeRole(c *call) error {
 		Result: result{
 			User: user{answer.Text("AssumedRoleUser", "AssumedRoleId"), answer.Text("AssumedRoleUser", "Arn")},
 			Credentials: credentials{
-				roleKey + upper(x.a.session.ID), given.secret, given.token, given.claim.expires().UTC().Format(time.RFC3339),
+				roleKey + upper(x.session.ID), given.secret, given.token, given.claim.expires().UTC().Format(time.RFC3339),
 			},
 			PackedPolicy: answer.Text("PackedPolicySize"), SourceIdentity: answer.Text("SourceIdentity"),
 		},

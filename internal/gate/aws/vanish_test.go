@@ -12,11 +12,13 @@ import (
 	"net/http/httptrace"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 )
 
@@ -143,16 +145,7 @@ func TestClientsVanish(t *testing.T) {
 // that was taken was given back.
 func (b *bench) settled() {
 	b.t.Helper()
-	eventually(b.t, func() bool {
-		b.gate.mu.Lock()
-		defer b.gate.mu.Unlock()
-		for _, a := range b.gate.sessions {
-			if a.visitors != 0 || a.requests != 0 {
-				return false
-			}
-		}
-		return true
-	})
+	gatetest.Eventually(b.t, func() bool { return b.gate.sessions.Clients() == 0 })
 	all := b.gate.MaxHeld - b.gate.MaxHeld/4
 	if !b.gate.held.TryAcquire(all) {
 		b.t.Error("memory for bodies was not given back")
@@ -237,17 +230,18 @@ func TestAnswerBeforeTheBody(t *testing.T) {
 
 // A defect in one request is that request's end.
 func TestDefects(t *testing.T) {
-	b := newBench(t, nil)
+	var panics atomic.Int64
+	b := newBench(t, func(c *Config, _ *upstream) { c.Panicked = func(string) { panics.Add(1) } })
 	c := b.client("agent-kiro").secure()
-	b.decide = func(interlock.Request) error { panic("a defect in deciding") }
+	b.Decide = func(interlock.Request) error { panic("a defect in deciding") }
 	wantError(t, c.put(t.Context()), 503, "SignalboxUnavailable")
-	b.decide = nil
+	b.Decide = nil
 	b.gate.credentials = nil // nothing can be signed
 	wantError(t, c.put(t.Context()), 501, "SignalboxOutcomeUnknown", "01INTENT")
-	if got := strings.Join(b.entries(), "; "); got != "intent dynamodb:PutItem; outcome unknown" {
+	if got := strings.Join(b.Entries("admit", "spend"), "; "); got != "intent dynamodb:PutItem; outcome unknown" {
 		t.Errorf("recorded: %s", got)
 	}
-	if n := b.gate.panics.Load(); n != 2 || !strings.Contains(b.log.String(), "report it") {
+	if n := panics.Load(); n != 2 || !strings.Contains(b.log.String(), "report it") {
 		t.Errorf("%d panics were counted, and told:\n%s", n, b.log)
 	}
 	if n := len(b.up.arrivals()); n != 0 {
@@ -279,7 +273,7 @@ func TestStrangersTakeNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, func() bool { b.gate.room.mu.Lock(); defer b.gate.room.mu.Unlock(); return b.gate.room.count >= 64 })
+	gatetest.Eventually(t, func() bool { b.gate.room.mu.Lock(); defer b.gate.room.mu.Unlock(); return b.gate.room.count >= 64 })
 	for _, id := range []string{"human-alice", "agent-kiro"} {
 		c := b.client(id)
 		if _, err := c.call(t.Context(), "PutItem", putItem[:len(putItem)-1]+strings.Repeat(" ", 1<<20)+"}"); err != nil {
@@ -350,7 +344,7 @@ func TestSilence(t *testing.T) {
 		}
 		defer conn.Close()
 	}
-	eventually(t, func() bool { b.gate.mu.Lock(); defer b.gate.mu.Unlock(); return b.gate.came >= 41 })
+	gatetest.Eventually(t, func() bool { b.gate.mu.Lock(); defer b.gate.mu.Unlock(); return b.gate.came >= 41 })
 	if err := honest.list(t.Context()); err != nil {
 		t.Errorf("on a connection that was proved: %v", err)
 	}

@@ -3,16 +3,19 @@
 //
 // The one thing to know: [Exercise] asks the target itself, and not the gate,
 // what took effect. A gate's tests give it a [Subject]: a client of theirs, a
-// look at the target behind the gate's back, and the journal of what the gate
-// told interlock.
+// look at the target behind the gate's back, and the [Script] that its interlock
+// follows. A [House] is for tests that need the real one.
 package gatetest
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/interlock"
 )
 
 // A Subject is a gate with one client, in front of a target of its own.
@@ -22,27 +25,51 @@ type Subject struct {
 	Read, Change func(ctx context.Context) error
 	// Effects counts the changes that took effect, asked of the target directly.
 	Effects func(ctx context.Context) (int, error)
-	// Journal lists what the gate told interlock, in order: [Reads], [Intent]
-	// or [Outcome].
-	Journal func() []Entry
-	// Decide says what becomes of the next changes. With an empty decision
-	// interlock cannot record anything.
-	Decide func(signalbox.Decision)
+	// Script is what the gate has for an interlock.
+	Script *Script
 	// Held and Denied report whether an error says so in the protocol's words.
 	Held, Denied func(error) bool
-	// Halt stops the client's session.
-	Halt func()
 }
 
-// An Entry is one thing that a gate told interlock.
-type Entry string
-
-// The entries.
+// The entries of a journal that every gate makes, by their first word.
 const (
-	Reads   Entry = "reads"   // a summary of reads
-	Intent  Entry = "intent"  // recorded before the effect
-	Outcome Entry = "outcome" // recorded after it
+	reads   = "reads"   // a summary of reads
+	intent  = "intent"  // recorded before the effect
+	outcome = "outcome" // recorded after it
 )
+
+// journal gives these entries of what the gate told interlock, in order.
+func (s Subject) journal() []string {
+	var list []string
+	for _, e := range s.Script.Entries() {
+		if word, _, _ := strings.Cut(e, " "); slices.Contains([]string{reads, intent, outcome}, word) {
+			list = append(list, word)
+		}
+	}
+	return list
+}
+
+// decide says what becomes of the next changes. With an empty decision interlock
+// cannot record anything.
+func (s Subject) decide(d signalbox.Decision) {
+	s.Script.Mu.Lock()
+	defer s.Script.Mu.Unlock()
+	s.Script.Decide, s.Script.Failing = nil, nil
+	if d == "" {
+		s.Script.Failing = fmt.Errorf("%w: disk full", interlock.ErrUnavailable)
+		return
+	}
+	s.Script.Decide = func(r interlock.Request) error {
+		reads := !slices.ContainsFunc(r.Actions, func(a signalbox.Action) bool { return a.Verb != signalbox.Read })
+		switch {
+		case reads || d == signalbox.Allow:
+			return nil
+		case d == signalbox.Hold:
+			return Holding("")(r)
+		}
+		return &interlock.DeniedError{Verdict: signalbox.Verdict{Decision: signalbox.Deny, Reason: "no"}}
+	}
+}
 
 // Exercise runs the suite, each test with a subject of its own.
 func Exercise(t *testing.T, open func(t *testing.T) Subject) {
@@ -66,33 +93,28 @@ func recordBeforeAct(t *testing.T, s Subject) {
 		}
 	}
 	effects(t, s, 3)
-	var got []Entry
-	for _, e := range s.Journal() {
-		if e != Reads {
-			got = append(got, e)
-		}
-	}
-	if want := []Entry{Intent, Outcome, Intent, Outcome, Intent, Outcome}; !slices.Equal(got, want) {
+	got := slices.DeleteFunc(s.journal(), func(e string) bool { return e == reads })
+	if want := []string{intent, outcome, intent, outcome, intent, outcome}; !slices.Equal(got, want) {
 		t.Errorf("journal %q, want %q", got, want)
 	}
 }
 
 // Promise P6, and the client can tell the two refusals from each other.
 func refused(t *testing.T, s Subject) {
-	s.Decide(signalbox.Hold)
+	s.decide(signalbox.Hold)
 	if err := s.Change(t.Context()); !s.Held(err) || s.Denied(err) {
 		t.Errorf("held change: %v", err)
 	}
-	s.Decide(signalbox.Deny)
+	s.decide(signalbox.Deny)
 	if err := s.Change(t.Context()); !s.Denied(err) || s.Held(err) {
 		t.Errorf("denied change: %v", err)
 	}
 	effects(t, s, 0)
-	if slices.Contains(s.Journal(), Intent) {
+	if slices.Contains(s.journal(), intent) {
 		t.Error("a refused change has an intent")
 	}
 	// A refusal is not the end: what is allowed afterwards runs.
-	s.Decide(signalbox.Allow)
+	s.decide(signalbox.Allow)
 	if err := s.Change(t.Context()); err != nil {
 		t.Errorf("change after refusals: %v", err)
 	}
@@ -100,7 +122,7 @@ func refused(t *testing.T, s Subject) {
 }
 
 func unrecorded(t *testing.T, s Subject) {
-	s.Decide("")
+	s.decide("")
 	if err := s.Change(t.Context()); err == nil || s.Held(err) || s.Denied(err) {
 		t.Errorf("change that cannot be recorded: %v", err)
 	}
@@ -115,10 +137,10 @@ func readsFirst(t *testing.T, s Subject) {
 	if err := s.Change(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	journal := s.Journal()
-	reads, outcome := slices.Index(journal, Reads), slices.Index(journal, Outcome)
-	if reads < 0 || reads > outcome {
-		t.Errorf("journal %q: the read is not recorded before the change is done", journal)
+	journal := s.journal()
+	// Summaries go before the intent, or in the same batch.
+	if r, i := slices.Index(journal, reads), slices.Index(journal, intent); r < 0 || r > i {
+		t.Errorf("journal %q: the read is not recorded before the change is made", journal)
 	}
 }
 
@@ -127,7 +149,7 @@ func halted(t *testing.T, s Subject) {
 	if err := s.Change(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s.Halt()
+	s.Script.Halt()
 	if err := s.Change(t.Context()); err == nil {
 		t.Error("a halted session changed something")
 	}

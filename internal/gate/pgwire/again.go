@@ -9,6 +9,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/classify/sql"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 )
 
 // stillSo locks what an approval was given for and looks at it again, on the
@@ -29,7 +30,7 @@ func (c *conn) stillSo(r *request, still func(signalbox.Impact, signalbox.State)
 // forwarded: the locks are the transaction's, which keeps them to its end. A
 // permit that is not for what is there now is dead, and the request admitted
 // anew, which opens another hold. It gives the admission that holds.
-func (c *conn) reconfirm(a Admission, r *request, w *work) (Admission, error) {
+func (c *conn) reconfirm(a gate.Admission, r *request, w *work) (gate.Admission, error) {
 	if r.state == nil || a.Read() || w.lone || c.up.status != 'T' || c.tx.begun {
 		return a, nil
 	}
@@ -39,7 +40,7 @@ func (c *conn) reconfirm(a Admission, r *request, w *work) (Admission, error) {
 			err = &refusal{code: StateUnavailable, message: "what was approved cannot be looked at again: " + why, hint: "The approval stays good: roll back and try again."}
 		}
 		if err != nil {
-			c.g.Interlock.Abandon([]Admission{a})
+			c.g.Interlock.Abandon([]gate.Admission{a})
 			return nil, err
 		}
 		if same, err := c.g.Interlock.Recheck(c.ctx, a, impact, state); err != nil || same {
@@ -49,7 +50,7 @@ func (c *conn) reconfirm(a Admission, r *request, w *work) (Admission, error) {
 			return nil, err
 		}
 	}
-	c.g.Interlock.Abandon([]Admission{a})
+	c.g.Interlock.Abandon([]gate.Admission{a})
 	return nil, &refusal{code: StateUnavailable, message: "what was approved keeps changing", hint: "Roll back and try again."}
 }
 

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
 )
 
 // TestP4WhatChangedMeanwhileIsNotApproved: between the look that admits an approved
@@ -22,7 +24,7 @@ func TestP4WhatChangedMeanwhileIsNotApproved(t *testing.T) {
 		for _, block := range []bool{true, false} {
 			for _, actor := range []string{"human-alice", "agent-kiro"} {
 				for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeExec} {
-					b := newBench(t, func(_ *Config, s *script) { s.probes = true })
+					b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Probing = true })
 					b.direct(t, "CREATE TABLE t (a int); INSERT INTO t VALUES (1); ANALYZE")
 					conn := b.connect(t, actor)
 					if block {
@@ -31,7 +33,7 @@ func TestP4WhatChangedMeanwhileIsNotApproved(t *testing.T) {
 						}
 					}
 					changed := false
-					b.meanwhile = func() {
+					b.Meanwhile = func() {
 						if !changed {
 							changed = true
 							b.direct(t, change)
@@ -46,7 +48,7 @@ func TestP4WhatChangedMeanwhileIsNotApproved(t *testing.T) {
 						t.Errorf("%s, %s, block %t, %v: %v, want %s", name, actor, block, mode, err, want)
 					}
 					if block {
-						if journal := strings.Join(b.entries(), "\n"); !strings.Contains(journal, "dead TRUNCATE t") || strings.Contains(journal, "intent") {
+						if journal := strings.Join(b.Entries(), "\n"); !strings.Contains(journal, "dead TRUNCATE t") || strings.Contains(journal, "intent") {
 							t.Errorf("%s, %s, %v: %s", name, actor, mode, journal)
 						}
 						if tag, err := conn.Exec(t.Context(), "COMMIT"); err != nil || tag.String() != "ROLLBACK" {
@@ -66,7 +68,7 @@ func TestP4WhatChangedMeanwhileIsNotApproved(t *testing.T) {
 // TestLockOutlivesTheStatement: what an approved statement in a transaction acts on
 // stays locked to the transaction's end.
 func TestLockOutlivesTheStatement(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *script) { s.probes = true })
+	b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Probing = true })
 	b.direct(t, "CREATE TABLE t (a int); INSERT INTO t VALUES (1); CREATE TABLE u (a int)")
 	conn := b.connect(t, "human-alice")
 	for _, sql := range []string{"BEGIN", "DELETE FROM t WHERE a = 1"} {
@@ -81,7 +83,7 @@ func TestLockOutlivesTheStatement(t *testing.T) {
 		t.Fatal(err)
 	}
 	// What cannot be locked is refused, and the approval is not spent on it.
-	b.clear()
+	b.Clear()
 	for _, sql := range []string{"BEGIN", "SET LOCAL lock_timeout = '50ms'"} {
 		if _, err := conn.Exec(t.Context(), sql); err != nil {
 			t.Fatal(err)
@@ -99,7 +101,7 @@ func TestLockOutlivesTheStatement(t *testing.T) {
 	if code(err) != StateUnavailable || !strings.Contains(err.Error(), "cannot be locked") {
 		t.Errorf("got %v", err)
 	}
-	if journal := strings.Join(b.entries(), "\n"); strings.Contains(journal, "dead") || !strings.Contains(journal, "abandon DROP TABLE u") {
+	if journal := strings.Join(b.Entries(), "\n"); strings.Contains(journal, "dead") || !strings.Contains(journal, "abandon DROP TABLE u") {
 		t.Error(journal)
 	}
 	if tag, err := conn.Exec(t.Context(), "ROLLBACK"); err != nil || tag.String() != "ROLLBACK" {

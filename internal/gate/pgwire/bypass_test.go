@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 )
 
@@ -50,7 +51,7 @@ func destroys(r interlock.Request) error {
 		switch {
 		case a.Has(signalbox.TraitTemporary), a.Has(signalbox.TraitByKey) && a.Verb == signalbox.Delete:
 		case a.Verb.Gravity() >= signalbox.Execute.Gravity(), strings.HasPrefix(a.Native, "LOCK"):
-			return holding("")(r)
+			return gatetest.Holding("")(r)
 		}
 	}
 	return nil
@@ -283,7 +284,7 @@ func TestNothingIsDestroyedUnrecorded(t *testing.T) {
 	for name, play := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, func(_ *Config, s *script) { s.decide, s.ceiling = destroys, 100 })
+			b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Decide, s.Ceiling = destroys, 100 })
 			b.direct(t, shop)
 			r, err := dialRaw(b, t, nil)
 			if err != nil {
@@ -291,7 +292,7 @@ func TestNothingIsDestroyedUnrecorded(t *testing.T) {
 			}
 			play(r)
 			if got := strings.TrimSpace(b.direct(t, kept, "-At")); got != keptAnswer {
-				t.Errorf("notes, tree, settings, doors, large objects are %s, want %s: %q", got, keptAnswer, b.entries("reads"))
+				t.Errorf("notes, tree, settings, doors, large objects are %s, want %s: %q", got, keptAnswer, b.Entries("reads"))
 			}
 		})
 	}
@@ -303,8 +304,8 @@ func TestEachStatementOfAUnitIsJudgedWhenItRuns(t *testing.T) {
 	for _, kind := range []string{"agent-kiro", "human-alice"} {
 		t.Run(kind, func(t *testing.T) {
 			var judged []string
-			b := newBench(t, func(_ *Config, s *script) {
-				s.decide = func(r interlock.Request) error {
+			b := newBench(t, func(_ *Config, s *gatetest.Script) {
+				s.Decide = func(r interlock.Request) error {
 					for _, a := range r.Actions {
 						if a.Verb == signalbox.Create {
 							judged = append(judged, fmt.Sprint(a.Resources[0]))
@@ -386,7 +387,7 @@ func TestOrdinaryWorkOfAgents(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, protocol := range []string{"simple", "extended"} {
-				b := newBench(t, func(_ *Config, s *script) { s.decide, s.ceiling = destroys, 100 })
+				b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Decide, s.Ceiling = destroys, 100 })
 				b.direct(t, shop)
 				r, err := dialRaw(b, t, nil)
 				if err != nil {
@@ -412,7 +413,7 @@ func TestOrdinaryWorkOfAgents(t *testing.T) {
 
 // A driver that describes a statement before it binds it can write.
 func TestDescribeFirst(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *script) { s.ceiling = 100 })
+	b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Ceiling = 100 })
 	b.direct(t, shop)
 	r, err := dialRaw(b, t, nil)
 	if err != nil {
@@ -439,7 +440,7 @@ func TestDescribeFirst(t *testing.T) {
 // The cancel key does not reach statements of the gate's own, however often it is
 // shown.
 func TestCancelsHitOnlyTheClientsStatements(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *script) { s.ceiling = 100 })
+	b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Ceiling = 100 })
 	b.direct(t, shop)
 	r, err := dialRaw(b, t, nil)
 	if err != nil {
@@ -497,7 +498,7 @@ func TestTerminatedCommitIsNeverFailed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.clear()
+		b.Clear()
 		r.query("BEGIN")
 		r.query(fmt.Sprintf("INSERT INTO log VALUES (%d)", i))
 		pid := strings.TrimSpace(b.direct(t, "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'", "-At"))
@@ -512,7 +513,7 @@ func TestTerminatedCommitIsNeverFailed(t *testing.T) {
 			t.Fatal(err)
 		}
 		there := strings.TrimSpace(b.direct(t, fmt.Sprintf("SELECT count(*) FROM log WHERE id = %d", i), "-At"))
-		if said := strings.Join(b.entries(), ", "); there == "1" && strings.Contains(said, "outcome failed") || there == "0" && strings.Contains(said, "outcome done") {
+		if said := strings.Join(b.Entries(), ", "); there == "1" && strings.Contains(said, "outcome failed") || there == "0" && strings.Contains(said, "outcome done") {
 			t.Errorf("rows: %s, and the log says %s", there, said)
 		}
 		if there == "1" {
@@ -554,7 +555,7 @@ func TestConclude(t *testing.T) {
 
 // A unit holds so many statements and no more, and says so.
 func TestUnitsAreBounded(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *script) { s.ceiling = -1 })
+	b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Ceiling = -1 })
 	b.direct(t, "CREATE TABLE log (id int)")
 	r, err := dialRaw(b, t, nil)
 	if err != nil {
@@ -582,7 +583,7 @@ func TestUnitsAreBounded(t *testing.T) {
 
 // What a text calls is not run while the text is only looked at.
 func TestProbesRunNothing(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *script) { s.decide, s.ceiling = destroys, 100 })
+	b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Decide, s.Ceiling = destroys, 100 })
 	b.direct(t, shop+`CREATE FUNCTION mark() RETURNS int LANGUAGE sql IMMUTABLE AS $$ SELECT pg_catalog.lo_create(0)::int $$`)
 	r, err := dialRaw(b, t, nil)
 	if err != nil {
@@ -592,13 +593,13 @@ func TestProbesRunNothing(t *testing.T) {
 		r.query(sql)
 	}
 	if got := strings.TrimSpace(b.direct(t, kept, "-At")); got != keptAnswer {
-		t.Errorf("notes, tree, settings, doors, large objects are %s, want %s: %q", got, keptAnswer, b.entries("reads"))
+		t.Errorf("notes, tree, settings, doors, large objects are %s, want %s: %q", got, keptAnswer, b.Entries("reads"))
 	}
 }
 
 // The server's own log has what intent and outcome refer to.
 func TestReferenceIsTheServers(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *script) { s.ceiling = 100 })
+	b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Ceiling = 100 })
 	b.direct(t, "CREATE TABLE log (id int)")
 	conn := b.connect(t, "agent-kiro")
 	for _, sql := range []string{"INSERT INTO log VALUES (1)", "BEGIN", "INSERT INTO log VALUES (2)", "COMMIT"} {
@@ -609,12 +610,12 @@ func TestReferenceIsTheServers(t *testing.T) {
 	session := strings.TrimSpace(b.direct(t, `SELECT to_hex(trunc(EXTRACT(EPOCH FROM backend_start))::bigint) || '.' || to_hex(pid) FROM pg_stat_activity
 		WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name <> 'oracle'`, "-At"))
 	ids := strings.Fields(b.direct(t, "SELECT xmin FROM log ORDER BY id", "-At"))
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.outcomes) != 2 || len(ids) != 2 {
-		t.Fatalf("outcomes %+v, transactions %q", b.outcomes, ids)
+	b.Mu.Lock()
+	defer b.Mu.Unlock()
+	if len(b.Outcomes) != 2 || len(ids) != 2 {
+		t.Fatalf("outcomes %+v, transactions %q", b.Outcomes, ids)
 	}
-	for i, out := range b.outcomes {
+	for i, out := range b.Outcomes {
 		found := map[string]string{}
 		for _, f := range out.Reference {
 			found[f.Name] = f.Value
@@ -628,7 +629,7 @@ func TestReferenceIsTheServers(t *testing.T) {
 // An agent's connection whose READ ONLY default is lifted by anything but the
 // gate ends, with what is open on it.
 func TestLostReadOnlyEndsTheConnection(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *script) { s.ceiling = 100 }) // all is allowed
+	b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Ceiling = 100 }) // all is allowed
 	b.direct(t, shop)
 	r, err := dialRaw(b, t, nil)
 	if err != nil {

@@ -3,12 +3,14 @@ package pgwire
 import (
 	"strings"
 	"testing"
+
+	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
 )
 
 // What a deletion takes with it is shown before people approve, and what they
 // approved is enough for it to run.
 func TestCascadeIsShownAndRuns(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *script) { s.decide = holding("DELETE", "UPDATE", "DROP") })
+	b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Decide = gatetest.Holding("DELETE", "UPDATE", "DROP") })
 	b.direct(t, `CREATE TABLE p (id int PRIMARY KEY, note text); CREATE TABLE c (id int PRIMARY KEY, p int REFERENCES p ON DELETE CASCADE);
 CREATE TABLE g (c int REFERENCES c ON DELETE CASCADE); CREATE TABLE tree (id int PRIMARY KEY, up int REFERENCES tree ON DELETE CASCADE);
 INSERT INTO p SELECT n FROM generate_series(1, 1000) n; INSERT INTO c SELECT n, n FROM generate_series(1, 1000) n;
@@ -30,11 +32,11 @@ INSERT INTO g SELECT 1 + n % 1000 FROM generate_series(1, 3000) n; INSERT INTO t
 			t.Fatalf("%s: %v", x.sql, err)
 		}
 		conn.Close(t.Context())
-		p := b.probed
-		if p.err != nil {
-			t.Fatalf("%s: %v", x.sql, p.err)
+		p := b.Probed
+		if p.Err != nil {
+			t.Fatalf("%s: %v", x.sql, p.Err)
 		}
-		i := p.impact
+		i := p.Impact
 		if i.Count < x.count || i.Count > x.count+x.count/10+1 || i.Dependants < x.with || i.Dependants > x.with+x.with/10+10 || i.Total != x.of {
 			t.Errorf("%s: %d of %d, with %d", x.sql, i.Count, i.Total, i.Dependants)
 		}
@@ -53,9 +55,9 @@ INSERT INTO g SELECT 1 + n % 1000 FROM generate_series(1, 3000) n; INSERT INTO t
 	conn := b.connect(t, "agent-kiro")
 	defer conn.Close(t.Context())
 	conn.Exec(t.Context(), "DELETE FROM p WHERE id <= 200")
-	b.mu.Lock() // approved
-	b.decide, b.ceiling, b.probes = nil, b.probed.impact.Count+b.probed.impact.Dependants, true
-	b.mu.Unlock()
+	b.Mu.Lock() // approved
+	b.Decide, b.Ceiling, b.Probing = nil, b.Probed.Impact.Count+b.Probed.Impact.Dependants, true
+	b.Mu.Unlock()
 	if _, err := conn.Exec(t.Context(), "DELETE FROM p WHERE id <= 200"); err != nil {
 		t.Errorf("approved: %v", err)
 	}
@@ -78,13 +80,13 @@ CREATE VIEW v AS SELECT id, lower(note) AS note FROM t WHERE mail = 'a@B'::citex
 		"SELECT id + 1, id < 2, id <> 3, note || 'x' FROM t", "SELECT * FROM v WHERE note LIKE 'n%'", "SELECT similarity(note, 'x'), unaccent(note) FROM t",
 	}
 	judge := func(text string) []string {
-		b.clear()
+		b.Clear()
 		conn := b.connect(t, "agent-kiro")
 		defer conn.Close(t.Context())
 		if _, err := conn.Exec(t.Context(), text); err != nil {
 			t.Errorf("%s: %v", text, err)
 		}
-		return b.entries("read")
+		return b.Entries("read")
 	}
 	for _, text := range reads {
 		if got := judge(text); len(got) > 0 {

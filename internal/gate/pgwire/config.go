@@ -1,7 +1,6 @@
 package pgwire
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,41 +12,21 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/signalbox-dev/signalbox/internal/interlock/control"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 )
 
-// Config says what a gate stands in front of, and how strict it is.
+// Config says what a gate stands in front of, and how strict it is. MaxPerSession
+// is of connections, each of which may have one to the server: 32 if it is not
+// given, for PostgreSQL's own default is 100 for everybody.
 type Config struct {
-	// Gate is what interlock knows of this gate: name, target, environment,
-	// wait and ceiling. Its Protocol is set to "postgres".
-	Gate control.Gate
-	// Interlock decides and records.
-	Interlock Interlock
+	gate.Config
 	// Upstream is the server behind the gate.
 	Upstream Upstream
 
-	// TLS serves clients that ask for TLS. Nil: TLS is declined.
-	TLS *tls.Config
-	// RequireTLS refuses clients that do not use TLS. Default false, for the
-	// loopback interface.
-	RequireTLS bool
-
-	// ReadEach records every read before its answer is released, instead of
-	// summaries that are at most a second late.
-	ReadEach bool
 	// ExactCounts has the rows counted that a held change would touch, by a
 	// SELECT of at most ten seconds, where the planner's estimate is shown
 	// otherwise. Default false.
 	ExactCounts bool
-	// HoldURL gives the page of a hold, shown in errors. Default: none.
-	HoldURL func(id string) string
-
-	// MaxConnections caps the connections of clients that have logged in. Default
-	// 4096.
-	MaxConnections int
-	// MaxPerSession caps the connections of one session, each of which may have
-	// one to the server. Default 32: PostgreSQL's own default is 100 for everybody.
-	MaxPerSession int
 	// MaxStarting caps connections that have not logged in, and a quarter of it
 	// those from one address. The oldest makes room for one more. Default 1024.
 	MaxStarting int
@@ -57,11 +36,6 @@ type Config struct {
 	MaxMessage int
 	// LoginTimeout bounds a connection's start. Default 20 seconds.
 	LoginTimeout time.Duration
-	// Panicked is told where a defect of the gate's own ended a connection, for
-	// metrics. Default: nobody.
-	Panicked func(where string)
-	// Logger gets what operators must know. Default: discards.
-	Logger *slog.Logger
 }
 
 // Upstream says how to reach the PostgreSQL server behind the gate. The user
@@ -88,16 +62,11 @@ type Upstream struct {
 }
 
 func (c Config) withDefaults() (Config, error) {
-	c.Gate.Protocol = "postgres"
-	switch {
-	case c.Gate.Name == "":
-		return c, errors.New("postgres gate has no name")
-	case c.Interlock == nil:
-		return c, fmt.Errorf("postgres gate %q has no interlock", c.Gate.Name)
-	case c.Upstream.Host == "" || c.Upstream.User == "":
-		return c, fmt.Errorf("postgres gate %q: upstream needs host and user", c.Gate.Name)
-	case c.RequireTLS && c.TLS == nil:
-		return c, fmt.Errorf("postgres gate %q requires TLS and has no certificate", c.Gate.Name)
+	if err := c.Complete("postgres", 32); err != nil {
+		return c, err
+	}
+	if c.Upstream.Host == "" || c.Upstream.User == "" {
+		return c, c.Wrap(errors.New("upstream needs host and user"))
 	}
 	if c.Upstream.Port == 0 {
 		c.Upstream.Port = 5432
@@ -120,12 +89,6 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Gate.Target == "" {
 		c.Gate.Target = net.JoinHostPort(c.Upstream.Host, strconv.Itoa(c.Upstream.Port)) + "/" + c.Upstream.Database
 	}
-	if c.MaxConnections <= 0 {
-		c.MaxConnections = 4096
-	}
-	if c.MaxPerSession <= 0 {
-		c.MaxPerSession = 32
-	}
 	if c.MaxStarting <= 0 {
 		c.MaxStarting = 1024
 	}
@@ -134,15 +97,6 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.LoginTimeout <= 0 {
 		c.LoginTimeout = 20 * time.Second
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
-	if c.Panicked == nil {
-		c.Panicked = func(string) {}
-	}
-	if c.HoldURL == nil {
-		c.HoldURL = func(string) string { return "" }
 	}
 	return c, nil
 }

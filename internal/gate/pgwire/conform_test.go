@@ -2,16 +2,13 @@ package pgwire
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
-	"github.com/signalbox-dev/signalbox/internal/interlock"
 )
 
 // Every actor, by every protocol and in transactions of its own, keeps what all
@@ -51,35 +48,9 @@ func TestConforms(t *testing.T) {
 						Effects: func(context.Context) (int, error) {
 							return strconv.Atoi(strings.TrimSpace(b.direct(t, "SELECT count(*) FROM t", "-At")))
 						},
-						Journal: func() []gatetest.Entry {
-							var list []gatetest.Entry
-							for _, e := range b.entries("admit", "abandon", "spend", "refused") {
-								word, _, _ := strings.Cut(e, " ")
-								list = append(list, gatetest.Entry(word))
-							}
-							return list
-						},
-						Decide: func(d signalbox.Decision) {
-							b.mu.Lock()
-							defer b.mu.Unlock()
-							b.script.decide, b.script.failing = nil, nil
-							switch d {
-							case signalbox.Hold:
-								b.script.decide = holding(change)
-							case signalbox.Deny:
-								b.script.decide = func(r interlock.Request) error {
-									if strings.Contains(r.Text, change) {
-										return &interlock.DeniedError{Verdict: signalbox.Verdict{Reason: "no"}}
-									}
-									return nil
-								}
-							case "":
-								b.script.failing = fmt.Errorf("%w: disk full", interlock.ErrUnavailable)
-							}
-						},
+						Script: b.Script,
 						Held:   func(err error) bool { return code(err) == StateHeld },
 						Denied: func(err error) bool { return code(err) == StateDenied },
-						Halt:   b.halt,
 					}
 				})
 			})

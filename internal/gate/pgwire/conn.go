@@ -15,18 +15,20 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/classify/sql"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 )
 
 // A conn is one client that has logged in.
 type conn struct {
-	g          *Gate
-	number     int64
-	log        *slog.Logger
-	session    signalbox.Session
-	attendance *attendance
-	key        cancelKey
-	ctx        context.Context // ends when the connection is cut
-	stop       context.CancelFunc
+	g       *Gate
+	number  int64
+	log     *slog.Logger
+	session signalbox.Session
+	at      *gate.Session
+	unwatch func() bool // ends the watch of the session
+	key     cancelKey
+	ctx     context.Context // ends when the connection is cut
+	stop    context.CancelFunc
 
 	// Owned by the connection's goroutine, and lent to the watcher while idle.
 	client   net.Conn
@@ -71,7 +73,7 @@ type conn struct {
 	upGone  atomic.Bool // the watcher saw the server hang up
 
 	cancelling atomic.Bool // a cancel request is on its way to the server
-	reads      reads
+	reads      *gate.Counter
 
 	mu      sync.Mutex
 	reason  error              // why it was cut
@@ -232,7 +234,7 @@ func (c *conn) close() {
 	}
 	c.abandon()
 	hangUp(c.client)
-	if err := c.g.landed(c.attendance, c.g.flushReads(c.attendance)); err != nil {
+	if err := c.at.Reads.Flush()(); err != nil {
 		c.log.Error("reads could not be recorded", "error", err)
 	}
 	c.g.leave(c)

@@ -5,14 +5,16 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
 )
 
 // TestExactCount asks for counts where statistics say something else, by every
 // protocol, in a transaction and outside; nothing may have changed afterwards.
 func TestExactCount(t *testing.T) {
-	b := newBench(t, func(c *Config, s *script) {
+	b := newBench(t, func(c *Config, s *gatetest.Script) {
 		c.ExactCounts = true
-		s.decide = holding("DROP", "DELETE", "UPDATE", "INSERT", "TRUNCATE")
+		s.Decide = gatetest.Holding("DROP", "DELETE", "UPDATE", "INSERT", "TRUNCATE")
 	})
 	b.direct(t, `CREATE TABLE orders (id int PRIMARY KEY, note text); ANALYZE;
 INSERT INTO orders SELECT n, 'note ' || n FROM generate_series(1, 1234) n;
@@ -53,14 +55,14 @@ CREATE FUNCTION spy(int) RETURNS bool LANGUAGE sql AS $$SELECT nextval('called')
 				if _, err := conn.Exec(ctx, c.sql, append([]any{mode}, c.args...)...); code(err) != StateHeld {
 					t.Fatalf("%s: %v", c.sql, err)
 				}
-				p := b.probed
-				if p.err != nil {
-					t.Fatalf("%s: probe: %v", c.sql, p.err)
+				p := b.Probed
+				if p.Err != nil {
+					t.Fatalf("%s: probe: %v", c.sql, p.Err)
 				}
-				if c.count >= 0 && p.impact.Count != c.count || !p.impact.Measured && !strings.HasPrefix(c.fact, "Not measured") {
-					t.Errorf("%v, block %t, %s: count %d, want %d", mode, block, c.sql, p.impact.Count, c.count)
+				if c.count >= 0 && p.Impact.Count != c.count || !p.Impact.Measured && !strings.HasPrefix(c.fact, "Not measured") {
+					t.Errorf("%v, block %t, %s: count %d, want %d", mode, block, c.sql, p.Impact.Count, c.count)
 				}
-				if facts := strings.Join(p.impact.Facts, "\n"); !strings.Contains(facts, c.fact) {
+				if facts := strings.Join(p.Impact.Facts, "\n"); !strings.Contains(facts, c.fact) {
 					t.Errorf("%v, block %t, %s: no fact %q in:\n%s", mode, block, c.sql, c.fact, facts)
 				}
 				if block {
@@ -79,7 +81,7 @@ CREATE FUNCTION spy(int) RETURNS bool LANGUAGE sql AS $$SELECT nextval('called')
 
 // TestExactCountIsTheCeiling: what was counted is approved, and not a row more.
 func TestExactCountIsTheCeiling(t *testing.T) {
-	b := newBench(t, func(c *Config, s *script) { c.ExactCounts, s.probes = true, true })
+	b := newBench(t, func(c *Config, s *gatetest.Script) { c.ExactCounts, s.Probing = true, true })
 	b.direct(t, "CREATE TABLE t (a int); INSERT INTO t SELECT generate_series(1, 1000)")
 	conn := b.connect(t, "agent-kiro")
 	remove := func() error {
@@ -88,14 +90,14 @@ func TestExactCountIsTheCeiling(t *testing.T) {
 			return err
 		})
 	}
-	b.meanwhile = func() { b.meanwhile = nil; b.direct(t, "INSERT INTO t VALUES (1001)") }
-	if err := remove(); code(err) != StateHeld || !strings.Contains(strings.Join(b.entries(), "\n"), "approved for 990, now it would touch 991") {
-		t.Errorf("one row more: %v, %q", err, b.entries())
+	b.Meanwhile = func() { b.Meanwhile = nil; b.direct(t, "INSERT INTO t VALUES (1001)") }
+	if err := remove(); code(err) != StateHeld || !strings.Contains(strings.Join(b.Entries(), "\n"), "approved for 990, now it would touch 991") {
+		t.Errorf("one row more: %v, %q", err, b.Entries())
 	}
-	b.mu.Lock()
-	b.decide = nil
-	b.mu.Unlock()
-	b.meanwhile = func() { b.meanwhile = nil; b.direct(t, "DELETE FROM t WHERE a = 1001") }
+	b.Mu.Lock()
+	b.Decide = nil
+	b.Mu.Unlock()
+	b.Meanwhile = func() { b.Meanwhile = nil; b.direct(t, "DELETE FROM t WHERE a = 1001") }
 	if err := remove(); err != nil {
 		t.Errorf("one row less: %v", err)
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
-	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 )
 
 // SQLSTATEs of our own. Class SB belongs to nobody: PostgreSQL leaves classes
@@ -20,6 +20,8 @@ const (
 	StateHeld = "SB001"
 	// StateUnavailable says that Signalbox could not decide or record.
 	StateUnavailable = "SB002"
+	// StateUnknown is PostgreSQL's transaction_resolution_unknown.
+	StateUnknown = "08007"
 )
 
 // An unreachableError says that the server cannot be reached or lets the gate
@@ -84,11 +86,8 @@ func (r *refusal) encode() []byte {
 // for an error that is not a refusal.
 func (c *conn) refused(err error) *refusal {
 	var (
-		own     *refusal
-		server  *askError
-		held    *interlock.HeldError
-		denied  *interlock.DeniedError
-		overran *interlock.OverrunError
+		own    *refusal
+		server *askError
 	)
 	switch {
 	case errors.As(err, &own):
@@ -96,34 +95,39 @@ func (c *conn) refused(err error) *refusal {
 	case errors.As(err, &server):
 		c.log.Error("refused because the server did not answer the gate", "error", err)
 		return &refusal{code: StateUnavailable, message: server.Error(), hint: "Nothing was done."}
-	case errors.As(err, &held):
-		h := held.Hold
-		r := &refusal{code: StateHeld, message: held.Error()}
-		r.detail = fmt.Sprintf("Hold %s, %s until %s.", h.ID, h.Status, h.Expires.UTC().Format("2006-01-02 15:04 MST"))
-		if url := c.g.HoldURL(h.ID); url != "" {
-			r.detail += " " + url
-		}
-		r.hint = fmt.Sprintf("Wait with `signalbox hold wait %s`, then send the same statement again.", h.ID)
-		if c.status != 'I' {
-			r.hint = fmt.Sprintf("Roll back. Wait with `signalbox hold wait %s`, then send the same transaction again.", h.ID)
-		}
-		return r
-	case errors.As(err, &denied):
-		r := &refusal{code: StateDenied, message: denied.Error()}
-		if p := denied.Verdict.Policies; len(p) > 0 {
-			r.detail = fmt.Sprintf("Decided by %s.", strings.Join(p, ", "))
-		}
-		if denied.Record != "" {
-			r.detail += " Recorded as " + denied.Record + "."
-		}
-		return r
-	case errors.As(err, &overran):
-		return &refusal{code: StateDenied, message: overran.Error()}
-	case errors.Is(err, interlock.ErrUnavailable):
-		c.log.Error("refused because it could not be decided or recorded", "error", err)
-		return &refusal{code: StateUnavailable, message: interlock.Unavailable(err), hint: "Nothing was done. Try again; Signalbox's operator finds the cause in its log."}
+	}
+	if r, ok := c.g.Refuse(err); ok {
+		return encoded(r, c.status != 'I')
 	}
 	return nil
+}
+
+// encoded puts a refusal of the interlock into a SQLSTATE and its fields.
+func encoded(r gate.Refusal, inTransaction bool) *refusal {
+	switch r.Kind {
+	case gate.Held:
+		told := &refusal{code: StateHeld, message: r.Reason, detail: fmt.Sprintf("Hold %s, %s.", r.Hold.ID, r.Status())}
+		if r.URL != "" {
+			told.detail += " " + r.URL
+		}
+		told.hint = fmt.Sprintf("Wait with %s, then send the same statement again.", r.Wait())
+		if inTransaction {
+			told.hint = fmt.Sprintf("Roll back. Wait with %s, then send the same transaction again.", r.Wait())
+		}
+		return told
+	case gate.Denied:
+		told := &refusal{code: StateDenied, message: r.Reason}
+		if len(r.Policy) > 0 {
+			told.detail = fmt.Sprintf("Decided by %s.", strings.Join(r.Policy, ", "))
+		}
+		if r.Record != "" {
+			told.detail += " Recorded as " + r.Record + "."
+		}
+		return told
+	case gate.Unknown:
+		return &refusal{code: StateUnknown, message: r.Reason, hint: "Look before you repeat it."}
+	}
+	return &refusal{code: StateUnavailable, message: r.Reason, hint: "Nothing was done. Try again; Signalbox's operator finds the cause in its log."}
 }
 
 // refuse tells the client an error.

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 )
 
@@ -207,9 +208,9 @@ func TestNothingRunsUnderAnotherName(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, func(_ *Config, s *script) {
+			b := newBench(t, func(_ *Config, s *gatetest.Script) {
 				if c.held != "" {
-					s.decide = holding(c.held)
+					s.Decide = gatetest.Holding(c.held)
 				}
 			})
 			b.direct(t, `CREATE TABLE orders (id int PRIMARY KEY, n int); INSERT INTO orders SELECT g, g FROM generate_series(1, 500) g;
@@ -222,12 +223,12 @@ func TestNothingRunsUnderAnotherName(t *testing.T) {
 			if left := strings.TrimSpace(b.direct(t, "SELECT count(*) FROM orders", "-At")); left == "500" {
 				return
 			}
-			for _, e := range b.entries("reads") {
+			for _, e := range b.Entries("reads") {
 				if strings.HasPrefix(e, "intent ") {
 					return // admitted as a change: here everything is allowed
 				}
 			}
-			t.Errorf("rows are gone, and no intent tells of it: %q", b.entries("reads"))
+			t.Errorf("rows are gone, and no intent tells of it: %q", b.Entries("reads"))
 		})
 	}
 }
@@ -249,7 +250,7 @@ func TestIrrevocableIsCarriedAtOnce(t *testing.T) {
 		t.Errorf("setval: %s", got)
 	}
 	r.query("ROLLBACK")
-	journal := strings.Join(b.entries("reads"), ", ")
+	journal := strings.Join(b.Entries("reads"), ", ")
 	if !strings.Contains(journal, "intent SELECT setval") || strings.Contains(journal, "intent INSERT") || !strings.Contains(journal, "abandon") {
 		t.Errorf("journal: %s", journal)
 	}
@@ -268,7 +269,7 @@ func TestIrrevocableIsCarriedAtOnce(t *testing.T) {
 // A statement that runs outside of transactions takes nothing with it past a
 // ceiling.
 func TestLoneStatementHasNoCompany(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *script) { s.ceiling = 10 })
+	b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Ceiling = 10 })
 	b.direct(t, "CREATE TABLE orders (id int); INSERT INTO orders SELECT generate_series(1, 500)")
 	r, err := dialRaw(b, t, nil)
 	if err != nil {
@@ -299,8 +300,8 @@ func TestNamesAreReadAgainAfterATransaction(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var judged string
-			b := newBench(t, func(_ *Config, s *script) {
-				s.decide = func(r interlock.Request) error {
+			b := newBench(t, func(_ *Config, s *gatetest.Script) {
+				s.Decide = func(r interlock.Request) error {
 					judged = fmt.Sprint(r.Actions[signalbox.Gravest(r.Actions)].Resources)
 					return nil
 				}
@@ -324,8 +325,8 @@ func TestNamesAreReadAgainAfterATransaction(t *testing.T) {
 func TestExecuteIsBoundToItsStatement(t *testing.T) {
 	var canonical []signalbox.Digest
 	var shown []string
-	b := newBench(t, func(_ *Config, s *script) {
-		s.decide = func(r interlock.Request) error {
+	b := newBench(t, func(_ *Config, s *gatetest.Script) {
+		s.Decide = func(r interlock.Request) error {
 			if strings.HasPrefix(r.Text, "EXECUTE") {
 				canonical, shown = append(canonical, r.Canonical), append(shown, r.Text)
 			}

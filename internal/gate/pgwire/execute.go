@@ -12,9 +12,9 @@ import (
 // finalRun gives what makes w final in an implicit transaction: as it is, or
 // within a block of our own where the rows it touches must be measured, or
 // where an agent's connection is READ ONLY by default.
-func (c *conn) finalRun(r *request, w *work) func(context.Context, Permit) (signalbox.Outcome, error) {
+func (c *conn) finalRun(r *request, w *work) func(context.Context, *interlock.Permit) (signalbox.Outcome, error) {
 	r.inBlock = func() bool { return !w.lone && (c.tx.opened || c.agent() || r.state != nil) }
-	return func(_ context.Context, permit Permit) (signalbox.Outcome, error) {
+	return func(_ context.Context, permit *interlock.Permit) (signalbox.Outcome, error) {
 		switch {
 		case w.lone && c.agent():
 			return c.runLone(w, permit)
@@ -96,7 +96,7 @@ func (c *conn) refusedOwn(err error) (signalbox.Outcome, error) {
 
 // runLone forwards a statement that PostgreSQL refuses in a transaction block,
 // with the READ ONLY default lifted around it.
-func (c *conn) runLone(w *work, permit Permit) (signalbox.Outcome, error) {
+func (c *conn) runLone(w *work, permit *interlock.Permit) (signalbox.Outcome, error) {
 	// It stands alone, and such statements touch no rows: see errLonely.
 	if err := permit.Spend(nil); err != nil {
 		return signalbox.Outcome{}, err
@@ -138,7 +138,7 @@ func (c *conn) openBlock() error {
 
 // runBlock runs w between BEGIN and COMMIT of our own, and measures what it
 // touched before the COMMIT.
-func (c *conn) runBlock(r *request, w *work, permit Permit) (signalbox.Outcome, error) {
+func (c *conn) runBlock(r *request, w *work, permit *interlock.Permit) (signalbox.Outcome, error) {
 	if !c.tx.opened {
 		if err := c.openBlock(); err != nil {
 			return c.refusedOwn(err)

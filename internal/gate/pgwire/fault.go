@@ -3,53 +3,23 @@ package pgwire
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime/debug"
 	"time"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
-	"github.com/signalbox-dev/signalbox/proof"
 )
 
-// A faultError says that there was a panic, a defect of the gate's own. It is
-// the end of the connection in which it happened, and of nothing else.
-type faultError struct {
-	value any
-	stack []byte
-	// executing says that an intent was being executed: nobody knows how far.
-	executing bool
-}
-
-func (e *faultError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
-
-// guarded calls f. Where f panics, the stack is logged and counted, and an error
-// returned.
-func (g *Gate) guarded(where string, f func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = g.fault(where, v)
-		}
-	}()
-	return f()
-}
-
-// fault accounts for a panic. It is called in the function that recovered.
-func (g *Gate) fault(where string, v any) error {
-	e, ok := v.(*faultError)
-	if !ok {
-		e = &faultError{value: v, stack: debug.Stack()}
-	}
-	g.Panicked(where)
-	g.Logger.Error("ALARM: a defect of the gate's own", "gate", g.Config.Gate.Name, "where", where, "panic", fmt.Sprint(e.value), "stack", string(e.stack))
-	return e
-}
+// guarded calls f. Where f panics it is the end of the connection in which it
+// happened, and of nothing else.
+func (g *Gate) guarded(where string, f func() error) error { return g.Guard(where, f) }
 
 // overtaken tells a client that its connection ends by a fault, and cuts what
 // it was doing. The connection's own buffers are no longer to be trusted.
-func (c *conn) overtaken(e *faultError) {
+func (c *conn) overtaken(e *gate.Fault) {
 	r := refusal{severity: "FATAL", code: "XX000", message: "a defect of the gate ended this connection: what was not committed is rolled back"}
-	if e.executing {
+	if e.Executing {
 		r.code, r.message = "08007", "a defect of the gate ended this connection: nobody knows whether it was carried out"
 	}
 	c.cut(e)
@@ -72,37 +42,32 @@ func (c *conn) vanish() {
 }
 
 // faulty is the interlock as connections and the gate's own goroutines see it.
-// A panic while an intent is executed is marked as such; one while reads are
-// recorded, in a goroutine of nobody's connection, is an error.
+// A panic while an intent is executed is marked as such.
 type faulty struct {
-	Interlock
+	gate.Interlock
 	g *Gate
 }
 
-func (f faulty) Carry(ctx context.Context, as []Admission, read []proof.Reads, x Executor) (signalbox.Outcome, error) {
+func (f faulty) Execute(ctx context.Context, as []gate.Admission, x interlock.Executor) (signalbox.Outcome, error) {
 	m := &marking{Executor: x}
 	defer m.mark()
-	return f.Interlock.Carry(ctx, as, read, m)
+	return f.Interlock.Execute(ctx, as, m)
 }
 
-func (f faulty) Do(ctx context.Context, r interlock.Request, x Executor) (signalbox.Outcome, error) {
+func (f faulty) Do(ctx context.Context, r interlock.Request, x interlock.Executor) (signalbox.Outcome, error) {
 	m := &marking{Executor: x}
 	defer m.mark()
 	return f.Interlock.Do(ctx, r, m)
 }
 
-func (f faulty) Reads(ctx context.Context, sums []proof.Reads) error {
-	return f.g.guarded("record reads", func() error { return f.Interlock.Reads(ctx, sums) })
-}
-
 // marking notes that an intent is being executed: whatever panics from then on
 // may have been in the middle of it.
 type marking struct {
-	Executor
+	interlock.Executor
 	began bool
 }
 
-func (m *marking) Execute(ctx context.Context, p Permit) (signalbox.Outcome, error) {
+func (m *marking) Execute(ctx context.Context, p *interlock.Permit) (signalbox.Outcome, error) {
 	m.began = true
 	defer m.mark() // here, where the stack is whole
 	return m.Executor.Execute(ctx, p)
@@ -114,17 +79,17 @@ func (m *marking) mark() {
 	if v == nil {
 		return
 	}
-	e, ok := v.(*faultError)
+	e, ok := v.(*gate.Fault)
 	if !ok {
-		e = &faultError{value: v, stack: debug.Stack()}
+		e = &gate.Fault{Value: v, Stack: debug.Stack()}
 	}
-	e.executing = e.executing || m.began
+	e.Executing = e.Executing || m.began
 	panic(e)
 }
 
 // asFault gives the fault behind an error, or nil.
-func asFault(err error) *faultError {
-	var e *faultError
+func asFault(err error) *gate.Fault {
+	var e *gate.Fault
 	errors.As(err, &e)
 	return e
 }

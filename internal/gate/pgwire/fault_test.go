@@ -14,40 +14,48 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/gate"
+	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
-	"github.com/signalbox-dev/signalbox/proof"
 )
 
 // panicking panics in the middle of what it is told to.
-type panicking struct{ *script }
+type panicking struct{ *gatetest.Script }
 
-func (p panicking) Admit(ctx context.Context, r interlock.Request, x Executor) (Admission, error) {
+func (p panicking) Admit(ctx context.Context, r interlock.Request, x interlock.Executor) (gate.Admission, error) {
 	if strings.Contains(r.Text, "judged") {
 		panic("in the judgement")
 	}
-	return p.script.Admit(ctx, r, x)
+	a, err := p.Script.Admit(ctx, r, x)
+	if err == nil && strings.Contains(r.Text, "executed") {
+		a = halfway{a}
+	}
+	return a, err
 }
 
-func (p panicking) Do(ctx context.Context, r interlock.Request, x Executor) (signalbox.Outcome, error) {
+func (p panicking) Do(ctx context.Context, r interlock.Request, x interlock.Executor) (signalbox.Outcome, error) {
 	a, err := p.Admit(ctx, r, x)
 	if err != nil {
 		return signalbox.Outcome{}, err
 	}
-	return p.Carry(ctx, []Admission{a}, nil, x)
+	return p.Execute(ctx, []gate.Admission{a}, x)
 }
 
-func (p panicking) Carry(ctx context.Context, as []Admission, read []proof.Reads, x Executor) (signalbox.Outcome, error) {
-	if strings.Contains(as[0].(*scripted).r.Text, "executed") {
-		x = halfway{x}
+func (p panicking) Execute(ctx context.Context, as []gate.Admission, x interlock.Executor) (signalbox.Outcome, error) {
+	if h, ok := as[0].(halfway); ok {
+		as, x = []gate.Admission{h.Admission}, panickingExecutor{x}
 	}
-	return p.script.Carry(ctx, as, read, x)
+	return p.Script.Execute(ctx, as, x)
 }
 
-// halfway panics when half of it is done.
-type halfway struct{ Executor }
+// halfway marks an admission whose execution panics.
+type halfway struct{ gate.Admission }
 
-func (h halfway) Execute(ctx context.Context, p Permit) (signalbox.Outcome, error) {
-	h.Executor.Execute(ctx, p)
+// A panickingExecutor panics when half of it is done.
+type panickingExecutor struct{ interlock.Executor }
+
+func (x panickingExecutor) Execute(ctx context.Context, p *interlock.Permit) (signalbox.Outcome, error) {
+	_, _ = x.Executor.Execute(ctx, p) // what it gives is lost with the panic
 	panic("in the execution")
 }
 
@@ -55,7 +63,7 @@ func (h halfway) Execute(ctx context.Context, p Permit) (signalbox.Outcome, erro
 // counted, and what it was doing is known by nobody.
 func TestPanicEndsOneConnection(t *testing.T) {
 	var panics atomic.Int64
-	b := newBench(t, func(c *Config, s *script) {
+	b := newBench(t, func(c *Config, s *gatetest.Script) {
 		c.Interlock = panicking{s}
 		c.Panicked = func(string) { panics.Add(1) }
 	})
@@ -117,7 +125,7 @@ func TestShortMessagesOfAServer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newFakeServer(t, func(c net.Conn) { hostile(c, answer) })
-			b := newBench(t, func(c *Config, _ *script) {
+			b := newBench(t, func(c *Config, _ *gatetest.Script) {
 				s.behind(c)
 				c.Upstream.Auth = "none"
 			})

@@ -13,9 +13,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/classify/sql"
-	"github.com/signalbox-dev/signalbox/proof"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 )
 
 // A Gate serves clients of one database. Make it with [New], run it with
@@ -25,6 +26,8 @@ type Gate struct {
 	dial     *pgconn.Config // of the upstream, without the client's settings
 	tls      *tls.Config    // nil if TLS is declined
 	binding  []byte         // hash of our certificate, for channel binding
+	sessions *gate.Sessions
+	failures *gate.Failures
 	logins   *logins
 	arrivals *arrivals
 	cache    *sql.Cache
@@ -33,17 +36,15 @@ type Gate struct {
 
 	ctx    context.Context // ends when the gate does
 	cancel context.CancelFunc
-	wg     sync.WaitGroup // attend, watchers of sessions
+	wg     sync.WaitGroup // attend
 
 	clients sync.WaitGroup
-	flushes sync.WaitGroup // summaries being recorded
-	number  atomic.Int64   // of connections, for the log
+	number  atomic.Int64 // of connections, for the log
 
 	mu        sync.Mutex
 	listeners map[net.Listener]bool
 	conns     map[*conn]bool
 	keys      map[cancelKey]*conn
-	sessions  map[signalbox.SessionID]*attendance
 	closing   bool
 }
 
@@ -55,24 +56,23 @@ func New(config Config) (*Gate, error) {
 	}
 	dial, err := config.Upstream.dialConfig()
 	if err != nil {
-		return nil, fmt.Errorf("postgres gate %q: %w", config.Gate.Name, err)
+		return nil, config.Wrap(err)
 	}
 	g := &Gate{
 		Config: config, dial: dial,
 		listeners: make(map[net.Listener]bool), conns: make(map[*conn]bool),
-		keys: make(map[cancelKey]*conn), sessions: make(map[signalbox.SessionID]*attendance),
+		keys: make(map[cancelKey]*conn),
 	}
 	if config.TLS != nil {
 		g.tls = config.TLS.Clone()
 		g.tls.NextProtos = []string{alpn}
-		if g.tls.MinVersion == 0 {
-			g.tls.MinVersion = tls.VersionTLS12
-		}
 		if g.binding, err = endpointBinding(g.tls); err != nil {
-			return nil, fmt.Errorf("postgres gate %q: %w", config.Gate.Name, err)
+			return nil, config.Wrap(err)
 		}
 	}
 	g.Interlock = faulty{config.Interlock, g}
+	g.sessions = gate.NewSessions(&g.Config.Config)
+	g.failures = gate.GateFailures()
 	secret := make([]byte, 32)
 	rand.Read(secret)
 	g.logins = newLogins(secret)
@@ -190,7 +190,7 @@ func (g *Gate) Shutdown(ctx context.Context) error {
 		g.clients.Wait()
 		g.cancel()
 		g.wg.Wait()
-		g.flushes.Wait()
+		g.sessions.Close(errShutdown)
 		close(done)
 	}()
 	select {
@@ -209,20 +209,7 @@ func (g *Gate) Shutdown(ctx context.Context) error {
 
 var errShutdown = errors.New("the gate is shutting down")
 
-// An attendance is a session with connections at this gate.
-type attendance struct {
-	session signalbox.Session
-	conns   map[*conn]bool // guarded by Gate.mu
-	release func()         // ends the watch
-	gone    chan struct{}
-
-	mu         sync.Mutex
-	flights    []*flight     // being recorded
-	unrecorded []proof.Reads // what could not be recorded
-}
-
-// join counts a connection of a session in, and starts to watch the session
-// when it is the first.
+// join counts a connection of a session in.
 func (g *Gate) join(c *conn, s signalbox.Session) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -232,24 +219,16 @@ func (g *Gate) join(c *conn, s signalbox.Session) error {
 	if len(g.conns) >= g.MaxConnections {
 		return fmt.Errorf("this gate has %d connections of clients, which is its limit", g.MaxConnections)
 	}
-	a := g.sessions[s.ID]
-	if a == nil {
-		done, why, release := g.Interlock.Watch(s, g.Config.Gate.Name)
-		a = &attendance{session: s, conns: make(map[*conn]bool), release: release, gone: make(chan struct{})}
-		g.sessions[s.ID] = a
-		g.wg.Go(func() {
-			select {
-			case <-done:
-				_ = g.guarded("end of a session", func() error { g.cutSession(s.ID, why()); return nil })
-			case <-a.gone:
-			}
-		})
+	at := g.sessions.Join(s, "")
+	if !g.sessions.Admit(at) {
+		g.sessions.Leave(at, false)
+		return fmt.Errorf("session %s has %d connections at this gate, which is the limit of one session (the gate's max_connections)", s.ID, g.MaxPerSession)
 	}
-	if len(a.conns) >= g.MaxPerSession {
-		return fmt.Errorf("session %s has %d connections at this gate, which is the limit of one session (the gate's max_connections)", s.ID, len(a.conns))
-	}
-	a.conns[c] = true
-	c.attendance = a
+	c.at, c.reads = at, at.Reads.Counter()
+	stopped := at.Context()
+	c.unwatch = context.AfterFunc(stopped, func() {
+		_ = g.guarded("end of a session", func() error { c.cut(context.Cause(stopped)); return nil })
+	})
 	g.conns[c] = true
 	for {
 		c.key = newCancelKey()
@@ -262,31 +241,13 @@ func (g *Gate) join(c *conn, s signalbox.Session) error {
 }
 
 func (g *Gate) leave(c *conn) {
+	c.unwatch()
+	c.reads.Close()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.conns, c)
 	delete(g.keys, c.key)
-	a := c.attendance
-	delete(a.conns, c)
-	if len(a.conns) == 0 {
-		delete(g.sessions, a.session.ID)
-		a.release()
-		close(a.gone)
-	}
-}
-
-// cutSession ends all connections of a session.
-func (g *Gate) cutSession(id signalbox.SessionID, why error) {
-	if why == nil {
-		why = errors.New("the session has ended")
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for c := range g.conns {
-		if c.session.ID == id {
-			c.cut(why)
-		}
-	}
+	g.sessions.Leave(c.at, true)
 }
 
 // attendEvery is how often idle connections are looked after: how late a
@@ -317,7 +278,7 @@ func (g *Gate) attend() {
 				c.attend()
 			}
 			clear(idle)
-			g.flushDue()
+			g.sessions.Sweep()
 			return nil
 		})
 	}
@@ -403,27 +364,6 @@ func (g *Gate) learnGreeting(a *asking) {
 	}
 	t.asking = nil
 	close(a.done)
-}
-
-// flushDue begins to record the summaries that are due.
-func (g *Gate) flushDue() {
-	g.mu.Lock()
-	var due []*attendance
-	for _, a := range g.sessions {
-		if g.readsDue(a, time.Now()) {
-			due = append(due, a)
-		}
-	}
-	g.mu.Unlock()
-	for _, a := range due {
-		flights := g.flushReads(a)
-		g.flushes.Go(func() {
-			err := g.guarded("record reads", func() error { return g.landed(a, flights) })
-			if err != nil {
-				g.Logger.Error("reads could not be recorded", "session", string(a.session.ID), "gate", g.Config.Gate.Name, "error", err)
-			}
-		})
-	}
 }
 
 func (g *Gate) newConn(client net.Conn, s signalbox.Session) *conn {

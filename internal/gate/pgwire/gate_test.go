@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 )
 
@@ -49,7 +50,7 @@ func TestJournalOfAutocommit(t *testing.T) {
 		"admit INSERT INTO t VALUES ($1)", "reads 1", "intent INSERT INTO t VALUES ($1)", "outcome done ",
 		"admit INSERT INTO t VALUES ($1)", "intent INSERT INTO t VALUES ($1)", "outcome failed 23505",
 	}
-	got := b.entries()
+	got := b.Entries()
 	// What was read may be recorded beside the intent, but before its effect.
 	if got[1] != "reads 1" && got[2] == "reads 1" {
 		got[1], got[2] = got[2], got[1]
@@ -57,19 +58,19 @@ func TestJournalOfAutocommit(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
-	if o := b.outcomes[0]; o.Rows != 1 {
+	if o := b.Outcomes[0]; o.Rows != 1 {
 		t.Errorf("outcome %+v, want one row", o)
 	}
 }
 
 func TestHeldOutsideOfTransaction(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *script) { s.decide = holding("DROP TABLE") })
+	b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Decide = gatetest.Holding("DROP TABLE") })
 	b.direct(t, "CREATE TABLE t (a int)")
 	out, err := b.psql(t, "agent-kiro", "DROP TABLE t;\nSELECT 'still here';\n")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, want := range []string{"ERROR:  SB001: signalbox: held, needs 2 of sre: destroys a table", "DETAIL:  Hold 01HOLD, open until", "http://signalbox.test/holds/01HOLD", "HINT:  Wait with `signalbox hold wait 01HOLD`", "still here"} {
+	for _, want := range []string{"ERROR:  SB001: signalbox: held, needs 2 of sre: destroys a <table>", "DETAIL:  Hold 01HOLD, open until", "http://signalbox.test/holds/01HOLD", "HINT:  Wait with `signalbox hold wait 01HOLD`", "still here"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("psql does not say %q:\n%s", want, out)
 		}
@@ -91,7 +92,7 @@ func TestHeldOutsideOfTransaction(t *testing.T) {
 func TestHeldInTransaction(t *testing.T) {
 	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeExec, pgx.QueryExecModeCacheStatement, pgx.QueryExecModeSimpleProtocol} {
 		t.Run(mode.String(), func(t *testing.T) {
-			b := newBench(t, func(_ *Config, s *script) { s.decide = holding("DROP TABLE") })
+			b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Decide = gatetest.Holding("DROP TABLE") })
 			b.direct(t, "CREATE TABLE t (a int)")
 			conn := b.connect(t, "human-alice")
 			ctx := t.Context()
@@ -117,7 +118,7 @@ func TestHeldInTransaction(t *testing.T) {
 			if got := b.direct(t, "SELECT count(*) FROM t", "-At"); got != "0\n" {
 				t.Errorf("rows: %s", got)
 			}
-			for _, e := range b.entries() {
+			for _, e := range b.Entries() {
 				if strings.HasPrefix(e, "intent") {
 					t.Errorf("journal has %q", e)
 				}
@@ -131,7 +132,7 @@ func TestTransactionIsOneIntent(t *testing.T) {
 	b := newBench(t, nil)
 	b.direct(t, "CREATE TABLE t (a int)")
 	for _, actor := range []string{"human-alice", "agent-kiro"} {
-		b.clear()
+		b.Clear()
 		script := `BEGIN;
 INSERT INTO t VALUES (1);
 SAVEPOINT a;
@@ -151,7 +152,7 @@ COMMIT;
 			want = append(want, "spend map[public.t:4]") // what was rolled back to the savepoint counts, and row 1 of before
 		}
 		want = append(want, "outcome done ")
-		got := b.entries("reads")
+		got := b.Entries("reads")
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("%s: %s", actor, d)
 		}
@@ -159,7 +160,7 @@ COMMIT;
 }
 
 func TestCeilingRollsBack(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *script) { s.ceiling = 5 })
+	b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Ceiling = 5 })
 	b.direct(t, `CREATE TABLE parent (id int PRIMARY KEY); CREATE TABLE child (id int REFERENCES parent ON DELETE CASCADE);
 INSERT INTO parent SELECT generate_series(1,10); INSERT INTO child SELECT 1 FROM generate_series(1,100);`)
 	count := func() string {
@@ -267,7 +268,7 @@ func TestAgentReadsAreReadOnly(t *testing.T) {
 
 // Refusals in the middle of pipelines leave both sides of the same mind.
 func TestPipelines(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *script) { s.decide = holding("DROP TABLE") })
+	b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Decide = gatetest.Holding("DROP TABLE") })
 	b.direct(t, "CREATE TABLE t (a int)")
 	ctx := t.Context()
 	for _, actor := range []string{"human-alice", "agent-kiro"} {
@@ -459,7 +460,7 @@ func TestHaltCutsWithinASecond(t *testing.T) {
 	for b.direct(t, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' AND state = 'active' AND pid <> pg_backend_pid()", "-At") != "1\n" {
 	}
 	start := time.Now()
-	b.halt()
+	b.Halt()
 	if err := <-errs; code(err) != "57P01" || !strings.Contains(err.Error(), "halted by bob") {
 		t.Errorf("running: %v", err)
 	}
@@ -483,9 +484,9 @@ func TestHaltCutsWithinASecond(t *testing.T) {
 }
 
 func TestWaitForApproval(t *testing.T) {
-	b := newBench(t, func(c *Config, s *script) {
+	b := newBench(t, func(c *Config, s *gatetest.Script) {
 		c.Gate.Wait = time.Minute
-		s.decide, s.waits = holding("DROP TABLE"), make(chan struct{})
+		s.Decide, s.Waits = gatetest.Holding("DROP TABLE"), make(chan struct{})
 	})
 	b.direct(t, "CREATE TABLE t (a int)")
 	conn := b.connect(t, "agent-kiro")
@@ -494,14 +495,14 @@ func TestWaitForApproval(t *testing.T) {
 		_, err := conn.Exec(t.Context(), "DROP TABLE t")
 		errs <- err
 	}()
-	close(b.waits)
+	close(b.Waits)
 	if err := <-errs; err != nil {
 		t.Fatal(err)
 	}
 	// In a transaction it would hold the database's locks: it never waits.
-	b.mu.Lock()
-	b.script.decide = holding("CREATE TABLE")
-	b.mu.Unlock()
+	b.Mu.Lock()
+	b.Script.Decide = gatetest.Holding("CREATE TABLE")
+	b.Mu.Unlock()
 	tx, err := conn.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -513,9 +514,9 @@ func TestWaitForApproval(t *testing.T) {
 
 // Nothing runs for a client that gave up while it waited.
 func TestWaitingClientGoesAway(t *testing.T) {
-	b := newBench(t, func(c *Config, s *script) {
+	b := newBench(t, func(c *Config, s *gatetest.Script) {
 		c.Gate.Wait = time.Minute
-		s.decide, s.waits = holding("DROP TABLE"), make(chan struct{})
+		s.Decide, s.Waits = gatetest.Holding("DROP TABLE"), make(chan struct{})
 	})
 	b.direct(t, "CREATE TABLE t (a int)")
 	conn := b.connect(t, "agent-kiro")
@@ -524,26 +525,26 @@ func TestWaitingClientGoesAway(t *testing.T) {
 		_, err := conn.Exec(context.Background(), "DROP TABLE t", pgx.QueryExecModeSimpleProtocol)
 		errs <- err
 	}()
-	for len(b.entries()) == 0 { // until it is held
+	for len(b.Entries()) == 0 { // until it is held
 	}
 	conn.PgConn().Conn().Close()
 	<-errs
-	close(b.waits)
+	close(b.Waits)
 	// Its connection ends, with an intent that was not forwarded or without any.
 	for connected := true; connected; {
 		b.gate.mu.Lock()
 		connected = len(b.gate.conns) > 0
 		b.gate.mu.Unlock()
 	}
-	if entries := b.entries("reads"); strings.Contains(strings.Join(entries, " "), "outcome done") {
+	if entries := b.Entries("reads"); strings.Contains(strings.Join(entries, " "), "outcome done") {
 		t.Errorf("journal %q", entries)
 	}
 	b.direct(t, "SELECT * FROM t")
 }
 
 func TestUnavailableRefuses(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *script) {
-		s.failing = fmt.Errorf("%w: disk full", interlock.ErrUnavailable)
+	b := newBench(t, func(_ *Config, s *gatetest.Script) {
+		s.Failing = fmt.Errorf("%w: disk full", interlock.ErrUnavailable)
 	})
 	b.direct(t, "CREATE TABLE t (a int)")
 	conn := b.connect(t, "human-alice")
@@ -597,13 +598,13 @@ func TestServerLostMidStatement(t *testing.T) {
 	if err := <-errs; code(err) != "08007" {
 		t.Errorf("lost in the middle: %v", err)
 	}
-	if got := b.entries("reads"); got[len(got)-1] != "outcome unknown" {
+	if got := b.Entries("reads"); got[len(got)-1] != "outcome unknown" {
 		t.Errorf("journal: %q", got)
 	}
 	if conn.PgConn().IsClosed() == false {
 		t.Error("the client's connection is still open")
 	}
-	b.clear()
+	b.Clear()
 	b.direct(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(31)%' AND pid <> pg_backend_pid()", "-At")
 	// An agent's runs in a block of our own: before its COMMIT, loss is failure.
 	agent := b.connect(t, "agent-kiro")
@@ -615,7 +616,7 @@ func TestServerLostMidStatement(t *testing.T) {
 	if err := <-errs; code(err) != "08006" {
 		t.Errorf("lost before COMMIT: %v", err)
 	}
-	if got := b.entries("reads"); got[len(got)-1] != "outcome failed 08006" {
+	if got := b.Entries("reads"); got[len(got)-1] != "outcome failed 08006" {
 		t.Errorf("journal: %q", got)
 	}
 	b.direct(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(31)%' AND pid <> pg_backend_pid()", "-At")
@@ -638,15 +639,15 @@ func TestReadsAreSummed(t *testing.T) {
 	var statements, rows int64
 	for statements < 11 && time.Now().Before(deadline) {
 		statements, rows = 0, 0
-		b.mu.Lock()
-		for _, s := range b.sums {
+		b.Mu.Lock()
+		for _, s := range b.Sums {
 			statements += s.Statements
 			rows += s.Rows
 			if s.Hash.IsZero() || len(s.Shapes) == 0 || s.Session != "human-alice" || s.Actor.Kind != signalbox.Human {
 				t.Errorf("summary %+v", s)
 			}
 		}
-		b.mu.Unlock()
+		b.Mu.Unlock()
 	}
 	if statements != 11 || rows != 15 {
 		t.Errorf("%d statements with %d rows, want 11 with 15", statements, rows)
@@ -664,38 +665,37 @@ func TestReadsOutliveTheirWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	refusal := error(&interlock.DeniedError{Verdict: signalbox.Verdict{Decision: signalbox.Deny, Reason: "the world changed"}})
-	b.refuse.Store(&refusal)
+	b.RefuseNext.Store(&refusal)
 	if _, err := conn.Exec(ctx, "INSERT INTO t VALUES (1)"); code(err) != StateDenied {
 		t.Fatalf("refused write: %v", err)
 	}
 	if _, err := conn.Exec(ctx, "INSERT INTO t VALUES (2)"); err != nil {
 		t.Fatal(err)
 	}
-	got := b.entries()
+	got := b.Entries()
 	if reads, outcome := slices.Index(got, "reads 1"), slices.Index(got, "outcome done "); reads < 0 || outcome < reads {
 		t.Errorf("journal: %q", got)
 	}
 
 	// Another's write has the reads aboard, and fails while we wait for them.
-	b.clear()
+	b.Clear()
 	if _, err := conn.Exec(ctx, "SELECT 2"); err != nil {
 		t.Fatal(err)
 	}
-	b.gate.mu.Lock()
-	a := b.gate.sessions["human-alice"]
-	b.gate.mu.Unlock()
-	aboard, _ := b.gate.depart(a)
-	_, ahead := b.gate.depart(a)
-	if aboard == nil || !slices.Contains(ahead, aboard) {
-		t.Fatalf("flights: %v, ahead %v", aboard, ahead)
+	at := b.gate.sessions.Known("human-alice")
+	defer b.gate.sessions.Leave(at, false)
+	taken := at.Reads.Take()
+	if len(taken.Sums) != 1 {
+		t.Fatalf("taken: %v", taken.Sums)
 	}
-	landed := make(chan error, 1)
-	go func() { landed <- b.gate.landed(a, ahead) }()
-	a.land(aboard, refusal)
-	if err := <-landed; err != nil {
+	recorded := make(chan error, 1)
+	wait := at.Reads.Flush()
+	go func() { recorded <- wait() }()
+	taken.Done(refusal)
+	if err := <-recorded; err != nil {
 		t.Fatal(err)
 	}
-	if got := b.entries(); !slices.Contains(got, "reads 1") {
+	if got := b.Entries(); !slices.Contains(got, "reads 1") {
 		t.Errorf("journal: %q", got)
 	}
 }

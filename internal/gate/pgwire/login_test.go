@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
 )
 
 // libpq's TLS modes, its channel binding, and what it must refuse.
@@ -69,12 +71,12 @@ func TestTLSModes(t *testing.T) {
 }
 
 func newCertificateFile(t *testing.T) string {
-	_, file := newCertificate(t)
-	return file
+	_, pem := gatetest.Certificate(t)
+	return pemFile(t, pem)
 }
 
 func TestRequireTLS(t *testing.T) {
-	b := newBench(t, func(c *Config, _ *script) { c.RequireTLS = true })
+	b := newBench(t, func(c *Config, _ *gatetest.Script) { c.RequireTLS = true })
 	if _, err := pgx.Connect(t.Context(), b.url("human-alice")); code(err) != "28000" && !strings.Contains(fmt.Sprint(err), "28000") {
 		t.Errorf("without TLS: %v", err)
 	}
@@ -215,7 +217,7 @@ func TestBadStartups(t *testing.T) {
 // Messages that are not PostgreSQL's end the connection with an error, and
 // nothing of them is forwarded.
 func TestMalformedMessages(t *testing.T) {
-	b := newBench(t, func(c *Config, _ *script) { c.MaxMessage = 1 << 20 })
+	b := newBench(t, func(c *Config, _ *gatetest.Script) { c.MaxMessage = 1 << 20 })
 	cases := map[string]struct {
 		send []byte
 		want string
@@ -258,7 +260,7 @@ func TestMalformedMessages(t *testing.T) {
 // Idle clients cost little: the server is reached at the first query.
 func TestIdleConnectionsAreCheap(t *testing.T) {
 	const n = 1000
-	b := newBench(t, func(c *Config, _ *script) { c.MaxPerSession = 2 * n })
+	b := newBench(t, func(c *Config, _ *gatetest.Script) { c.MaxPerSession = 2 * n })
 	// Heap and stacks: what the process has of the system besides, the race
 	// detector's shadow above all, is not the gate's.
 	inUse := func() int64 {

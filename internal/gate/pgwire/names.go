@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/signalbox-dev/signalbox/internal/classify/sql"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 )
 
 // names is what a statement's names would mean on this connection: as whom it
@@ -233,8 +234,7 @@ func (c *conn) doubt(j *judged) {
 	}
 }
 
-// guarded refuses what cannot be judged as what it runs, and to an agent what
-// would undo the gate's own hold on its connection.
+// guarded refuses what cannot be judged as what it runs.
 func (c *conn) guarded(j *judged) error {
 	for _, s := range j.Statements {
 		for _, in := range s.Chain() {
@@ -243,14 +243,6 @@ func (c *conn) guarded(j *judged) error {
 					return err
 				}
 			}
-		}
-		if !c.agent() || s.Kind != sql.KindSet {
-			continue
-		}
-		name := strings.ToLower(s.Name)
-		characteristics := strings.Contains(name, "characteristics") && strings.Contains(strings.ToUpper(s.Text), "READ WRITE")
-		if guardedSetting(name) || characteristics {
-			return &refusal{code: StateDenied, message: fmt.Sprintf("%s is set by the gate for an agent's session", s.Name), hint: "Write without it: the gate opens a transaction for what it lets through."}
 		}
 	}
 	return nil
@@ -293,19 +285,12 @@ func (c *conn) executable(s sql.Statement) error {
 	return nil
 }
 
-func guardedSetting(name string) bool {
-	return name == readOnlyGUC || name == "track_counts" || name == "session_replication_role"
-}
-
 // admitSettings gives the settings that the server's connection is begun with:
 // the client's own, judged like a SET of each, and ours.
 func (c *conn) admitSettings() ([]setting, error) {
 	var settings []setting
 	var text strings.Builder
 	for _, s := range c.settings {
-		if c.agent() && guardedSetting(s.name) {
-			return nil, &refusal{code: StateDenied, message: fmt.Sprintf("%s is set by the gate for an agent's session", s.name), hint: "Connect without it."}
-		}
 		settings = append(settings, s)
 		if s.name == "application_name" {
 			continue // it changes nothing for anybody else
@@ -320,7 +305,7 @@ func (c *conn) admitSettings() ([]setting, error) {
 			return nil, err
 		}
 		if !a.Read() {
-			c.g.Interlock.Abandon([]Admission{a})
+			c.g.Interlock.Abandon([]gate.Admission{a})
 			return nil, &refusal{code: StateDenied, message: "settings at the start of a connection may only concern the session itself", hint: "Connect without them and SET them, so that each can be recorded."}
 		}
 	}

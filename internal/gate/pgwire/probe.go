@@ -24,7 +24,7 @@ const (
 	exactTimeout    = 10000
 )
 
-// Probe implements [Executor]: what would the request touch now? The questions
+// Probe implements [interlock.Executor]: what would the request touch now? The questions
 // are asked on the client's own backend, in a READ ONLY transaction or behind a
 // savepoint of the client's: what it has done and not committed is seen.
 // Nothing of the request is executed: DML is planned, relations are looked up.

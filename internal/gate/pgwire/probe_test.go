@@ -5,10 +5,14 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
 )
 
 func TestProbe(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *script) { s.decide = holding("DROP", "DELETE", "UPDATE", "TRUNCATE") })
+	b := newBench(t, func(_ *Config, s *gatetest.Script) {
+		s.Decide = gatetest.Holding("DROP", "DELETE", "UPDATE", "TRUNCATE")
+	})
 	b.direct(t, `CREATE TABLE orders (id int PRIMARY KEY, note text); INSERT INTO orders SELECT generate_series(1, 1234);
 CREATE TABLE lines (id int REFERENCES orders ON DELETE CASCADE); CREATE VIEW v AS SELECT * FROM orders; ANALYZE;`)
 	ctx := t.Context()
@@ -41,21 +45,21 @@ CREATE TABLE lines (id int REFERENCES orders ON DELETE CASCADE); CREATE VIEW v A
 				if code(err) != StateHeld {
 					t.Fatalf("%s: %v", c.sql, err)
 				}
-				p := b.probed
-				if p.err != nil {
-					t.Fatalf("%s: probe: %v", c.sql, p.err)
+				p := b.Probed
+				if p.Err != nil {
+					t.Fatalf("%s: probe: %v", c.sql, p.Err)
 				}
-				if n := p.impact.Count; n < c.count*9/10 || n > c.count*11/10 || !p.impact.Measured {
-					t.Errorf("%v, %s: count %d (measured %v), want about %d", mode, c.sql, n, p.impact.Measured, c.count)
+				if n := p.Impact.Count; n < c.count*9/10 || n > c.count*11/10 || !p.Impact.Measured {
+					t.Errorf("%v, %s: count %d (measured %v), want about %d", mode, c.sql, n, p.Impact.Measured, c.count)
 				}
-				facts := strings.Join(p.impact.Facts, "\n")
+				facts := strings.Join(p.Impact.Facts, "\n")
 				for _, f := range c.facts {
 					if !strings.Contains(facts, f) {
 						t.Errorf("%v, %s: no fact %q in:\n%s", mode, c.sql, f, facts)
 					}
 				}
-				if len(p.state) < 3 {
-					t.Errorf("%s: state %v", c.sql, p.state)
+				if len(p.State) < 3 {
+					t.Errorf("%s: state %v", c.sql, p.State)
 				}
 				conn.Close(ctx)
 			}
@@ -64,14 +68,14 @@ CREATE TABLE lines (id int REFERENCES orders ON DELETE CASCADE); CREATE VIEW v A
 	// The identity is told: the same name again is not the same table.
 	conn := b.connect(t, "agent-kiro")
 	conn.Exec(ctx, "DROP TABLE orders CASCADE")
-	before := b.probed.state
+	before := b.Probed.State
 	b.direct(t, "DROP TABLE lines; DROP VIEW v; ALTER TABLE orders RENAME TO old; CREATE TABLE orders (id int PRIMARY KEY, note text)")
 	if _, err := conn.Exec(ctx, "SELECT 1"); err != nil {
 		t.Fatal(err)
 	}
 	again := b.connect(t, "agent-kiro")
 	again.Exec(ctx, "DROP TABLE orders CASCADE")
-	if d := before.Diff(b.probed.state); d == "" {
+	if d := before.Diff(b.Probed.State); d == "" {
 		t.Error("another table of the same name has the same state")
 	}
 }
@@ -79,7 +83,7 @@ CREATE TABLE lines (id int REFERENCES orders ON DELETE CASCADE); CREATE VIEW v A
 // What is approved is looked at again under a lock, in the transaction that
 // acts on it.
 func TestApprovedRunsUnderLock(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *script) { s.probes = true })
+	b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Probing = true })
 	b.direct(t, "CREATE TABLE t (a int); CREATE TABLE u (a int)")
 	for _, actor := range []string{"human-alice", "agent-kiro"} {
 		conn := b.connect(t, actor)

@@ -29,7 +29,7 @@ type request struct {
 	state      signalbox.State // as last probed; nil: never, for nobody had to approve
 	xid        string          // of the transaction that it commits, where that is known
 	from       int64           // statements sent before it, or before its transaction began
-	run        func(ctx context.Context, p Permit) (signalbox.Outcome, error)
+	run        func(ctx context.Context, p *interlock.Permit) (signalbox.Outcome, error)
 	inBlock    func() bool // it is looked at again, under its locks, in the block that runs it; nil: not known
 }
 
@@ -103,13 +103,15 @@ func shownParams(ps []param) []string {
 	return shown
 }
 
-// Atomic implements [Executor].
-func (r *request) Atomic() bool { return r.inBlock != nil && r.inBlock() }
+// Prepare implements [interlock.Executor].
+func (r *request) Prepare(context.Context) interlock.Prepared {
+	return interlock.Prepared{Reference: r.reference(), Atomic: r.inBlock != nil && r.inBlock()}
+}
 
-// Reference implements [Executor]: what the server's own log calls the session,
-// the transaction that is committed where it has an id by now, and how many
-// statements it was sent for the request so far, the gate's own included.
-func (r *request) Reference(context.Context) signalbox.Reference {
+// reference is what the server's own log calls the session, the transaction that
+// is committed where it has an id by now, and how many statements it was sent for
+// the request so far, the gate's own included.
+func (r *request) reference() signalbox.Reference {
 	up := r.c.up
 	if up == nil || up.session == "" {
 		return nil
@@ -121,9 +123,9 @@ func (r *request) Reference(context.Context) signalbox.Reference {
 	return append(ref, signalbox.Fact{Name: signalbox.RefStatements, Value: strconv.FormatInt(up.sent-r.from, 10)})
 }
 
-// Execute implements [Executor].
-func (r *request) Execute(ctx context.Context, p Permit) (signalbox.Outcome, error) {
+// Execute implements [interlock.Executor].
+func (r *request) Execute(ctx context.Context, p *interlock.Permit) (signalbox.Outcome, error) {
 	out, err := r.run(ctx, p)
-	out.Reference = r.Reference(ctx)
+	out.Reference = r.reference()
 	return out, err
 }

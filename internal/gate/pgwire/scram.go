@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/xdg-go/scram"
-	"golang.org/x/time/rate"
 )
 
 // The SASL mechanisms (RFC 5802, RFC 7677).
@@ -140,15 +139,14 @@ func endpointBinding(c *tls.Config) ([]byte, error) {
 }
 
 // logins keeps what repeated log-ins need: derived keys, so that 4096 rounds of
-// hashing are paid once per session, and the count of failures.
+// hashing are paid once per session.
 type logins struct {
 	secret []byte // makes salts, and keys of users that do not exist
 	pause  time.Duration
 
-	mu       sync.Mutex
-	derived  map[string]*list.Element
-	recent   *list.List // of *derivedKeys, most recently used first
-	failures map[string]*failure
+	mu      sync.Mutex
+	derived map[string]*list.Element
+	recent  *list.List // of *derivedKeys, most recently used first
 }
 
 type derivedKeys struct {
@@ -156,16 +154,11 @@ type derivedKeys struct {
 	keys scram.StoredCredentials
 }
 
-type failure struct {
-	limit *rate.Limiter
-	last  time.Time
-}
-
-// maxRemembered bounds both maps: strangers choose the names in them.
+// maxRemembered bounds the map: strangers choose the names in it.
 const maxRemembered = 4096
 
 func newLogins(secret []byte) *logins {
-	return &logins{secret: secret, pause: failureTime, derived: make(map[string]*list.Element), recent: list.New(), failures: make(map[string]*failure)}
+	return &logins{secret: secret, pause: failureTime, derived: make(map[string]*list.Element), recent: list.New()}
 }
 
 // keys gives what SCRAM compares with. Salts depend on the name alone and
@@ -213,58 +206,6 @@ func (l *logins) keys(user, password string, known bool) (scram.StoredCredential
 	return keys, nil
 }
 
-// loginKeys are what failed log-ins are counted by, and how many of each are
-// answered at once: from one address with one name, from one address, and of one
-// name from wherever. They are forgiven with time.
-func loginKeys(from, user string) [3]loginKey {
-	return [3]loginKey{{from + "\x00" + user, 10}, {from, 50}, {"\x00" + user, 100}}
-}
-
-type loginKey struct {
-	key   string
-	burst int
-}
-
-// forgiveness is how long it takes until all failures are forgiven.
-const forgiveness = time.Minute
-
 // failureTime is how long the answer to a failed log-in takes when many failed
 // before it.
 const failureTime = time.Second
-
-// slow reports whether the answer to a log-in that failed must be slow, since
-// too many have failed of late. A right one is never asked about: strangers who
-// fail, from the same address or with the same name, must not keep it out.
-func (l *logins) slow(from, user string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, k := range loginKeys(from, user) {
-		if f := l.failures[k.key]; f != nil && f.limit.Tokens() < 1 {
-			return true
-		}
-	}
-	return false
-}
-
-func (l *logins) failed(from, user string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now := time.Now()
-	if len(l.failures) >= maxRemembered {
-		for key, f := range l.failures {
-			if now.Sub(f.last) > time.Minute || len(l.failures) >= 2*maxRemembered {
-				delete(l.failures, key)
-			}
-		}
-	}
-	for _, k := range loginKeys(from, user) {
-		key, burst := k.key, k.burst
-		f := l.failures[key]
-		if f == nil {
-			f = &failure{limit: rate.NewLimiter(rate.Every(forgiveness/time.Duration(burst)), burst)}
-			l.failures[key] = f
-		}
-		f.limit.Allow()
-		f.last = now
-	}
-}

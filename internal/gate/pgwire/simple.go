@@ -7,6 +7,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/classify/sql"
+	"github.com/signalbox-dev/signalbox/internal/interlock"
 )
 
 // simple serves one Query message. Its text may hold several statements, which
@@ -273,7 +274,7 @@ func (c *conn) whole(text string, j *judged, raw []byte, settles bool) (bool, er
 	case len(as) == 0:
 		return c.forward(nil, w)
 	case settles:
-		return c.carry(as, r, func(context.Context, Permit) (signalbox.Outcome, error) { return c.runPlain(w) })
+		return c.carry(as, r, func(context.Context, *interlock.Permit) (signalbox.Outcome, error) { return c.runPlain(w) })
 	case a.Read():
 		return c.forward(nil, w)
 	}

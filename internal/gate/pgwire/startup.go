@@ -431,12 +431,12 @@ func (g *Gate) authenticate(ctx context.Context, client net.Conn, user string) (
 
 // loginFailed answers a wrong password: slowly, when there were many.
 func (g *Gate) loginFailed(ctx context.Context, client net.Conn, from, user string) error {
-	slow := g.logins.slow(from, user)
-	g.logins.failed(from, user)
+	slow := g.failures.TooMany(from, user)
+	g.failures.Add(from, user)
 	if !slow {
 		return g.turnAway(client, "28P01", "password authentication failed", "")
 	}
-	g.Interlock.CountLogin(g.Config.Gate.Name, signalbox.SessionID(user))
+	g.Interlock.CountLogins(g.Config.Gate.Name, signalbox.SessionID(user))
 	pause := time.NewTimer(g.logins.pause)
 	defer pause.Stop()
 	select {

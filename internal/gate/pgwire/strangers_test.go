@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 )
 
@@ -23,7 +24,7 @@ import (
 func TestOutageAndHaltAtLogin(t *testing.T) {
 	b := newBench(t, nil)
 	b.gate.logins.pause = time.Hour
-	tell := func(err error) { b.mu.Lock(); b.login = err; b.mu.Unlock() }
+	tell := func(err error) { b.Mu.Lock(); b.Login = err; b.Mu.Unlock() }
 	for range 20 {
 		tell(fmt.Errorf("%w: the disk is gone", interlock.ErrUnavailable))
 		if _, err := pgx.Connect(t.Context(), b.url("human-alice")); code(err) != StateUnavailable || strings.Contains(err.Error(), "disk") {
@@ -44,7 +45,7 @@ func TestOutageAndHaltAtLogin(t *testing.T) {
 
 // Silent connections shut nobody out: the oldest make room.
 func TestSilentConnectionsShutNobodyOut(t *testing.T) {
-	b := newBench(t, func(c *Config, _ *script) { c.MaxStarting, c.MaxConnections = 8, 4 })
+	b := newBench(t, func(c *Config, _ *gatetest.Script) { c.MaxStarting, c.MaxConnections = 8, 4 })
 	silent := make([]wire, 20)
 	for i := range silent {
 		silent[i] = b.wire(t)
@@ -105,7 +106,7 @@ func TestCancelThroughAFlood(t *testing.T) {
 
 // A cancel request goes under TLS when the connection does.
 func TestCancelUnderTLS(t *testing.T) {
-	certificate, _ := newCertificate(t)
+	certificate, _ := gatetest.Certificate(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -209,7 +210,7 @@ func TestUpstreamAuthentication(t *testing.T) {
 		up := func(auth string) Upstream {
 			return Upstream{Host: "127.0.0.1", Port: s.Addr().(*net.TCPAddr).Port, User: "gate", Password: "s3cret", SSLMode: "disable", Auth: auth}
 		}
-		g := newBench(t, func(c *Config, _ *script) { c.Upstream = up("") }).gate
+		g := newBench(t, func(c *Config, _ *gatetest.Script) { c.Upstream = up("") }).gate
 		if _, err := g.connect(t.Context(), nil); err == nil {
 			t.Errorf("%T: connected", ask)
 		}
@@ -219,7 +220,7 @@ func TestUpstreamAuthentication(t *testing.T) {
 		default:
 		}
 		if _, ok := ask.(*pgproto3.AuthenticationCleartextPassword); ok {
-			g = newBench(t, func(c *Config, _ *script) { c.Upstream = up("scram-sha-256,password") }).gate
+			g = newBench(t, func(c *Config, _ *gatetest.Script) { c.Upstream = up("scram-sha-256,password") }).gate
 			g.connect(t.Context(), nil)
 			if p := <-said; p != "s3cret" {
 				t.Errorf("allowed, and told %q", p)
@@ -237,7 +238,7 @@ func TestUpstreamErrorsNameNobody(t *testing.T) {
 	}
 	port := l.Addr().(*net.TCPAddr).Port
 	l.Close() // nobody is there
-	b := newBench(t, func(c *Config, _ *script) { c.Upstream.Port, c.Upstream.User = port, "gatekeeper" })
+	b := newBench(t, func(c *Config, _ *gatetest.Script) { c.Upstream.Port, c.Upstream.User = port, "gatekeeper" })
 	silent := func(err error) {
 		t.Helper()
 		for _, secret := range []string{fmt.Sprint(port), "gatekeeper"} {
@@ -275,7 +276,7 @@ func fatal(err error) error {
 // others for one attempt's time, all together.
 func TestHangingUpstreamQueuesNobody(t *testing.T) {
 	s := newFakeServer(t, func(c net.Conn) { io.Copy(io.Discard, c) })
-	b := newBench(t, func(c *Config, _ *script) {
+	b := newBench(t, func(c *Config, _ *gatetest.Script) {
 		s.behind(c)
 		c.Upstream.ConnectTimeout = time.Hour
 	})

@@ -11,14 +11,14 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/classify/sql"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
-	"github.com/signalbox-dev/signalbox/proof"
 )
 
 // A transaction is what is provisional on the server. COMMIT is the action:
 // until then nothing of it has happened, and one intent lists it all.
 type transaction struct {
-	pending    []Admission // of what was executed, reads left out
+	pending    []gate.Admission // of what was executed, reads left out
 	savepoints []savepoint
 	opened     bool             // we have opened a block around the client's implicit transaction
 	begun      bool             // part of an implicit transaction was forwarded before its Sync
@@ -115,7 +115,7 @@ func (c *conn) perform(r *request, w *work) (done bool, err error) {
 		// An agent's read that a READ ONLY transaction refuses, such as one
 		// that locks rows. It is measured all the same, for it must touch none.
 		r.run = c.finalRun(r, w)
-		_, err := r.run(c.ctx, Permit{Limited: true, Spend: c.spendNothing})
+		_, err := r.run(c.ctx, &interlock.Permit{Limited: true, Spend: c.spendNothing})
 		return c.released(err)
 	case c.final(w):
 		return c.carry(append(c.tx.pending, a), r, c.finalRun(r, w))
@@ -203,10 +203,10 @@ func irrevocable(actions []signalbox.Action) bool {
 
 // atOnce carries a request inside of a transaction by itself, its intent durable
 // before it is forwarded: the transaction's end decides nothing about it.
-func (c *conn) atOnce(a Admission, r *request, w *work) (bool, error) {
+func (c *conn) atOnce(a gate.Admission, r *request, w *work) (bool, error) {
 	if c.agent() && len(c.tx.pending) == 0 && c.up.status == 'T' {
 		if err := c.onlyRead(); err != nil {
-			c.g.Interlock.Abandon([]Admission{a})
+			c.g.Interlock.Abandon([]gate.Admission{a})
 			return false, c.turnDown(err)
 		}
 	}
@@ -216,7 +216,7 @@ func (c *conn) atOnce(a Admission, r *request, w *work) (bool, error) {
 	}
 	before := c.tx
 	r.inBlock = func() bool { return !w.lone }
-	done, err := c.carry([]Admission{a}, r, func(_ context.Context, permit Permit) (signalbox.Outcome, error) {
+	done, err := c.carry([]gate.Admission{a}, r, func(_ context.Context, permit *interlock.Permit) (signalbox.Outcome, error) {
 		if permit.Limited {
 			base, err := c.touched()
 			if err != nil {
@@ -267,32 +267,13 @@ func overrun(err error) error {
 // final reports whether the effects of w are final when it has run.
 func (c *conn) final(w *work) bool { return !c.inBlock() && (w.simple || w.sync) }
 
-// carry has the admissions carried out by run, which makes them final. What the
-// session has read so far is recorded before what it writes takes place: in the
-// transaction of the intent, so that locks are held for one commit and not two.
-func (c *conn) carry(as []Admission, r *request, run func(context.Context, Permit) (signalbox.Outcome, error)) (bool, error) {
-	aboard, ahead := c.g.depart(c.attendance)
-	var read []proof.Reads
-	if aboard != nil {
-		read = aboard.sent()
-	}
-	r.run = func(ctx context.Context, p Permit) (signalbox.Outcome, error) {
-		if aboard != nil {
-			c.attendance.land(aboard, nil)
-			aboard = nil
-		}
-		if err := c.g.landed(c.attendance, ahead); err != nil {
-			return notForwarded(err), nil
-		}
-		return run(ctx, p)
-	}
+// carry has the admissions executed by run, which makes them final. What the
+// session has read so far is recorded in the transaction of the intent, so that
+// locks are held for one commit and not two.
+func (c *conn) carry(as []gate.Admission, r *request, run func(context.Context, *interlock.Permit) (signalbox.Outcome, error)) (bool, error) {
+	r.run = run
 	c.tx.pending = nil
-	_, err := c.g.Interlock.Carry(c.ctx, as, read, r)
-	if aboard != nil {
-		// The intent did not come to be, and with it went the summaries.
-		c.attendance.land(aboard, errors.New("the write that they were recorded with was refused"))
-		c.g.flushReads(c.attendance)
-	}
+	_, err := c.at.Execute(c.ctx, as, r)
 	return c.released(err)
 }
 
@@ -305,22 +286,18 @@ func (c *conn) wait(r *request, w *work) (bool, error) {
 	c.mu.Lock()
 	c.waiting = cancel
 	c.mu.Unlock()
-	flights := c.g.flushReads(c.attendance)
 	w.raw = bytes.Clone(w.raw) // a look at the client moves the buffer that they came in
 	run := c.finalRun(r, w)
-	r.run = func(_ context.Context, p Permit) (signalbox.Outcome, error) {
+	r.run = func(_ context.Context, p *interlock.Permit) (signalbox.Outcome, error) {
 		c.mu.Lock()
 		c.waiting = nil
 		c.mu.Unlock()
 		if !c.clientThere() {
-			return notForwarded(errors.New("the client went away while it waited for approvals")), nil
-		}
-		if err := c.g.landed(c.attendance, flights); err != nil {
-			return notForwarded(err), nil
+			return gate.NotForwarded(errors.New("the client went away while it waited for approvals")), nil
 		}
 		return run(c.ctx, p)
 	}
-	_, err := c.g.Interlock.Do(ctx, r.Request, r)
+	_, err := c.at.Do(ctx, r.Request, r)
 	c.mu.Lock()
 	c.waiting = nil
 	c.mu.Unlock()
@@ -347,11 +324,6 @@ func (c *conn) clientThere() bool {
 	return err == nil || timedOut(err)
 }
 
-// notForwarded is the outcome of what we did not dare to forward.
-func notForwarded(err error) signalbox.Outcome {
-	return signalbox.Outcome{Result: signalbox.Failed, Code: StateUnavailable, Detail: err.Error()}
-}
-
 // released lets the held-back end of an answer go to the client once interlock
 // has settled, or tells the error instead.
 func (c *conn) released(err error) (bool, error) {
@@ -372,7 +344,7 @@ func (c *conn) released(err error) (bool, error) {
 	}
 	unknown := (*interlock.UnknownError)(nil)
 	if errors.As(err, &unknown) {
-		c.refuse(&refusal{code: "08007", message: unknown.Error(), hint: "Look before you repeat it."})
+		c.refuse(c.refused(err))
 		c.discard = true
 		return false, nil
 	}
@@ -533,16 +505,16 @@ func (c *conn) cancellable(runs bool) {
 
 // provisional forwards what stays undone until COMMIT, or until the Sync that
 // ends an implicit transaction.
-func (c *conn) provisional(a Admission, r *request, w *work) (bool, error) {
+func (c *conn) provisional(a gate.Admission, r *request, w *work) (bool, error) {
 	if c.up.status == 'I' && c.agent() && !c.tx.opened {
 		if err := c.openBlock(); err != nil {
-			c.g.Interlock.Abandon([]Admission{a})
+			c.g.Interlock.Abandon([]gate.Admission{a})
 			return false, c.turnDown(err)
 		}
 	}
 	if a.Limited() && c.tx.base == nil && c.up.status != 'E' {
 		if err := c.takeBase(); err != nil {
-			c.g.Interlock.Abandon([]Admission{a})
+			c.g.Interlock.Abandon([]gate.Admission{a})
 			return false, c.turnDown(err)
 		}
 	}
@@ -631,7 +603,7 @@ func (c *conn) control(s sql.Statement, w *work) (bool, error) {
 func (c *conn) commit(s sql.Statement, w *work) (bool, error) {
 	as := c.tx.pending
 	changed := c.tx.changed
-	limited := slices.ContainsFunc(as, func(a Admission) bool { return a.Limited() })
+	limited := slices.ContainsFunc(as, func(a gate.Admission) bool { return a.Limited() })
 	c.tx.committing = true
 	end, err := c.beforeCommit(limited)
 	if err != nil {
@@ -639,7 +611,7 @@ func (c *conn) commit(s sql.Statement, w *work) (bool, error) {
 	}
 	r := &request{c: c, xid: end.xid, from: c.tx.from}
 	r.inBlock = func() bool { return true } // what was approved is looked at under its locks, which are held
-	return c.carry(as, r, func(_ context.Context, permit Permit) (signalbox.Outcome, error) {
+	return c.carry(as, r, func(_ context.Context, permit *interlock.Permit) (signalbox.Outcome, error) {
 		if permit.Limited {
 			// Nothing runs on the server between the measurement and COMMIT.
 			if err := permit.Spend(end.touched); err != nil {

@@ -53,7 +53,8 @@ func Decide(set *policy.Set, c Case) (v signalbox.Verdict, breakGlassID string) 
 		reads = reads && a.Verb == signalbox.Read
 	}
 	opened := c.Control.Opened(c.Session, c.Gate.Name, c.Actions, c.Now)
-	if c.Minimum.Decision != "" {
+	minimum := c.minimum()
+	if minimum.Decision != "" {
 		opened = nil // break-glass does not lift a minimum: it protects the rules themselves
 	}
 	if f := c.Control.Frozen(c.Gate.Environment, c.Gate.Name, c.Now); f != nil && !reads && opened == nil {
@@ -81,8 +82,8 @@ func Decide(set *policy.Set, c Case) (v signalbox.Verdict, breakGlassID string) 
 			v = v.And(one)
 		}
 	}
-	if c.Minimum.Decision != "" {
-		v = v.And(c.Minimum)
+	if minimum.Decision != "" {
+		v = v.And(minimum)
 	}
 	switch {
 	case v.Decision == signalbox.Hold && opened != nil:

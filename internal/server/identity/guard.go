@@ -13,11 +13,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
-	"time"
 
-	"golang.org/x/time/rate"
-
+	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 	"github.com/signalbox-dev/signalbox/internal/interlock/session"
 )
@@ -55,12 +52,8 @@ type Guard struct {
 	Config
 	code code
 
-	mu       sync.Mutex
-	failures map[string]*rate.Limiter // by address
+	failures *gate.Failures
 }
-
-// maxAddresses bounds the memory that failing addresses cost.
-const maxAddresses = 4096
 
 // New makes a guard.
 func New(c Config) *Guard {
@@ -70,7 +63,7 @@ func New(c Config) *Guard {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Guard{Config: c, failures: make(map[string]*rate.Limiter)}
+	return &Guard{Config: c, failures: gate.NewFailures(gate.FailureLimit{ByAddress: true, Burst: c.Failures})}
 }
 
 // Bearer gives the credential in a request's Authorization header, or "".
@@ -119,19 +112,10 @@ func (g *Guard) known(from string, c interlock.Caller, err error) (interlock.Cal
 
 // failed counts a failure and gives the error to answer with.
 func (g *Guard) failed(from, what string, err error) error {
-	g.mu.Lock()
-	l := g.failures[from]
-	if l == nil {
-		if len(g.failures) >= maxAddresses {
-			clear(g.failures) // forgetting failures is harmless, see the package's doc
-		}
-		l = rate.NewLimiter(rate.Every(time.Minute/time.Duration(g.Failures)), g.Failures)
-		g.failures[from] = l
-	}
-	g.mu.Unlock()
-	if !l.Allow() {
+	if g.failures.TooMany(from, "") {
 		return ErrTooMany
 	}
+	g.failures.Add(from, "")
 	g.Logger.Warn("invalid "+what, "from", from)
 	return err
 }

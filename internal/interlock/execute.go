@@ -14,17 +14,17 @@ import (
 	"github.com/signalbox-dev/signalbox/proof"
 )
 
-func (i *Interlock) carry(ctx context.Context, as []*Admission, read []proof.Reads, x Executor) (signalbox.Outcome, error) {
+func (i *Interlock) execute(ctx context.Context, as []*Admission, x Executor) (signalbox.Outcome, error) {
 	if len(as) == 0 {
 		return signalbox.Outcome{}, fmt.Errorf("%w: nothing was admitted", ErrUnavailable)
 	}
-	in, err := i.intend(ctx, as, read, groundOf(ctx, x))
+	in, err := i.intend(ctx, as, x.Prepare(ctx))
 	if err != nil {
 		return signalbox.Outcome{}, err
 	}
 	// From here on the intent is durable. A crash leaves it open until the
 	// lease ends, and then unknown.
-	out, err := i.execute(ctx, in, as, x)
+	out, err := i.forward(ctx, in, as, x)
 
 	over := (*OverrunError)(nil)
 	switch {
@@ -62,22 +62,6 @@ func (i *Interlock) carry(ctx context.Context, as []*Admission, read []proof.Rea
 	return out, nil
 }
 
-// A ground is what an executor knows of its own stand at the target.
-type ground struct {
-	reference signalbox.Reference
-	atomic    bool
-}
-
-func groundOf(ctx context.Context, x Executor) (g ground) {
-	if r, ok := x.(Referrer); ok {
-		g.reference = r.Reference(ctx)
-	}
-	if a, ok := x.(Atomic); ok {
-		g.atomic = a.Atomic()
-	}
-	return g
-}
-
 // An intended is an intent that is durable.
 type intended struct {
 	id   string
@@ -86,7 +70,7 @@ type intended struct {
 
 // intend makes one intent durable for all the admissions, and redeems their
 // permits in the same transaction. What was read stands before it in the log.
-func (i *Interlock) intend(ctx context.Context, as []*Admission, read []proof.Reads, g ground) (intended, error) {
+func (i *Interlock) intend(ctx context.Context, as []*Admission, prepared Prepared) (intended, error) {
 	c, err := i.current(ctx)
 	if err != nil {
 		return intended{}, err
@@ -120,7 +104,7 @@ func (i *Interlock) intend(ctx context.Context, as []*Admission, read []proof.Re
 		}
 	}
 	retries := i.retriesOf(ctx, row.RetryKey, isNotable)
-	record, err := intentRecord(in.id, as, c, row, g, retries, i.config.Replica, now)
+	record, err := intentRecord(in.id, as, c, row, prepared, retries, i.config.Replica, now)
 	if err != nil {
 		return intended{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -128,7 +112,7 @@ func (i *Interlock) intend(ctx context.Context, as []*Admission, read []proof.Re
 		return intended{}, &DeniedError{Verdict: control.Deny("record-size", "the record of these %d changes would be %d bytes long, the limit is %d: make fewer changes, or shorter ones, in one transaction",
 			len(row.Actions), len(record.Payload), ledger.MaxPayload)}
 	}
-	if b.Records, err = readsRecords(read, now); err != nil {
+	if b.Records, err = readsRecords(prepared.Reads, now); err != nil {
 		return intended{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	b.Records = append(b.Records, record)
@@ -214,15 +198,18 @@ func (i *Interlock) retriesOf(ctx context.Context, key string, isNotable bool) s
 	return last.ID
 }
 
-// execute calls the executor with the permit for the intent.
-func (i *Interlock) execute(ctx context.Context, in intended, as []*Admission, x Executor) (out signalbox.Outcome, err error) {
-	p := &Permit{Intent: in.id, ceiling: -1}
+// forward calls the executor with the permit for the intent.
+func (i *Interlock) forward(ctx context.Context, in intended, as []*Admission, x Executor) (out signalbox.Outcome, err error) {
+	p := &Permit{Intent: in.id}
+	var approved *approval.Hold
+	var account func(touched map[string]int64) error // of what nobody approved
+	ceiling := int64(-1)
 	charged := true
 	granted := int64(0)
 	unbounded := false
 	for _, a := range as {
 		if a.hold != nil {
-			p.Hold, p.approved = a.hold.ID, a.hold
+			p.Hold, approved = a.hold.ID, a.hold
 		}
 		if !a.limited {
 			continue
@@ -239,14 +226,14 @@ func (i *Interlock) execute(ctx context.Context, in intended, as []*Admission, x
 	}
 	if p.Limited {
 		if !unbounded {
-			p.ceiling = granted
+			ceiling = granted
 			if slices.ContainsFunc(as, func(a *Admission) bool { return a.limited && a.hold == nil }) {
-				p.ceiling += as[0].request.Gate.Ceiling.WithDefaults().Request
+				ceiling += as[0].request.Gate.Ceiling.WithDefaults().Request
 			}
 		}
 		if charged {
 			r := as[0].request
-			p.spend = func(touched map[string]int64) error {
+			account = func(touched map[string]int64) error {
 				m, err := i.lockMemory(context.WithoutCancel(ctx), r, false)
 				if err != nil {
 					return err
@@ -256,6 +243,7 @@ func (i *Interlock) execute(ctx context.Context, in intended, as []*Admission, x
 			}
 		}
 	}
+	p.Still, p.Spend = still(approved), spend(in.id, ceiling, account)
 	defer func() {
 		if v := recover(); v != nil {
 			// Our own defect, in the middle of something that was forwarded

@@ -38,7 +38,7 @@ func (i *Interlock) admit(ctx context.Context, r Request, x Executor) (*Admissio
 		if !errors.Is(err, ledger.ErrStale) {
 			return a, err
 		}
-		if err := i.reread(ctx); err != nil {
+		if err := i.refreshSnapshot(ctx); err != nil {
 			return nil, fmt.Errorf("%w: control state: %w", ErrUnavailable, err)
 		}
 	}

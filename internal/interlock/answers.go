@@ -24,7 +24,7 @@ func (i *Interlock) Answer(ctx context.Context, c Caller, id string, yes bool, c
 		if !errors.Is(err, ledger.ErrStale) {
 			return h, err
 		}
-		if err := i.reread(ctx); err != nil {
+		if err := i.refreshSnapshot(ctx); err != nil {
 			return h, fmt.Errorf("%w: control state: %w", ErrUnavailable, err)
 		}
 	}
@@ -86,14 +86,14 @@ func (i *Interlock) answer(ctx context.Context, who Caller, id string, yes bool,
 	if err := i.commit(ctx, "record an answer", b); err != nil {
 		return h, err
 	}
-	i.seen(ctx)
+	i.refreshAfterCommit(ctx)
 	return h, nil
 }
 
-// seen makes what was just committed part of this process's next decision.
+// refreshAfterCommit makes what was just committed part of this process's next decision.
 // Failing is no harm: it will be seen within a second.
-func (i *Interlock) seen(ctx context.Context) {
-	if err := i.reread(ctx); err != nil {
+func (i *Interlock) refreshAfterCommit(ctx context.Context) {
+	if err := i.refreshSnapshot(ctx); err != nil {
 		i.log.Warn("committed, and the new control state could not be read yet", "error", err)
 	}
 }
@@ -163,7 +163,7 @@ func (i *Interlock) Confirm(ctx context.Context, c Caller, id string) (approval.
 	if err := i.commit(ctx, "record a confirmation", b); err != nil {
 		return h, err
 	}
-	i.seen(ctx)
+	i.refreshAfterCommit(ctx)
 	return h, nil
 }
 
@@ -196,7 +196,7 @@ func (i *Interlock) withdraw(ctx context.Context, c Caller, h approval.Hold, rea
 	if err != nil {
 		return err
 	}
-	return i.try(ctx, "withdraw a hold", by(c), func(*snapshot) (ledger.Batch, error) {
+	return i.commitAs(ctx, "withdraw a hold", by(c), func(*snapshot) (ledger.Batch, error) {
 		return ledger.Batch{
 			Changes: i.state.MoveHold(h.ID, was.Status, approval.Withdrawn, time.Time{}, "", "withdrawn by "+who),
 			Records: []ledger.Record{record},

@@ -19,12 +19,12 @@ import (
 const MaxBreakGlass = time.Hour
 
 const (
-	maxGlassVerbs = 3  // of a break-glass window
-	minReason     = 10 // letters and digits of its reason
+	maxBreakGlassVerbs = 3  // of a break-glass window
+	minReason          = 10 // letters and digits of its reason
 )
 
-// says reports whether a reason has words in it.
-func says(reason string) bool {
+// hasWords reports whether a reason tells others something: two words at least.
+func hasWords(reason string) bool {
 	words, letters := 0, 0
 	for word := range strings.FieldsFuncSeq(reason, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
 		n := utf8.RuneCountInString(word)
@@ -36,9 +36,9 @@ func says(reason string) bool {
 	return words >= 2 && letters >= minReason
 }
 
-// BreakGlass opens the loud way through freezes and holds: for the caller's
-// own sessions, at named gates, with named verbs, for an hour at most. It
-// never lifts a halt or a denial, and never the recording.
+// BreakGlass opens a window in which the caller's own sessions get through freezes
+// and past holds: at named gates, with named verbs, for [MaxBreakGlass] at most.
+// It lifts neither halts nor denials, and everything is recorded as ever.
 func (i *Interlock) BreakGlass(ctx context.Context, c Caller, g control.BreakGlass) (control.BreakGlass, error) {
 	if c.Person == nil {
 		return g, ErrNotHuman
@@ -46,12 +46,12 @@ func (i *Interlock) BreakGlass(ctx context.Context, c Caller, g control.BreakGla
 	now := i.now()
 	g.ID, g.By, g.From, g.Ended = newID(now), c.Person.Name, now, time.Time{}
 	switch {
-	case !says(g.Reason):
+	case !hasWords(g.Reason):
 		return g, fmt.Errorf("%w: break-glass needs a reason that tells others something: two words at least, like \"incident 4711\"", ErrInvalid)
 	case len(g.Gates) == 0 || len(g.Verbs) == 0:
 		return g, fmt.Errorf("%w: break-glass needs named gates and verbs", ErrInvalid)
-	case len(g.Verbs) > maxGlassVerbs:
-		return g, fmt.Errorf("%w: break-glass is for %d verbs at most: name those that the emergency needs", ErrInvalid, maxGlassVerbs)
+	case len(g.Verbs) > maxBreakGlassVerbs:
+		return g, fmt.Errorf("%w: break-glass is for %d verbs at most: name those that the emergency needs", ErrInvalid, maxBreakGlassVerbs)
 	case !g.Expires.After(now) || g.Expires.Sub(now) > MaxBreakGlass:
 		return g, fmt.Errorf("%w: break-glass lasts at most %s", ErrInvalid, MaxBreakGlass)
 	}
@@ -61,7 +61,7 @@ func (i *Interlock) BreakGlass(ctx context.Context, c Caller, g control.BreakGla
 		}
 	}
 	i.log.Warn("BREAK-GLASS", "by", g.By, "gates", g.Gates, "verbs", g.Verbs, "until", g.Expires)
-	return g, i.raise(ctx, "break the glass", by(c), func(*snapshot) (ledger.Batch, error) {
+	return g, i.changeControl(ctx, "break the glass", by(c), func(*snapshot) (ledger.Batch, error) {
 		record, err := seal(now, newID(now), proof.BreakGlassStart{
 			ID: g.ID, By: g.By, Gates: g.Gates, Verbs: g.Verbs, Expires: proof.At(g.Expires),
 		}, proof.Hidden{"reason": g.Reason})
@@ -75,7 +75,7 @@ func (i *Interlock) EndBreakGlass(ctx context.Context, c Caller, id string) erro
 		return ErrNotHuman
 	}
 	now := i.now()
-	return i.raise(ctx, "end a break-glass", by(c), func(s *snapshot) (ledger.Batch, error) {
+	return i.changeControl(ctx, "end a break-glass", by(c), func(s *snapshot) (ledger.Batch, error) {
 		if !slices.ContainsFunc(s.BreakGlass, func(g control.BreakGlass) bool { return g.ID == id }) {
 			return ledger.Batch{}, fmt.Errorf("break-glass %q: %w", id, ErrNotFound)
 		}

@@ -45,7 +45,7 @@ func (i *Interlock) ConsoleLogin(ctx context.Context, c Caller, from string) (st
 	if err != nil {
 		return "", err
 	}
-	return secret, i.try(ctx, "log in", by(c), func(*snapshot) (ledger.Batch, error) {
+	return secret, i.commitAs(ctx, "log in", by(c), func(*snapshot) (ledger.Batch, error) {
 		return ledger.Batch{Changes: i.state.AddConsole(row), Records: []ledger.Record{record}}, nil
 	})
 }

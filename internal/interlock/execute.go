@@ -138,7 +138,7 @@ func (i *Interlock) intend(ctx context.Context, as []*Admission, prepared Prepar
 // next. Nothing is forwarded in any case.
 func (i *Interlock) notIntended(ctx context.Context, id string, err error) error {
 	if errors.Is(err, ledger.ErrStale) {
-		if rerr := i.reread(ctx); rerr != nil {
+		if rerr := i.refreshSnapshot(ctx); rerr != nil {
 			return fmt.Errorf("%w: control state: %w", ErrUnavailable, rerr)
 		}
 		return errAgain
@@ -302,7 +302,7 @@ func (i *Interlock) overran(ctx context.Context, as []*Admission, over *OverrunE
 		if h, herr := i.state.HoldByRetryKey(ctx, i.retryKeyOf(a.request)); herr == nil && !h.Status.Final() {
 			return &HeldError{Hold: h}
 		}
-		if err := i.reread(ctx); err != nil {
+		if err := i.refreshSnapshot(ctx); err != nil {
 			return fmt.Errorf("%w: control state: %w", ErrUnavailable, err)
 		}
 	}

@@ -25,7 +25,7 @@ func (i *Interlock) StartFreeze(ctx context.Context, c Caller, f control.Freeze)
 	if !f.Until.After(f.From) || !f.Until.After(now) {
 		return f, fmt.Errorf("%w: a freeze must end after it begins, and later than now", ErrInvalid)
 	}
-	return f, i.raise(ctx, "freeze", by(c), func(*snapshot) (ledger.Batch, error) {
+	return f, i.changeControl(ctx, "freeze", by(c), func(*snapshot) (ledger.Batch, error) {
 		record, err := seal(now, newID(now), proof.FreezeStart{
 			Freeze: f.ID, Environments: f.Environments, Gates: f.Gates,
 			From: proof.At(f.From), Until: proof.At(f.Until), By: f.By,
@@ -34,19 +34,19 @@ func (i *Interlock) StartFreeze(ctx context.Context, c Caller, f control.Freeze)
 	})
 }
 
-// EndFreeze ends a freeze before its time. It takes whom [snapshot.mayLetGo]
+// EndFreeze ends a freeze before its time. It takes whom [snapshot.mayEnd]
 // names.
 func (i *Interlock) EndFreeze(ctx context.Context, c Caller, id, reason string) error {
 	if c.Person == nil {
 		return ErrNotHuman
 	}
 	now := i.now()
-	return i.raise(ctx, "end a freeze", by(c), func(s *snapshot) (ledger.Batch, error) {
+	return i.changeControl(ctx, "end a freeze", by(c), func(s *snapshot) (ledger.Batch, error) {
 		n := slices.IndexFunc(s.Freezes, func(f control.Freeze) bool { return f.ID == id })
 		if n < 0 {
 			return ledger.Batch{}, fmt.Errorf("freeze %q: %w", id, ErrNotFound)
 		}
-		if err := s.mayLetGo(c.Person.Name, s.Freezes[n].By, nil); err != nil {
+		if err := s.mayEnd(c.Person.Name, s.Freezes[n].By, nil); err != nil {
 			return ledger.Batch{}, fmt.Errorf("end freeze %s: %w", id, err)
 		}
 		record, err := seal(now, newID(now), proof.FreezeEnd{Freeze: id, By: c.Person.Name}, proof.Hidden{"reason": reason})

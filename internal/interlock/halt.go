@@ -13,10 +13,10 @@ import (
 	"github.com/signalbox-dev/signalbox/proof"
 )
 
-// Halt pulls the kill switch. Writes stop at once, in the transaction of their
-// intent; reads and open transactions on any replica within a second. Every
-// human may; a session may halt itself. What is halted already stays so, in the
-// name of whoever was first.
+// Halt stops everything in a scope. Writes stop at once, because the control epoch
+// is a condition of their intent; reads and open transactions, on any replica,
+// within a second. Every human may halt, and a session may halt itself. What is
+// halted already stays halted in the name of who was first.
 func (i *Interlock) Halt(ctx context.Context, c Caller, scope control.HaltScope, name, reason string) error {
 	if c.Person == nil && !(c.Session != nil && scope == control.HaltSession && name == string(c.Session.ID)) {
 		return ErrNotHuman
@@ -25,20 +25,20 @@ func (i *Interlock) Halt(ctx context.Context, c Caller, scope control.HaltScope,
 		return err
 	}
 	h := control.Halt{Scope: scope, Name: name, By: c.Name(), Reason: reason, At: i.now()}
-	return i.raise(ctx, "halt", by(c), func(s *snapshot) (ledger.Batch, error) {
+	return i.changeControl(ctx, "halt", by(c), func(s *snapshot) (ledger.Batch, error) {
 		kept := h
 		if n := slices.IndexFunc(s.Halts, h.Same); n >= 0 {
-			kept = s.Halts[n] // else whoever pulls again could let go in its stead
+			kept = s.Halts[n] // or whoever halts it again could resume it in place of the first
 		}
 		record, err := seal(h.At, newID(h.At), proof.Halt{Scope: proof.Scope(scope), Name: name, By: h.By}, proof.Hidden{"reason": reason})
 		return ledger.Batch{Changes: i.state.AddHalt(kept), Records: []ledger.Record{record}, Vital: true}, err
 	})
 }
 
-// Resume takes a halt back. It takes an approver or an administrator (for what
-// stops everything, an administrator) who neither pulled it nor has the agent
-// that it stops: see [snapshot.mayLetGo]. Sessions that were cut must connect
-// again.
+// Resume ends a halt. The caller must be an approver or an administrator (for a
+// halt of everything, an administrator), and neither who began it nor the human of
+// an agent that it stops: see [snapshot.mayEnd]. Sessions whose connections were
+// closed must connect again.
 func (i *Interlock) Resume(ctx context.Context, c Caller, scope control.HaltScope, name, reason string) error {
 	if c.Person == nil {
 		return ErrNotHuman
@@ -49,16 +49,16 @@ func (i *Interlock) Resume(ctx context.Context, c Caller, scope control.HaltScop
 	now := i.now()
 	who := by(c)
 	who.admin = scope == control.HaltAll
-	return i.raise(ctx, "resume", who, func(s *snapshot) (ledger.Batch, error) {
+	return i.changeControl(ctx, "resume", who, func(s *snapshot) (ledger.Batch, error) {
 		n := slices.IndexFunc(s.Halts, control.Halt{Scope: scope, Name: name}.Same)
 		if n < 0 {
 			return ledger.Batch{}, fmt.Errorf("no such halt: %s: %w", strings.TrimSpace(string(scope)+" "+name), ErrNotFound)
 		}
-		gains, err := i.gains(ctx, s.Halts[n])
+		stopped, err := i.stoppedBy(ctx, s.Halts[n])
 		if err != nil {
 			return ledger.Batch{}, err
 		}
-		if err := s.mayLetGo(c.Person.Name, s.Halts[n].By, gains); err != nil {
+		if err := s.mayEnd(c.Person.Name, s.Halts[n].By, stopped); err != nil {
 			return ledger.Batch{}, fmt.Errorf("resume %s: %w", s.Halts[n].What(), err)
 		}
 		record, err := seal(now, newID(now), proof.Resume{Scope: proof.Scope(scope), Name: name, By: c.Name()}, proof.Hidden{"reason": reason})
@@ -66,34 +66,34 @@ func (i *Interlock) Resume(ctx context.Context, c Caller, scope control.HaltScop
 	})
 }
 
-// mayLetGo says why a human may not take back early what was stopped, or nil.
-// Stopping is one person's act. Letting go takes somebody whose word counts
-// (an administrator, or a member of a group that policies ask), other than whom
-// it holds back, and where there is production, other than who stopped it.
-// Without production he who stopped may let go, and so may he who is alone.
-func (s *snapshot) mayLetGo(name, begun string, gains []string) error {
+// mayEnd returns why a human may not end a halt or a freeze early, or nil. Anybody
+// may begin one alone. Ending it takes an administrator, or a member of a group
+// that policies ask, who is none of those that it stops, and where there is
+// production, not who began it. Without production who began it may end it, and so
+// may the only human that there is.
+func (s *snapshot) mayEnd(name, begun string, stopped []string) error {
 	if !s.Production && (name == begun || len(s.people) == 1) {
 		return nil
 	}
 	switch p := s.people[name]; {
-	case slices.Contains(gains, name):
+	case slices.Contains(stopped, name):
 		return fmt.Errorf("%s is whom it holds back: %w", name, ErrAnother)
 	case name == begun:
 		return fmt.Errorf("%s began it, and it concerns production: %w", name, ErrAnother)
-	case !p.Admin && !slices.ContainsFunc(p.Groups, s.asked):
+	case !p.Admin && !slices.ContainsFunc(p.Groups, s.approves):
 		return fmt.Errorf("%s is neither an administrator nor in a group that approves: %w", name, ErrAnother)
 	}
 	return nil
 }
 
-// asked reports whether policies ask members of the group.
-func (s *snapshot) asked(group string) bool {
+// approves reports whether policies ask members of the group.
+func (s *snapshot) approves(group string) bool {
 	return s.set != nil && slices.Contains(s.set.Groups(), group)
 }
 
-// gains lists the humans whom a halt holds back: whose session or agent it
-// stops, whoever has ever had one of that name.
-func (i *Interlock) gains(ctx context.Context, h control.Halt) ([]string, error) {
+// stoppedBy lists the humans whom a halt stops: those whose session or agent it
+// names, and whoever has ever had an agent of that name.
+func (i *Interlock) stoppedBy(ctx context.Context, h control.Halt) ([]string, error) {
 	var rows []SessionRow
 	var err error
 	switch h.Scope {

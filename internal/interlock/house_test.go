@@ -25,6 +25,9 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
+// patience is how long a test waits for what must happen.
+const patience = 30 * time.Second
+
 // databases runs a test on both databases that state can be kept in.
 func databases(t *testing.T, f func(t *testing.T, db store.Config)) {
 	t.Run("sqlite", func(t *testing.T) { f(t, store.Config{Path: filepath.Join(t.TempDir(), "state")}) })

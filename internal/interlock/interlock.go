@@ -137,7 +137,7 @@ type Interlock struct {
 	fenced   atomic.Bool // another replica works by other settings: see renewLease
 
 	cancel   context.CancelFunc // ends the loops
-	loops    sync.WaitGroup     // watcher, keeper
+	loops    sync.WaitGroup     // watch and maintain
 	outcomes coalescer          // of outcomes that nobody waits for
 	pending  sync.WaitGroup     // outcomes being recorded
 	giveUp   chan struct{}      // closed when outcomes must not be tried again
@@ -190,7 +190,7 @@ func New(ctx context.Context, c Config) (*Interlock, error) {
 	loop, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	i.cancel = cancel
 	i.loops.Go(func() { i.watch(loop) })
-	i.loops.Go(func() { i.keep(loop) })
+	i.loops.Go(func() { i.maintain(loop) })
 	return i, nil
 }
 

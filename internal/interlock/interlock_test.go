@@ -213,13 +213,16 @@ func TestHoldsEndWithTheirSession(t *testing.T) {
 	s = h.agent("kiro", "alice")
 	open = held(t, second(h.lock.Do(ctx, dropTable(s, "orders"), x))).Hold
 	h.ahead.Add(int64(interlock.DefaultTTL))
-	for {
+	for deadline := time.Now().Add(patience); ; {
 		got, err := h.store.Hold(ctx, open.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got.Status == approval.Expired {
 			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after its session's time the hold is %s", got.Status)
 		}
 	}
 }
@@ -749,13 +752,16 @@ func TestPolicyChangeIsAProposalThatNeedsApproval(t *testing.T) {
 		t.Fatalf("holds: %+v, %v", holds, err)
 	}
 	h.approve(holds[0].ID, "bob", "carol")
-	for {
+	for deadline := time.Now().Add(patience); ; {
 		c, err := h.lock.Control(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if c.Policy != before.Policy {
 			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the approved policies are not in force")
 		}
 	}
 	s, x := h.agent("kiro", "alice"), newTarget()

@@ -79,7 +79,7 @@ func (i *Interlock) Identify(ctx context.Context, credential string) (Caller, er
 	if !row.Ended.IsZero() || !i.now().Before(row.Expires) {
 		return Caller{}, session.ErrCredential
 	}
-	if err := i.opened(ctx, row.Session); err != nil {
+	if err := i.checkOpener(ctx, row.Session); err != nil {
 		if errors.Is(err, ErrUnavailable) {
 			return Caller{}, err
 		}
@@ -118,7 +118,7 @@ func (i *Interlock) putPerson(ctx context.Context, a *authority, by, name string
 	groups = slices.Compact(groups)
 	now := i.now()
 	var p session.Person
-	err := i.raise(ctx, "enrol", a, func(s *snapshot) (ledger.Batch, error) {
+	err := i.changeControl(ctx, "enrol", a, func(s *snapshot) (ledger.Batch, error) {
 		if a == nil && len(s.people) > 0 && !i.replaced {
 			return ledger.Batch{}, fmt.Errorf("people are enrolled already: an administrator must do it: %w", ErrExists)
 		}
@@ -131,14 +131,14 @@ func (i *Interlock) putPerson(ctx context.Context, a *authority, by, name string
 			}
 			body.Op, body.Changed = "change", changed(old, p)
 			p.Added = old.Added
-			if err := i.endAll(ctx, &b, name, by, now); err != nil {
+			if err := i.endSessionsOf(ctx, &b, name, by, now); err != nil {
 				return b, err
 			}
 		} else if err := s.distinct(name); err != nil {
 			return b, err
 		}
 		body.Epoch = p.Epoch
-		return i.with(b, i.state.PutPerson(p), body, now)
+		return i.withRecord(b, i.state.PutPerson(p), body, now)
 	})
 	if err != nil {
 		return fail(err)
@@ -175,8 +175,8 @@ func changed(old, now session.Person) []string {
 	return what
 }
 
-// with adds changes and the entry that tells them to a batch.
-func (i *Interlock) with(b ledger.Batch, changes []ledger.Statement, body proof.Body, now time.Time) (ledger.Batch, error) {
+// withRecord adds changes and the entry that tells them to a batch.
+func (i *Interlock) withRecord(b ledger.Batch, changes []ledger.Statement, body proof.Body, now time.Time) (ledger.Batch, error) {
 	record, err := seal(now, newID(now), body, nil)
 	b.Changes = append(slices.Clone(changes), b.Changes...)
 	b.Records = append([]ledger.Record{record}, b.Records...)
@@ -192,17 +192,17 @@ func (i *Interlock) RevokePerson(ctx context.Context, c Caller, name string) (se
 	}
 	now := i.now()
 	var p session.Person
-	err := i.raise(ctx, "revoke", byAdmin(c), func(s *snapshot) (ledger.Batch, error) {
+	err := i.changeControl(ctx, "revoke", byAdmin(c), func(s *snapshot) (ledger.Batch, error) {
 		b := ledger.Batch{Vital: true}
 		var ok bool
 		if p, ok = s.people[name]; !ok {
 			return b, fmt.Errorf("human %q: %w", name, ErrNotFound)
 		}
 		p.Epoch = s.nextEpoch(name)
-		if err := i.endAll(ctx, &b, name, c.Name(), now); err != nil {
+		if err := i.endSessionsOf(ctx, &b, name, c.Name(), now); err != nil {
 			return b, err
 		}
-		return i.with(b, i.state.PutPerson(p), proof.User{
+		return i.withRecord(b, i.state.PutPerson(p), proof.User{
 			Name: name, Groups: p.Groups, By: c.Person.Name, Op: "revoke", Admin: p.Admin, Epoch: p.Epoch, Changed: []string{"credentials"},
 		}, now)
 	})
@@ -223,20 +223,20 @@ func (i *Interlock) RemovePerson(ctx context.Context, c Caller, name string) err
 		return fmt.Errorf("%w: you cannot remove yourself: another administrator must", ErrInvalid)
 	}
 	now := i.now()
-	return i.raise(ctx, "remove", byAdmin(c), func(s *snapshot) (ledger.Batch, error) {
+	return i.changeControl(ctx, "remove", byAdmin(c), func(s *snapshot) (ledger.Batch, error) {
 		b := ledger.Batch{Vital: true}
 		p, ok := s.people[name]
 		if !ok {
 			return b, fmt.Errorf("human %q: %w", name, ErrNotFound)
 		}
-		if err := i.endAll(ctx, &b, name, c.Name(), now); err != nil {
+		if err := i.endSessionsOf(ctx, &b, name, c.Name(), now); err != nil {
 			return b, err
 		}
 		body := proof.User{Name: name, Groups: p.Groups, By: c.Person.Name, Op: "remove"}
 		if p.Admin {
 			body.Changed = []string{"administrator: taken"}
 		}
-		return i.with(b, i.state.RemovePerson(name), body, now)
+		return i.withRecord(b, i.state.RemovePerson(name), body, now)
 	})
 }
 
@@ -262,7 +262,7 @@ func (i *Interlock) Erase(ctx context.Context, c Caller, idx int64, id, reason s
 	default:
 		b.Changes = append(b.Changes, i.state.EraseHold(id)...)
 	}
-	err = i.try(ctx, "erase", byAdmin(c), func(*snapshot) (ledger.Batch, error) { return b, nil })
+	err = i.commitAs(ctx, "erase", byAdmin(c), func(*snapshot) (ledger.Batch, error) { return b, nil })
 	if errors.Is(err, ledger.ErrStale) {
 		return fmt.Errorf("entry %d: %w", idx, ledger.ErrErased)
 	}
@@ -276,8 +276,8 @@ func (i *Interlock) Disclosed(ctx context.Context, c Caller, idx int64, id strin
 		return err
 	}
 	now := i.now()
-	return i.try(ctx, "record a disclosure", byAdmin(c), func(*snapshot) (ledger.Batch, error) {
-		return i.with(ledger.Batch{}, nil, proof.Disclosing{Index: idx, Entry: id, By: c.Person.Name, Fields: fields}, now)
+	return i.commitAs(ctx, "record a disclosure", byAdmin(c), func(*snapshot) (ledger.Batch, error) {
+		return i.withRecord(ledger.Batch{}, nil, proof.Disclosing{Index: idx, Entry: id, By: c.Person.Name, Fields: fields}, now)
 	})
 }
 

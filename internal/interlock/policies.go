@@ -27,13 +27,13 @@ const (
 // policyFolder is who proposes when the policy folder changes.
 const policyFolder = "policy-folder"
 
-// LoadPolicy brings the set that the operator configured into force. The very
+// LoadPolicy puts the set that the operator configured into force. The very
 // first set is active at once. A changed one is active at once, too, unless a
 // production gate is configured: then it is a proposal, and a hold waits for
 // approvals. A bad set is refused with an error that says where, and the
 // active one stays. proposed is true when the set now waits.
 func (i *Interlock) LoadPolicy(ctx context.Context, files []policy.File) (proposed bool, err error) {
-	return i.bring(ctx, nil, signalbox.Actor{Kind: signalbox.Automation, Name: policyFolder}, files)
+	return i.changePolicy(ctx, nil, signalbox.Actor{Kind: signalbox.Automation, Name: policyFolder}, files)
 }
 
 // ProposePolicy is [Interlock.LoadPolicy] on a human's behalf.
@@ -41,10 +41,10 @@ func (i *Interlock) ProposePolicy(ctx context.Context, c Caller, files []policy.
 	if err := needAdmin(c); err != nil {
 		return false, err
 	}
-	return i.bring(ctx, byAdmin(c), signalbox.Actor{Kind: signalbox.Human, Name: c.Person.Name}, files)
+	return i.changePolicy(ctx, byAdmin(c), signalbox.Actor{Kind: signalbox.Human, Name: c.Person.Name}, files)
 }
 
-func (i *Interlock) bring(ctx context.Context, a *authority, by signalbox.Actor, files []policy.File) (bool, error) {
+func (i *Interlock) changePolicy(ctx context.Context, a *authority, by signalbox.Actor, files []policy.File) (bool, error) {
 	set, err := policy.Load(files)
 	if err != nil {
 		return false, err
@@ -196,7 +196,7 @@ func (i *Interlock) propose(ctx context.Context, a *authority, by signalbox.Acto
 		return err
 	}
 	b.Changes = i.state.AddPolicySet(PolicyRow{Version: version, Files: data, Status: PolicyProposed, By: by.String(), At: now})
-	return i.try(ctx, "propose policies", a, func(*snapshot) (ledger.Batch, error) { return b, nil })
+	return i.commitAs(ctx, "propose policies", a, func(*snapshot) (ledger.Batch, error) { return b, nil })
 }
 
 var errOtherPolicy = errors.New("another policy set than the one that was looked at is active by now: propose the change again")
@@ -206,7 +206,7 @@ var errOtherPolicy = errors.New("another policy set than the one that was looked
 func (i *Interlock) activate(
 	ctx context.Context, a *authority, by string, version signalbox.Digest, files []policy.File, hold string, was signalbox.Digest,
 ) error {
-	return i.raise(ctx, "activate policies", a, func(c *snapshot) (ledger.Batch, error) {
+	return i.changeControl(ctx, "activate policies", a, func(c *snapshot) (ledger.Batch, error) {
 		if !was.IsZero() && c.Policy != was {
 			return ledger.Batch{}, errOtherPolicy
 		}

@@ -39,7 +39,7 @@ func (i *Interlock) ReadEach(ctx context.Context, a *Admission, rows int64) erro
 		body.Policy = a.policy.Version()
 	}
 	if !r.Canonical.IsZero() {
-		body.Digest = commit("signalbox/read/1", r, hidden)
+		body.Digest = commitRequest("signalbox/read/1", r, hidden)
 	}
 	record, err := seal(now, newID(now), body, hidden)
 	if err != nil {

@@ -13,9 +13,9 @@ import (
 	"github.com/signalbox-dev/signalbox/proof"
 )
 
-// keep renews the lease, settles what other processes have left open, ends
+// maintain renews the lease, settles what other processes have left open, ends
 // holds whose time is over, and stores what is only in memory, until ctx ends.
-func (i *Interlock) keep(ctx context.Context) {
+func (i *Interlock) maintain(ctx context.Context) {
 	lease := time.NewTicker(i.config.LeaseTime / 3)
 	defer lease.Stop()
 	tidy := time.NewTicker(time.Second)

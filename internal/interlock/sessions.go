@@ -47,7 +47,7 @@ func (i *Interlock) Authenticate(ctx context.Context, gate string, id signalbox.
 	if err := row.Usable(gate, i.now()); err != nil {
 		return signalbox.Session{}, "", err
 	}
-	if err := i.opened(ctx, row.Session); err != nil {
+	if err := i.checkOpener(ctx, row.Session); err != nil {
 		return signalbox.Session{}, "", err
 	}
 	credential := i.minter.Mint(session.Claim{Kind: session.KindSession, Subject: string(id), Gate: gate, Epoch: row.Epoch})
@@ -125,7 +125,7 @@ func (i *Interlock) OpenSession(ctx context.Context, c Caller, n NewSession, gat
 	}
 	a := by(c)
 	a.admin = n.Automation != ""
-	err = i.try(ctx, "open a session", a, func(*snapshot) (ledger.Batch, error) {
+	err = i.commitAs(ctx, "open a session", a, func(*snapshot) (ledger.Batch, error) {
 		return ledger.Batch{Changes: i.state.AddSession(row), Records: []ledger.Record{record}}, nil
 	})
 	if err != nil {
@@ -202,7 +202,7 @@ func (i *Interlock) EndSession(ctx context.Context, c Caller, id signalbox.Sessi
 	if c.Person != nil && row.Actor.Person() != c.Person.Name && row.By != c.Person.Name {
 		reason, who.admin = "revoked", true
 	}
-	return i.raise(ctx, "end a session", who, func(*snapshot) (ledger.Batch, error) {
+	return i.changeControl(ctx, "end a session", who, func(*snapshot) (ledger.Batch, error) {
 		b := ledger.Batch{Vital: true}
 		again, err := i.state.Session(ctx, id)
 		if err != nil || !again.Ended.IsZero() {
@@ -217,8 +217,8 @@ func (i *Interlock) EndSession(ctx context.Context, c Caller, id signalbox.Sessi
 // for what they have asked for. Those beyond end with their opener's credentials.
 const maxEnded = 64
 
-// endAll adds to a batch the end of all that a person has opened.
-func (i *Interlock) endAll(ctx context.Context, b *ledger.Batch, person, by string, now time.Time) error {
+// endSessionsOf adds to a batch the end of all that a person has opened.
+func (i *Interlock) endSessionsOf(ctx context.Context, b *ledger.Batch, person, by string, now time.Time) error {
 	rows, err := i.state.OpenSessionsOf(ctx, person, now, maxEnded)
 	if err != nil {
 		return fmt.Errorf("%w: sessions: %w", ErrUnavailable, err)

@@ -57,15 +57,15 @@ func (i *Interlock) current(ctx context.Context) (*snapshot, error) {
 			return s, nil
 		}
 	}
-	if err := i.reread(ctx); err != nil {
+	if err := i.refreshSnapshot(ctx); err != nil {
 		return nil, fmt.Errorf("%w: control state: %w", ErrUnavailable, err)
 	}
 	return i.snapshot.Load(), nil
 }
 
-// reread has the watcher read the control state once, after this call began,
+// refreshSnapshot has the watcher read the control state once, after this call began,
 // however many ask for it at the same time.
-func (i *Interlock) reread(ctx context.Context) error {
+func (i *Interlock) refreshSnapshot(ctx context.Context) error {
 	answer := make(chan error, 1)
 	select {
 	case i.refresh <- answer:
@@ -214,7 +214,7 @@ func loadRow(row PolicyRow) (*policy.Set, error) {
 	return policy.Load(files)
 }
 
-// Control gives the control state as last read, at most a second old.
+// Control returns the control state as it was last read, at most a second ago.
 func (i *Interlock) Control(ctx context.Context) (control.State, error) {
 	c, err := i.current(ctx)
 	if err != nil {

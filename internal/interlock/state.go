@@ -111,7 +111,7 @@ type Reader interface {
 type Statements interface {
 	// The control state.
 
-	// RequireEpoch holds only while the control epoch is this one. It is in
+	// RequireEpoch is met only while the control epoch is this one. It is in
 	// every batch that lets something through: a halt, a freeze, a policy or a
 	// change of people in between makes it stale.
 	RequireEpoch(epoch int64) []ledger.Statement
@@ -130,7 +130,7 @@ type Statements interface {
 
 	// Sessions.
 
-	// RequireSession holds only while the session lives, as Sessions has it.
+	// RequireSession is met only while the session lives, as Sessions has it.
 	RequireSession(id signalbox.SessionID, now time.Time) []ledger.Statement
 	AddSession(SessionRow) []ledger.Statement
 	// EndSession is stale if the session has been ended already.
@@ -143,7 +143,7 @@ type Statements interface {
 
 	// People.
 
-	// RequirePerson holds only while the person is enrolled with this epoch; with
+	// RequirePerson is met only while the person is enrolled with this epoch; with
 	// admin, as an administrator.
 	RequirePerson(name string, epoch int64, admin bool) []ledger.Statement
 	// PutPerson adds a person, or replaces the one of that name.
@@ -153,7 +153,7 @@ type Statements interface {
 
 	// Holds.
 
-	// RequireLive holds only while the hold has status and expires after now.
+	// RequireLive is met only while the hold has status and expires after now.
 	RequireLive(hold string, status approval.Status, now time.Time) []ledger.Statement
 	// AddHold is stale while another hold of the same retry key is open or
 	// approved: one hold per session, target and digest.
@@ -195,9 +195,9 @@ type Statements interface {
 	Lease(replica string, expires time.Time) []ledger.Statement
 	// Register is Lease, and says by which settings the replica works.
 	Register(replica string, expires time.Time, settings string) []ledger.Statement
-	// RequireAlone holds only while no other replica has a lease.
+	// RequireAlone is met only while no other replica has a lease.
 	RequireAlone(self string, now time.Time) []ledger.Statement
-	// RequireSettings holds only while no other replica that has a lease works by
+	// RequireSettings is met only while no other replica that has a lease works by
 	// other settings.
 	RequireSettings(self, settings string, now time.Time) []ledger.Statement
 	// SetProtection keeps what protects production; stale unless was is what is

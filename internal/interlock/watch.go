@@ -125,7 +125,7 @@ func (w *watches) check(x *Watch, c *snapshot, now time.Time, live map[signalbox
 		x.stop(err)
 		return
 	}
-	if err := c.opener(x.session); err != nil {
+	if err := c.checkOpener(x.session); err != nil {
 		x.stop(err)
 		return
 	}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +27,7 @@ import (
 )
 
 // account is the one behind the gate; the corpus has another, for examples.
-const account, exampleAccount = "123456789012", "111122223333"
+const account, exampleAccount, otherAccount = "123456789012", "111122223333", "arn:aws:iam::999988887777:role"
 
 func TestAWS(t *testing.T) {
 	t.Parallel()
@@ -41,6 +42,9 @@ func TestAWS(t *testing.T) {
 	gates := map[signalbox.Environment]string{}
 	judged, foreign := 0, 0
 	for _, s := range scenarios(t, "aws") {
+		if slices.ContainsFunc(s.Requests, func(r request) bool { return bytes.Contains(r.Parameters, []byte(otherAccount)) }) {
+			continue // which accounts a gate stands for is its configuration's
+		}
 		addr := gates[s.Environment]
 		if addr == "" {
 			addr = startAWS(t, o, s.Environment, up.URL)

@@ -32,7 +32,10 @@ func TestPostgres(t *testing.T) {
 	db := pgtest.Shared(t)
 	gates := map[signalbox.Environment]*net.TCPAddr{}
 	judged := 0
-	for _, s := range scenarios(t, "postgres") {
+	for n, s := range scenarios(t, "postgres") {
+		if !*all && n%4 != 0 {
+			continue
+		}
 		addr := gates[s.Environment]
 		if addr == nil {
 			addr = startPostgres(t, o, s.Environment, db)
@@ -63,7 +66,7 @@ func TestPostgres(t *testing.T) {
 		conn.Close(t.Context())
 	}
 	t.Logf("%d requests were judged by both", judged)
-	if judged < 440 {
+	if judged < 100 || *all && judged < 440 {
 		t.Error("too few were judged")
 	}
 }

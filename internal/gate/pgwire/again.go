@@ -62,7 +62,7 @@ func (c *conn) lookAgain(r *request) (impact signalbox.Impact, state signalbox.S
 		if len(r.planned()) == len(r.statements) {
 			mode = "ROW EXCLUSIVE" // rows change under it, the table does not
 		}
-		answers, err := c.try("LOCK TABLE " + strings.Join(names, ", ") + " IN " + mode + " MODE")
+		answers, err := c.up.try("LOCK TABLE " + strings.Join(names, ", ") + " IN " + mode + " MODE")
 		if err != nil {
 			return impact, nil, "", err
 		}
@@ -84,7 +84,7 @@ func (r *request) lockable() []string {
 		return nil
 	}
 	var names []string
-	for _, rel := range r.c.names.catalog.Relations {
+	for _, rel := range r.c.up.names.catalog.Relations {
 		if slices.Contains(oids, rel.OID) && (rel.Kind == 'r' || rel.Kind == 'p') && !rel.Temporary {
 			names = append(names, quotedTable(rel))
 		}

@@ -526,7 +526,7 @@ func TestTerminatedCommitIsNeverFailed(t *testing.T) {
 }
 
 func TestConclude(t *testing.T) {
-	lost := &lostError{errors.New("reset")}
+	lost := &lostError{err: errors.New("reset")}
 	cases := map[string]struct {
 		p     pump
 		err   error

@@ -43,7 +43,7 @@ const lockedSQL = `SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks l
 // called before the first write of an agent's transaction, and refuses to go on
 // when something has written before: nothing that writes was admitted until then.
 func (c *conn) takeBase() error {
-	answers, err := c.ask(lockedSQL, touchedSQL)
+	answers, err := c.up.ask(lockedSQL, touchedSQL)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (c *conn) takeBase() error {
 // that writes was admitted in it. That cannot be: whatever hole it came through,
 // it does not get to its COMMIT.
 func (c *conn) onlyRead() error {
-	answers, err := c.ask(lockedSQL)
+	answers, err := c.up.ask(lockedSQL)
 	if err != nil {
 		return err
 	}
@@ -79,8 +79,8 @@ func (c *conn) unwritten(a answer) error {
 }
 
 // touched asks for the counts as they are now.
-func (c *conn) touched() (map[string]count, error) {
-	answers, err := c.ask(touchedSQL)
+func (b *backend) touched() (map[string]count, error) {
+	answers, err := b.ask(touchedSQL)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ const unmeasured = "(not counted by table)"
 
 // measure gives the rows touched since the base was taken, by table.
 func (c *conn) measure() (map[string]int64, error) {
-	now, err := c.touched()
+	now, err := c.up.touched()
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ type conn struct {
 	client   net.Conn
 	in       frames
 	out      outbox
-	up       *upstream // nil until the first query; also read under mu
+	up       *backend  // nil until the first query; also read under mu
 	settings []setting // that the client asked for at its start
 	told     map[string]string
 
@@ -44,23 +44,16 @@ type conn struct {
 	statements map[string]*statement
 	portals    map[string]*portal
 	tx         transaction
-	names      names // role, search path and catalog
 	judged     map[string]*judged
-	prepared   sql.Session // what EXECUTE would run
 	ending     ending
 	expected   []expectation // replies due for the unit at hand
 	replied    int           // how many of them came
 	looked     bool          // the catalog was read anew for this unit
-	unread     string        // why the server would read texts otherwise than the gate; see heed
 	unitFrom   int64         // statements sent to the server before the unit at hand
-	lifted     bool          // the gate itself has lifted the READ ONLY default for a moment
-	tampered   *refusal      // the READ ONLY default was lifted by something else: the connection ends
 	copying    bool          // a COPY runs: the server is listened to while the client is
 	awaitsSync bool          // a Sync was eaten by a COPY: the client sends another
 	skips      bool          // the server skips to a Sync after an error
 	params     []param
-	mutes      bool // notices are kept from the client, in muted
-	muted      []byte
 	steps      []step // of the last unit, for its memory
 
 	// Shared with those who watch, cut and cancel.
@@ -107,8 +100,8 @@ func (c *conn) run() error {
 		if err == nil {
 			err = c.out.err
 		}
-		if err == nil && c.tampered != nil {
-			err = c.tampered
+		if err == nil && c.up != nil && c.up.tampered != nil {
+			err = c.up.tampered
 		}
 		if err != nil {
 			return c.farewell(err)
@@ -185,10 +178,10 @@ func (c *conn) farewell(err error) error {
 	case reason != nil:
 		r.code, r.message, r.hint = "57P01", reason.Error(), "Start another session with `signalbox run` when it is allowed again."
 		err = reason
-	case c.tampered != nil:
-		r = *c.tampered
+	case c.up != nil && c.up.tampered != nil:
+		r = *c.up.tampered
 		c.log.Error("an agent's connection lost its READ ONLY default to something that was not judged", "session", string(c.session.ID))
-		err = c.tampered
+		err = c.up.tampered
 	case errors.As(err, &lost):
 		r.code, r.message = "08006", lost.Error()
 		if c.tx.unknown {
@@ -304,8 +297,9 @@ func (c *conn) dialUpstream() error {
 	defer cancel()
 	up, err := c.g.connect(ctx, settings)
 	if err != nil {
-		return &lostError{err}
+		return &lostError{err: err}
 	}
+	up.log, up.readOnly, up.unasked = c.log, c.agent(), c.unasked
 	c.mu.Lock()
 	cut := c.reason
 	if cut == nil {
@@ -323,9 +317,8 @@ func (c *conn) dialUpstream() error {
 		}
 	}
 	for name, value := range up.params {
-		c.heed(name, value)
+		up.parameter(name, value)
 	}
-	c.names.stale = true
 	return nil
 }
 
@@ -341,6 +334,17 @@ const readOnlyGUC = "default_transaction_read_only"
 // hidden reports whether a parameter of the server is the gate's own affair.
 // Clients that look for a server to write to must not see our setting.
 func (c *conn) hidden(name string) bool { return name == readOnlyGUC && c.agent() }
+
+// unasked passes on what the server says of its own accord.
+func (c *conn) unasked(raw []byte, name, value string) {
+	if name != "" {
+		if c.hidden(name) {
+			return
+		}
+		c.told[name] = value
+	}
+	c.out.write(raw)
+}
 
 // ready tells the client that the next query may come.
 func (c *conn) ready() {
@@ -362,7 +366,7 @@ func (c *conn) judge(text string) *judged {
 		return j // outside of a block its reads run READ ONLY
 	}
 	c.looked = true // once for each unit: what is not there stays missing
-	c.names.stale, c.names.objects = true, true
+	c.up.names.stale, c.up.names.objects = true, true
 	if err := c.prepare(); err != nil {
 		return newJudged(sql.Result{Statements: []sql.Statement{{Action: signalbox.Worst("SELECT", "the server does not tell what it reads")}}, Shape: "?", Fingerprint: "?"}, 0)
 	}
@@ -372,7 +376,7 @@ func (c *conn) judge(text string) *judged {
 // missing reports whether a text reads a relation that the snapshot does not
 // have, and that is not PostgreSQL's own.
 func (c *conn) missing(j *judged) bool {
-	if c.names.catalog == nil {
+	if c.up.names.catalog == nil {
 		return false
 	}
 	for _, s := range j.Statements {
@@ -381,7 +385,7 @@ func (c *conn) missing(j *judged) bool {
 			if schema == "pg_catalog" || schema == "information_schema" {
 				continue
 			}
-			if _, ok := c.names.catalog.Relations[name]; !ok {
+			if _, ok := c.up.names.catalog.Relations[name]; !ok {
 				return true
 			}
 		}
@@ -390,10 +394,10 @@ func (c *conn) missing(j *judged) bool {
 }
 
 func (c *conn) judgeBy(text string) *judged {
-	if j := c.judged[text]; j != nil && j.version == c.names.version() {
+	if j := c.judged[text]; j != nil && j.version == c.up.names.version() {
 		return j
 	}
-	j := newJudged(c.prepared.Classify(text, c.names.catalog, c.g.cache), c.names.version())
+	j := newJudged(c.up.prepared.Classify(text, c.up.names.catalog, c.g.cache), c.up.names.version())
 	if len(text) <= 4<<10 && j.version != 0 && !j.executes {
 		if c.judged == nil || len(c.judged) >= 256 {
 			c.judged = make(map[string]*judged)

@@ -101,20 +101,20 @@ func (c *conn) runLone(w *work, permit *interlock.Permit) (signalbox.Outcome, er
 	if err := permit.Spend(nil); err != nil {
 		return signalbox.Outcome{}, err
 	}
-	c.lifted = true
-	if _, err := c.ask("SET " + readOnlyGUC + " = off"); err != nil {
-		c.lifted = false
+	c.up.lifted = true
+	if _, err := c.up.ask("SET " + readOnlyGUC + " = off"); err != nil {
+		c.up.lifted = false
 		return c.refusedOwn(err)
 	}
 	out, err := c.runPlain(w)
 	if c.ending.err != nil {
 		return out, err
 	}
-	if _, aerr := c.ask("SET " + readOnlyGUC + " = on"); aerr != nil {
+	if _, aerr := c.up.ask("SET " + readOnlyGUC + " = on"); aerr != nil {
 		// A connection that an agent could write on must not be used again.
-		c.ending.err = &lostError{aerr}
+		c.ending.err = &lostError{err: aerr}
 	}
-	c.lifted = false
+	c.up.lifted = false
 	return out, err
 }
 
@@ -125,11 +125,11 @@ func (c *conn) openBlock() error {
 	if c.agent() {
 		begin = "BEGIN READ WRITE"
 	}
-	if _, err := c.ask(begin); err != nil {
+	if _, err := c.up.ask(begin); err != nil {
 		return err
 	}
 	if c.up.status != 'T' {
-		return &lostError{errors.New("the server opened no transaction block")}
+		return &lostError{err: errors.New("the server opened no transaction block")}
 	}
 	c.tx.opened = true
 	c.tx.changed = 0
@@ -190,7 +190,7 @@ func (c *conn) runBlock(r *request, w *work, permit *interlock.Permit) (signalbo
 
 // commitOwn ends our own block, and tells what came of it.
 func (c *conn) commitOwn(p *pump) (signalbox.Outcome, error) {
-	answers, err := c.try("COMMIT")
+	answers, err := c.up.try("COMMIT")
 	last := answer{}
 	if len(answers) > 0 {
 		last = answers[0]
@@ -236,7 +236,7 @@ func (c *conn) beforeCommit(limited bool) (finish, error) {
 		sqls = append(sqls, "SET CONSTRAINTS ALL IMMEDIATE", touchedSQL)
 	}
 	sqls = append(sqls, xidSQL)
-	answers, err := c.ask(sqls...)
+	answers, err := c.up.ask(sqls...)
 	if err != nil {
 		return finish{}, err
 	}
@@ -298,9 +298,9 @@ func (c *conn) copySync(p *pump) error {
 		}
 	}
 	c.discard, c.skips = false, false
-	c.up.out = appendSync(c.up.out)
+	c.up.sync()
 	if err := c.up.send(); err != nil {
-		return &lostError{err}
+		return err
 	}
 	p.replies, p.block = -1, false
 	return p.run(c)

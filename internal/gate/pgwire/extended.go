@@ -206,7 +206,7 @@ func (c *conn) judgePortal(p *portal) {
 		// nobody knows.
 		p.judged = newJudged(sql.Result{Statements: []sql.Statement{{Action: signalbox.Worst("EXECUTE", "a prepared statement that the gate has not seen")}}, Shape: "?", Fingerprint: "?"}, 0)
 		p.statement = &statement{}
-	case st.judged == nil || st.judged.version == 0 || st.judged.version != c.names.version():
+	case st.judged == nil || st.judged.version == 0 || st.judged.version != c.up.names.version():
 		st.judged = c.judge(st.text)
 		fallthrough
 	default:
@@ -423,7 +423,7 @@ func (c *conn) applied() {
 		case 'P':
 			c.statements[e.name] = e.statement
 			if r := c.judge(e.statement.text).Result; len(r.Statements) == 1 {
-				c.prepared.Prepared(e.name, r.Statements[0], c.names.catalog)
+				c.up.prepared.Prepared(e.name, r.Statements[0], c.up.names.catalog)
 			}
 		case 'B':
 			e.portal.admitted = e.portal.listed
@@ -432,7 +432,7 @@ func (c *conn) applied() {
 				e.portal.tail = bytes.Clone(e.portal.tail)
 				c.portals[e.name] = e.portal
 				if j := e.portal.judged; e.name != "" && len(j.Statements) == 1 {
-					c.prepared.Opened(e.name, j.Statements[0], c.names.catalog)
+					c.up.prepared.Opened(e.name, j.Statements[0], c.up.names.catalog)
 				}
 			}
 		case 'E':
@@ -445,10 +445,10 @@ func (c *conn) applied() {
 		case 'C':
 			if e.name[0] == 'S' {
 				delete(c.statements, e.name[1:])
-				c.prepared.Forget(e.name[1:])
+				c.up.prepared.Forget(e.name[1:])
 			} else {
 				delete(c.portals, e.name[1:])
-				c.prepared.Closed(e.name[1:])
+				c.up.prepared.Closed(e.name[1:])
 			}
 		}
 	}
@@ -502,8 +502,8 @@ func (c *conn) syncOnly() error {
 					break
 				}
 			}
-			if _, err := c.ask("COMMIT"); err != nil {
-				return &lostError{err}
+			if _, err := c.up.ask("COMMIT"); err != nil {
+				return &lostError{err: err}
 			}
 			c.ended()
 		case !failed && len(c.tx.pending) > 0:
@@ -585,7 +585,7 @@ func (o *overlay) statement(name []byte) *statement {
 	}
 	st := o.c.statements[string(name)]
 	if st == nil {
-		if inner, ok := o.c.prepared.Lookup(string(name), o.c.names.catalog); ok {
+		if inner, ok := o.c.up.prepared.Lookup(string(name), o.c.up.names.catalog); ok {
 			st = &statement{text: inner.Text} // by PREPARE
 		}
 	}

@@ -154,8 +154,8 @@ var sumsSQL = func() string {
 var errFacts = errors.New("the catalog cannot be read")
 
 // question asks in one transaction and with a plain search path.
-func (c *conn) question(sqls ...string) ([]answer, error) {
-	answers, err := c.askQuietly(append([]string{plainPath}, sqls...)...)
+func (b *backend) question(sqls ...string) ([]answer, error) {
+	answers, err := b.askQuietly(append([]string{plainPath}, sqls...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -168,11 +168,11 @@ func (c *conn) question(sqls ...string) ([]answer, error) {
 // readFacts reads what is there as this connection sees it. before is what was
 // committed at an earlier time, nil for nothing; it is given back when nothing
 // has changed.
-func (c *conn) readFacts(before *facts) (*facts, error) {
+func (b *backend) readFacts(before *facts) (*facts, error) {
 	if before == nil {
-		return c.readWhole()
+		return b.readWhole()
 	}
-	answers, err := c.question(horizonSQL, sumsSQL)
+	answers, err := b.question(horizonSQL, sumsSQL)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +190,7 @@ func (c *conn) readFacts(before *facts) (*facts, error) {
 	for _, i := range changed {
 		sqls = append(sqls, sources[i].since(before.horizon), "SELECT "+sources[i].sums())
 	}
-	if answers, err = c.question(sqls...); err != nil {
+	if answers, err = b.question(sqls...); err != nil {
 		return nil, err
 	}
 	var fewer []int
@@ -207,25 +207,25 @@ func (c *conn) readFacts(before *facts) (*facts, error) {
 	if len(fewer) == 0 {
 		return now, nil
 	}
-	if answers, err = c.question(sqls...); err != nil {
+	if answers, err = b.question(sqls...); err != nil {
 		return nil, err
 	}
 	for n, i := range fewer {
 		rows := now.parts[i].rows
 		if !keep(rows, answers[n]) {
-			return c.readWhole() // it changes under our hands
+			return b.readWhole() // it changes under our hands
 		}
 		now.parts[i] = newPart(rows)
 	}
 	return now, nil
 }
 
-func (c *conn) readWhole() (*facts, error) {
+func (b *backend) readWhole() (*facts, error) {
 	sqls := []string{horizonSQL}
 	for _, s := range sources {
 		sqls = append(sqls, s.read())
 	}
-	answers, err := c.question(sqls...)
+	answers, err := b.question(sqls...)
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ func newBackend(t *testing.T, b *bench) *conn {
 
 func (c *conn) must(t *testing.T, sqls ...string) [][]string {
 	t.Helper()
-	answers, err := c.try(sqls...)
+	answers, err := c.up.try(sqls...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestFactsAreWhatIsThere(t *testing.T) {
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
 
-	committed, err := c.readFacts(nil)
+	committed, err := c.up.readFacts(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestFactsAreWhatIsThere(t *testing.T) {
 		if block {
 			c.must(t, "SAVEPOINT s")
 		}
-		answers, err := c.try(text)
+		answers, err := c.up.try(text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -174,11 +174,11 @@ func TestFactsAreWhatIsThere(t *testing.T) {
 // agree compares what is made of the facts before with what is there.
 func (c *conn) agree(t *testing.T, before *facts, story []string) *facts {
 	t.Helper()
-	now, err := c.readFacts(before)
+	now, err := c.up.readFacts(before)
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole, err := c.readWhole()
+	whole, err := c.up.readWhole()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +212,7 @@ func TestFactsShareWhatDidNotChange(t *testing.T) {
 		{"DROP VIEW v", []int{classes, rules}},
 		{"DROP DOMAIN d", []int{constraints, scalars}},
 	} {
-		before, err := c.readFacts(nil)
+		before, err := c.up.readFacts(nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,7 +23,7 @@ import (
 // [Gate.Serve], end it with [Gate.Shutdown].
 type Gate struct {
 	Config
-	dial     *pgconn.Config // of the upstream, without the client's settings
+	dial     *pgconn.Config // of the backend, without the client's settings
 	tls      *tls.Config    // nil if TLS is declined
 	binding  []byte         // hash of our certificate, for channel binding
 	sessions *gate.Sessions

@@ -57,26 +57,33 @@ func (c *conn) prepare() error {
 			return err
 		}
 	}
-	if c.unread != "" {
-		return &refusal{code: StateDenied, message: c.unread, hint: "Connect again, and leave the setting alone."}
+	if c.up.foreign != "" {
+		return &refusal{code: StateDenied, message: c.up.foreign, hint: "Connect again, and leave the setting alone."}
 	}
-	n := &c.names
-	if c.tx.begun && n.snapshot != nil {
+	if c.tx.begun && c.up.names.snapshot != nil {
 		// To ask the server would end the implicit transaction, and the client's
 		// portals with it. What its first part was judged by stands until its Sync,
 		// and an agent changes nothing that it rests on: see unit.
 		return nil
 	}
-	inBlock := c.up.status != 'I' || c.tx.begun
-	if !n.stale && !c.g.catalogs.outdated(n.snapshot, inBlock) || c.up.status == 'E' {
+	return c.up.learn(c.tx.begun, c.tx.objects, c.tx.renamed)
+}
+
+// learn asks the server what names mean, where that may have changed since it
+// was last asked. begun says that part of an implicit transaction has run;
+// objects and renamed, what the transaction at hand has changed.
+func (b *backend) learn(begun, objects, renamed bool) error {
+	n := &b.names
+	inBlock := b.status != 'I' || begun
+	if !n.stale && !b.catalogs.outdated(n.snapshot, inBlock) || b.status == 'E' {
 		return nil
 	}
 	if n.stale {
 		questions := []string{identitySQL}
-		if c.up.session == "" {
+		if b.session == "" {
 			questions = append(questions, sessionSQL)
 		}
-		answers, err := c.askQuietly(questions...)
+		answers, err := b.askQuietly(questions...)
 		if err != nil {
 			return err
 		}
@@ -84,20 +91,20 @@ func (c *conn) prepare() error {
 			return errNames
 		}
 		if len(answers) > 1 && len(answers[1].rows) == 1 {
-			c.up.session = answers[1].rows[0][0]
+			b.session = answers[1].rows[0][0]
 		}
 		row := answers[0].rows[0]
 		n.role, n.path, n.settings, n.temp = row[0], row[3], row[6], oid(row[5])
 		n.super, n.database = row[2] == "t", row[4]
 		n.effective = pathSchemas(n.path, n.role)
 	}
-	s, err := c.g.catalogs.get(c, n.objects || c.tx.objects, n.renamed || c.tx.renamed, inBlock)
+	s, err := b.catalogs.get(b, n.objects || objects, n.renamed || renamed, inBlock)
 	if err != nil {
 		lost := (*lostError)(nil)
 		if errors.As(err, &lost) {
 			return err
 		}
-		c.log.Error("catalog cannot be read", "error", err)
+		b.log.Error("catalog cannot be read", "error", err)
 		return errNames
 	}
 	n.snapshot = s
@@ -141,58 +148,32 @@ func pathSchemas(path, role string) []string {
 	return schemas
 }
 
-// askQuietly is ask for something that must not disturb an open transaction: a
-// failure is rolled back to where it was, and given as nil.
-func (c *conn) askQuietly(sqls ...string) ([]answer, error) {
-	guarded := c.up.status == 'T'
-	if guarded {
-		sqls = append(append([]string{`SAVEPOINT "signalbox probe"`}, sqls...), `ROLLBACK TO SAVEPOINT "signalbox probe"`, `RELEASE SAVEPOINT "signalbox probe"`)
-	}
-	answers, err := c.try(sqls...)
-	if err != nil {
-		return nil, err
-	}
-	if last := answers[len(answers)-1]; last.failed != nil {
-		c.log.Error("question to the server failed", "code", last.failed.Code, "error", last.failed.Message)
-		if guarded {
-			if _, err := c.ask(`ROLLBACK TO SAVEPOINT "signalbox probe"`, `RELEASE SAVEPOINT "signalbox probe"`); err != nil {
-				return nil, &lostError{err}
-			}
-		}
-		return nil, nil
-	}
-	if guarded {
-		answers = answers[1 : len(answers)-2]
-	}
-	return answers, nil
-}
-
 // settle notes what a text that ran may have changed beside rows.
 func (c *conn) settle(j *judged) {
 	c.unsettle(j)
 	for _, s := range j.Statements {
 		switch s.Kind {
 		case sql.KindPrepare:
-			c.prepared.Prepared(s.Name, s, c.names.catalog)
+			c.up.prepared.Prepared(s.Name, s, c.up.names.catalog)
 		case sql.KindDeallocate:
 			if s.Name == "" || strings.EqualFold(s.Name, "all") {
-				c.prepared.ForgetAll()
+				c.up.prepared.ForgetAll()
 				clear(c.statements)
 			} else {
-				c.prepared.Forget(s.Name)
+				c.up.prepared.Forget(s.Name)
 				delete(c.statements, s.Name)
 			}
 		case sql.KindDiscard:
-			c.prepared.ForgetAll()
+			c.up.prepared.ForgetAll()
 			clear(c.statements)
-			c.names.stale, c.names.objects = true, true
+			c.up.names.stale, c.up.names.objects = true, true
 		case sql.KindDeclare:
-			c.prepared.Opened(s.Name, s, c.names.catalog)
+			c.up.prepared.Opened(s.Name, s, c.up.names.catalog)
 		case sql.KindClose:
 			if s.Name == "" || strings.EqualFold(s.Name, "all") {
-				c.prepared.ClosedAll()
+				c.up.prepared.ClosedAll()
 			} else {
-				c.prepared.Closed(s.Name)
+				c.up.prepared.Closed(s.Name)
 			}
 		case sql.KindListen:
 			c.listens.Store(true)
@@ -205,9 +186,9 @@ func (c *conn) unsettle(j *judged) {
 	if !j.names {
 		return
 	}
-	c.names.stale = true
-	c.names.objects = c.names.objects || j.objects
-	c.names.renamed = c.names.renamed || j.renames
+	c.up.names.stale = true
+	c.up.names.objects = c.up.names.objects || j.objects
+	c.up.names.renamed = c.up.names.renamed || j.renames
 	if c.inBlock() { // and its end may change them back
 		c.tx.names = true
 		c.tx.objects = c.tx.objects || j.objects
@@ -224,11 +205,11 @@ func (c *conn) doubt(j *judged) {
 		case sql.KindPrepare, sql.KindDeallocate, sql.KindDiscard:
 			// Unknown names are judged as the worst that they could be.
 			if s.Kind == sql.KindDiscard || s.Name == "" || strings.EqualFold(s.Name, "all") {
-				c.prepared.ForgetAll()
+				c.up.prepared.ForgetAll()
 				clear(c.statements)
 				continue
 			}
-			c.prepared.Forget(s.Name)
+			c.up.prepared.Forget(s.Name)
 			delete(c.statements, s.Name)
 		}
 	}
@@ -282,7 +263,7 @@ func (c *conn) executable(s sql.Statement) error {
 	}
 	// Not seen or not understood, so it is judged as the worst. PREPARE, by a
 	// function perhaps, takes nothing else.
-	answers, err := c.ask(preparedSQL + quoteLiteral(s.Name))
+	answers, err := c.up.ask(preparedSQL + quoteLiteral(s.Name))
 	if err != nil {
 		return err
 	}

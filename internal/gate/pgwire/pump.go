@@ -49,7 +49,7 @@ func (p *pump) run(c *conn) error {
 			if p.fatal && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
 				return errFatal
 			}
-			return &lostError{err}
+			return &lostError{err: err}
 		}
 		if (typ == 'D' || typ == 'd') && size > outboxLimit {
 			p.release(c)
@@ -59,7 +59,7 @@ func (p *pump) run(c *conn) error {
 			continue
 		}
 		if _, _, err := in.at(0); err != nil {
-			return &lostError{err}
+			return &lostError{err: err}
 		}
 		raw := in.raw(0, size)
 		switch typ {
@@ -88,7 +88,7 @@ func (p *pump) run(c *conn) error {
 		case 'E':
 			e, err := decodeError(raw[headerSize:])
 			if err != nil {
-				return &lostError{err}
+				return &lostError{err: err}
 			}
 			if p.code == "" {
 				p.code, p.message = e.Code, e.Message
@@ -117,11 +117,11 @@ func (p *pump) run(c *conn) error {
 			continue
 		case 'N', 'A', 'S':
 			p.release(c)
-			c.aside(typ, size)
+			c.up.aside(typ, size)
 			in.drop(size)
 			continue
 		default:
-			return &lostError{fmt.Errorf("server sent a message of type %q", typ)}
+			return &lostError{err: fmt.Errorf("server sent a message of type %q", typ)}
 		}
 		if typ != 'C' {
 			p.release(c)
@@ -182,7 +182,7 @@ func (p *pump) stream(c *conn, size int) error {
 	for size > 0 {
 		if in.buffered() == 0 {
 			if err := in.fill(1); err != nil {
-				return &lostError{err}
+				return &lostError{err: err}
 			}
 		}
 		part := in.raw(0, size)
@@ -225,16 +225,16 @@ func (c *conn) copyIn() error {
 		case err := <-ahead:
 			spoke = true
 			if err != nil {
-				return &lostError{err}
+				return &lostError{err: err}
 			}
 			typ, size, err := c.up.in.at(0)
 			if err != nil {
-				return &lostError{err}
+				return &lostError{err: err}
 			}
 			if typ != 'N' && typ != 'A' && typ != 'S' {
 				return nil // an error: what the client still sends is dropped
 			}
-			c.aside(typ, size)
+			c.up.aside(typ, size)
 			c.up.in.drop(size)
 			listen()
 			spoke = false
@@ -281,8 +281,8 @@ func (c *conn) copyData(typ byte, size int) error {
 			}
 		}
 		part := c.in.raw(0, size)
-		if _, err := c.up.conn.Write(part); err != nil {
-			return &lostError{err}
+		if err := c.up.write(part); err != nil {
+			return &lostError{err: err}
 		}
 		size -= c.in.drop(len(part))
 	}

@@ -68,8 +68,12 @@ func (c *conn) newRequest(actions []signalbox.Action, texts []string, statements
 	}
 	r.Text = text.String()
 	r.Partial = len(r.Text) > maxShown
+	n := &names{} // settings are judged before there is a server's connection
+	if c.up != nil {
+		n = &c.up.names
+	}
 	parts := make([]proof.Part, 0, 6)
-	parts = append(parts, proof.Text("database", c.g.Upstream.Database), proof.Text("role", c.names.role), proof.Text("search_path", c.names.path), proof.Text("settings", c.names.settings))
+	parts = append(parts, proof.Text("database", c.g.Upstream.Database), proof.Text("role", n.role), proof.Text("search_path", n.path), proof.Text("settings", n.settings))
 	list := make([]proof.Part, 0, 2*len(texts))
 	for i, t := range texts {
 		list = append(list, proof.Text("text", t))

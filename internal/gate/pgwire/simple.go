@@ -136,25 +136,13 @@ func (c *conn) checkSyntax(text string) (refused bool, err error) {
 	if c.up.status == 'E' {
 		return false, nil
 	}
-	c.up.out = appendParse(c.up.out, ownStatement, text, nil)
-	c.up.out = appendClose(c.up.out, 'S', ownStatement)
-	c.up.out = appendSync(c.up.out)
-	if err := c.up.send(); err != nil {
-		return false, &lostError{err}
-	}
 	// Notices of a text that the server accepts will come when it runs.
-	c.mutes = true
-	a, err := c.collect(2)
-	if err == nil {
-		err = c.awaitReady()
-	}
-	notices := c.muted
-	c.mutes, c.muted = false, nil
-	if err != nil || a.failed == nil {
+	failed, notices, err := c.up.parse(text)
+	if err != nil || failed == nil {
 		return false, err
 	}
 	c.out.write(notices)
-	b, err := a.failed.Encode(nil)
+	b, err := failed.Encode(nil)
 	if err != nil {
 		return false, err
 	}

@@ -52,15 +52,17 @@ func (c *conn) abandon() {
 // ended begins a new transaction's account. A table that was dropped ON COMMIT,
 // a SET LOCAL, a rolled back CREATE: names may mean again what they meant before.
 func (c *conn) ended() {
-	if c.tx.names {
-		c.names.stale = true
-		c.names.objects = c.names.objects || c.tx.objects
-		c.names.renamed = c.names.renamed || c.tx.renamed
-	}
+	tx := c.tx
 	c.tx = transaction{}
-	if c.up != nil {
-		c.tx.from = c.up.sent
+	if c.up == nil {
+		return
 	}
+	if tx.names {
+		c.up.names.stale = true
+		c.up.names.objects = c.up.names.objects || tx.objects
+		c.up.names.renamed = c.up.names.renamed || tx.renamed
+	}
+	c.tx.from = c.up.sent
 }
 
 // A work is a piece of what a client sent that is forwarded under one decision.
@@ -155,7 +157,7 @@ func (c *conn) outOfPlace(r *request, w *work) *refusal {
 	// anybody's runs with it.
 	for _, b := range r.statements {
 		for _, name := range b.Reads {
-			rel, ok := c.names.catalog.Relations[name]
+			rel, ok := c.up.names.catalog.Relations[name]
 			if system := strings.HasPrefix(name, "pg_catalog.") || strings.HasPrefix(name, "information_schema."); !system && (!ok || rel.Kind != 'r' && rel.Kind != 'p') {
 				return &refusal{code: "0A000", message: fmt.Sprintf("row locks are taken on tables alone: %s is none", name), hint: "Lock the rows of the tables behind it."}
 			}
@@ -183,10 +185,10 @@ func (c *conn) shield(w *work) int {
 	}
 	c.tx.shielded = reads
 	if reads {
-		c.queue(shieldSavepoint, shieldReadOnly)
+		c.up.queue(shieldSavepoint, shieldReadOnly)
 		return 2
 	}
-	c.queue(unshield)
+	c.up.queue(unshield)
 	return 1
 }
 
@@ -218,7 +220,7 @@ func (c *conn) atOnce(a gate.Admission, r *request, w *work) (bool, error) {
 	r.inBlock = func() bool { return !w.lone }
 	done, err := c.carry([]gate.Admission{a}, r, func(_ context.Context, permit *interlock.Permit) (signalbox.Outcome, error) {
 		if permit.Limited {
-			base, err := c.touched()
+			base, err := c.up.touched()
 			if err != nil {
 				return c.refusedOwn(err)
 			}
@@ -386,12 +388,12 @@ func (c *conn) turnDown(err error) error {
 			return err
 		}
 	case c.up.status == 'T':
-		if err := c.poison(); err != nil {
+		if err := c.up.fail(); err != nil {
 			return err
 		}
 	case c.tx.begun:
 		// An implicit transaction fails when the Sync comes after an error.
-		if err := c.poison(); err != nil {
+		if err := c.up.fail(); err != nil {
 			return err
 		}
 	}
@@ -401,21 +403,10 @@ func (c *conn) turnDown(err error) error {
 	return nil
 }
 
-// poison makes the backend's transaction fail: a text that no server parses,
-// under a name that no client has. It shows in the server's log for what it is.
-func (c *conn) poison() error {
-	c.up.out = appendParse(c.up.out, ownStatement, "signalbox refused a statement of this transaction", nil)
-	c.up.out = appendSync(c.up.out)
-	if err := c.up.send(); err != nil {
-		return &lostError{err}
-	}
-	return c.awaitReady()
-}
-
 // rollback ends the block that we opened.
 func (c *conn) rollback() error {
-	if _, err := c.ask("ROLLBACK"); err != nil {
-		return &lostError{err}
+	if _, err := c.up.ask("ROLLBACK"); err != nil {
+		return &lostError{err: err}
 	}
 	c.abandon()
 	return nil
@@ -439,37 +430,36 @@ func (c *conn) forward(r *request, w *work) (bool, error) {
 // send forwards the messages of w and pumps until they are answered.
 func (c *conn) send(w *work, p *pump) error {
 	own := c.shield(w)
-	c.up.out = append(c.up.out, w.raw...)
-	c.up.sent += int64(max(w.commands, w.executes))
+	c.up.forward(w.raw, max(w.commands, w.executes))
 	// In a transaction block a Sync ends nothing, and its answer tells the true
 	// status. Only an implicit transaction must be kept open by a Flush.
 	synced := w.sync || w.settles || w.control || c.up.status != 'I'
 	if !w.simple {
 		if synced {
-			c.up.out = appendSync(c.up.out)
+			c.up.sync()
 		} else {
-			c.up.out = appendFlush(c.up.out)
+			c.up.flush()
 			p.replies, p.block = w.replies, true
 			c.tx.begun = true
 		}
 	}
 	if err := c.up.send(); err != nil {
-		return &lostError{err}
+		return err
 	}
 	if own > 0 {
-		answers, err := c.gather(own)
+		answers, err := c.up.gather(own)
 		if err == nil && answers[len(answers)-1].failed != nil {
 			err = &askError{answers[len(answers)-1].failed}
 		}
 		if err != nil {
-			return &lostError{err} // what was sent behind it has run in another state than it was judged for
+			return &lostError{err: err} // what was sent behind it has run in another state than it was judged for
 		}
 	}
 	c.cancellable(true)
 	err := p.run(c)
 	c.cancellable(false)
-	if c.tampered != nil {
-		return c.tampered
+	if c.up.tampered != nil {
+		return c.up.tampered
 	}
 	if err == nil && synced && !w.simple && !p.ready {
 		// A COPY took the Sync. The client sends another if the first was its
@@ -477,9 +467,9 @@ func (c *conn) send(w *work, p *pump) error {
 		if w.sync {
 			c.awaitsSync = true
 		} else {
-			c.up.out = appendSync(c.up.out)
+			c.up.sync()
 			if err := c.up.send(); err != nil {
-				return &lostError{err}
+				return err
 			}
 			p.replies, p.block = -1, false
 			err = p.run(c)
@@ -574,7 +564,7 @@ func (c *conn) control(s sql.Statement, w *work) (bool, error) {
 	switch s.Kind {
 	case sql.KindCommit, sql.KindRollback, sql.KindPrepareTx:
 		if was == 'E' || s.Kind == sql.KindRollback {
-			c.names.stale = true
+			c.up.names.stale = true
 		}
 		c.abandon()
 	case sql.KindSavepoint:
@@ -586,8 +576,8 @@ func (c *conn) control(s sql.Statement, w *work) (bool, error) {
 					c.g.Interlock.Abandon(c.tx.pending[sp.pending:])
 					c.tx.pending = c.tx.pending[:sp.pending]
 					c.tx.savepoints = c.tx.savepoints[:i+1]
-					c.names.stale = true
-					c.names.objects = c.names.objects || c.tx.objects
+					c.up.names.stale = true
+					c.up.names.objects = c.up.names.objects || c.tx.objects
 				} else {
 					c.tx.savepoints = c.tx.savepoints[:i]
 				}

@@ -36,7 +36,7 @@ func (c *conn) attend() {
 
 // watch passes on what the server says of its own accord, until it is dismissed
 // or the server hangs up.
-func (c *conn) watch(up *upstream) {
+func (c *conn) watch(up *backend) {
 	for {
 		typ, size, err := up.in.at(0)
 		if err != nil {
@@ -50,7 +50,7 @@ func (c *conn) watch(up *upstream) {
 			c.out.write(up.in.raw(0, size)) // FATAL: the end of the connection follows
 			c.gone57 = true
 		} else {
-			c.aside(typ, size)
+			c.up.aside(typ, size)
 		}
 		up.in.drop(size)
 		if c.out.flush() != nil {

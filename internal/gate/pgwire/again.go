@@ -31,7 +31,7 @@ func (c *conn) stillSo(r *request, still func(signalbox.Impact, signalbox.State)
 // permit that is not for what is there now is dead, and the request admitted
 // anew, which opens another hold. It gives the admission that holds.
 func (c *conn) reconfirm(a gate.Admission, r *request, w *work) (gate.Admission, error) {
-	if r.state == nil || a.Read() || w.lone || c.up.status != 'T' || c.tx.begun {
+	if r.state == nil || a.Read() || w.lone || c.server.status != 'T' || c.tx.begun {
 		return a, nil
 	}
 	for range 2 {
@@ -62,7 +62,7 @@ func (c *conn) lookAgain(r *request) (impact signalbox.Impact, state signalbox.S
 		if len(r.planned()) == len(r.statements) {
 			mode = "ROW EXCLUSIVE" // rows change under it, the table does not
 		}
-		answers, err := c.up.try("LOCK TABLE " + strings.Join(names, ", ") + " IN " + mode + " MODE")
+		answers, err := c.server.try("LOCK TABLE " + strings.Join(names, ", ") + " IN " + mode + " MODE")
 		if err != nil {
 			return impact, nil, "", err
 		}
@@ -84,7 +84,7 @@ func (r *request) lockable() []string {
 		return nil
 	}
 	var names []string
-	for _, rel := range r.c.up.names.catalog.Relations {
+	for _, rel := range r.c.server.names.catalog.Relations {
 		if slices.Contains(oids, rel.OID) && (rel.Kind == 'r' || rel.Kind == 'p') && !rel.Temporary {
 			names = append(names, quotedTable(rel))
 		}

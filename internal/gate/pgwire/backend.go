@@ -41,6 +41,7 @@ type backend struct {
 	readOnly bool              // reads run READ ONLY by default: the client is an agent
 	lifted   bool              // the gate itself has lifted that default for a moment
 	tampered *refusal          // the default was lifted by something else: the connection ends
+	skips    bool              // after an error it skips to a Sync
 	foreign  string            // why the server would read texts otherwise than the gate; see parameter
 
 	// What its names mean.

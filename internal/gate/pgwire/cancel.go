@@ -35,7 +35,7 @@ func (g *Gate) cancelRequest(client net.Conn, packet []byte) {
 	}
 	defer c.cancelling.Store(false)
 	c.mu.Lock()
-	up, stop := c.up, c.waiting
+	up, stop := c.server, c.waiting
 	c.mu.Unlock()
 	if stop != nil {
 		stop() // it waits for approvals, and the server knows nothing of it

@@ -119,7 +119,7 @@ func (r *request) cascade(relations, keys answer) *cascade {
 	for _, s := range r.statements {
 		for _, a := range s.Actions() {
 			for i, res := range a.Resources {
-				rel, known := r.c.up.names.catalog.Relations[res.Name]
+				rel, known := r.c.server.names.catalog.Relations[res.Name]
 				if !known || a.Verb == signalbox.Read {
 					continue
 				}

@@ -43,7 +43,7 @@ const lockedSQL = `SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks l
 // called before the first write of an agent's transaction, and refuses to go on
 // when something has written before: nothing that writes was admitted until then.
 func (c *conn) takeBase() error {
-	answers, err := c.up.ask(lockedSQL, touchedSQL)
+	answers, err := c.server.ask(lockedSQL, touchedSQL)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (c *conn) takeBase() error {
 // that writes was admitted in it. That cannot be: whatever hole it came through,
 // it does not get to its COMMIT.
 func (c *conn) onlyRead() error {
-	answers, err := c.up.ask(lockedSQL)
+	answers, err := c.server.ask(lockedSQL)
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ const unmeasured = "(not counted by table)"
 
 // measure gives the rows touched since the base was taken, by table.
 func (c *conn) measure() (map[string]int64, error) {
-	now, err := c.up.touched()
+	now, err := c.server.touched()
 	if err != nil {
 		return nil, err
 	}

@@ -31,16 +31,11 @@ type conn struct {
 	stop    context.CancelFunc
 
 	// Owned by the connection's goroutine, and lent to the watcher while idle.
-	client   net.Conn
-	in       frames
-	out      outbox
-	up       *backend  // nil until the first query; also read under mu
+	client   frontend
+	server   *backend  // nil until the first query; also read under mu
 	settings []setting // that the client asked for at its start
-	told     map[string]string
 
 	// What the client believes, and what the server knows of it.
-	status     byte // transaction status as of the last ReadyForQuery told
-	discard    bool // an error was told: skip to Sync
 	statements map[string]*statement
 	portals    map[string]*portal
 	tx         transaction
@@ -50,9 +45,7 @@ type conn struct {
 	replied    int           // how many of them came
 	looked     bool          // the catalog was read anew for this unit
 	unitFrom   int64         // statements sent to the server before the unit at hand
-	copying    bool          // a COPY runs: the server is listened to while the client is
 	awaitsSync bool          // a Sync was eaten by a COPY: the client sends another
-	skips      bool          // the server skips to a Sync after an error
 	params     []param
 	steps      []step // of the last unit, for its memory
 
@@ -93,15 +86,15 @@ var (
 // run serves the client until it goes away or is cut.
 func (c *conn) run() error {
 	for {
-		typ, size, err := c.in.at(0)
+		typ, size, err := c.client.in.at(0)
 		if err == nil {
 			err = c.message(typ, size)
 		}
 		if err == nil {
-			err = c.out.err
+			err = c.client.out.err
 		}
-		if err == nil && c.up != nil && c.up.tampered != nil {
-			err = c.up.tampered
+		if err == nil && c.server != nil && c.server.tampered != nil {
+			err = c.server.tampered
 		}
 		if err != nil {
 			return c.farewell(err)
@@ -111,7 +104,7 @@ func (c *conn) run() error {
 
 // message serves one message, or the unit that begins with it.
 func (c *conn) message(typ byte, size int) error {
-	if up := c.up; up != nil {
+	if up := c.server; up != nil {
 		c.unitFrom = up.sent
 		if up.status == 'I' && !c.tx.begun {
 			c.tx.from = up.sent
@@ -124,45 +117,24 @@ func (c *conn) message(typ byte, size int) error {
 		return c.extended()
 	case 'd', 'c', 'f':
 		// Left over from a COPY that has failed meanwhile, as in PostgreSQL.
-		c.in.drop(size)
+		c.client.in.drop(size)
 		return nil
 	case 'X':
 		return errTerminated
 	case 'F':
-		c.in.drop(size)
-		c.refuse(&refusal{code: "0A000", message: "function calls of the fast path do not pass this gate", hint: "Call the function by a query."})
+		c.client.in.drop(size)
+		c.client.refuse(&refusal{code: "0A000", message: "function calls of the fast path do not pass this gate", hint: "Call the function by a query."})
 		c.ready()
 		return nil
 	}
 	return fmt.Errorf("%w: message of type %q", errProtocol, typ)
 }
 
-// Read is the source of c.in: the client's socket. Before waiting for the
-// client it sends what the client waits for.
-func (c *conn) Read(p []byte) (int, error) {
-	if err := c.out.flush(); err != nil {
-		return 0, err
-	}
-	if c.copying {
-		return c.client.Read(p) // not idle: a watcher would take the COPY's answer
-	}
-	c.turns.Add(1)
-	c.state.Store(idle)
-	if c.quits() {
-		c.client.SetReadDeadline(time.Unix(1, 0))
-	}
-	n, err := c.client.Read(p)
-	if !c.state.CompareAndSwap(idle, busy) {
-		c.dismiss()
-	}
-	return n, err
-}
-
 // quits reports whether the connection should go away now that it is idle.
 func (c *conn) quits() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.reason != nil || c.retired && c.status == 'I' && !c.discard && c.in.buffered() == 0
+	return c.reason != nil || c.retired && c.client.status == 'I' && !c.client.skips && c.client.in.buffered() == 0
 }
 
 // farewell tells the client why it ends, as far as there is something to tell
@@ -171,27 +143,27 @@ func (c *conn) farewell(err error) error {
 	c.mu.Lock()
 	reason, retired := c.reason, c.retired
 	c.mu.Unlock()
-	c.client.SetWriteDeadline(time.Now().Add(time.Second))
+	c.client.conn.SetWriteDeadline(time.Now().Add(time.Second))
 	r := refusal{severity: "FATAL"}
 	lost := (*lostError)(nil)
 	switch {
 	case reason != nil:
 		r.code, r.message, r.hint = "57P01", reason.Error(), "Start another session with `signalbox run` when it is allowed again."
 		err = reason
-	case c.up != nil && c.up.tampered != nil:
-		r = *c.up.tampered
+	case c.server != nil && c.server.tampered != nil:
+		r = *c.server.tampered
 		c.log.Error("an agent's connection lost its READ ONLY default to something that was not judged", "session", string(c.session.ID))
-		err = c.up.tampered
+		err = c.server.tampered
 	case errors.As(err, &lost):
 		r.code, r.message = "08006", lost.Error()
 		if c.tx.unknown {
 			r.code, r.message = "08007", lost.Error()+": nobody knows whether it was carried out"
 		}
 	case errors.Is(err, errTerminated) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		c.out.flush()
+		c.client.flush()
 		return err
 	case errors.Is(err, errFatal):
-		c.out.flush() // the server has told the client itself
+		c.client.flush() // the server has told the client itself
 		return err
 	case retired:
 		r.code, r.message = "57P01", errShutdown.Error()
@@ -209,8 +181,8 @@ func (c *conn) farewell(err error) error {
 	default:
 		r.code, r.message = "08P01", err.Error()
 	}
-	c.out.write(r.encode())
-	c.out.flush()
+	c.client.refuse(&r)
+	c.client.flush()
 	return err
 }
 
@@ -219,29 +191,18 @@ func (c *conn) farewell(err error) error {
 func (c *conn) close() {
 	c.stop()
 	c.mu.Lock()
-	up := c.up
-	c.up = nil
+	up := c.server
+	c.server = nil
 	c.mu.Unlock()
 	if up != nil {
 		up.close()
 	}
 	c.abandon()
-	hangUp(c.client)
+	c.client.hangUp()
 	if err := c.at.Reads.Flush()(); err != nil {
 		c.log.Error("reads could not be recorded", "error", err)
 	}
 	c.g.leave(c)
-}
-
-// hangUp closes a client's connection in a way that lets what was said last
-// arrive. TCP throws it away when the client has sent what nobody read, as one
-// has that is turned away in the middle of a message.
-func hangUp(client net.Conn) {
-	if w, ok := client.(interface{ CloseWrite() error }); ok && w.CloseWrite() == nil {
-		client.SetReadDeadline(time.Now().Add(time.Second))
-		io.CopyN(io.Discard, client, 256<<10) // the client's end, or an error that is one
-	}
-	client.Close()
 }
 
 // cut ends the connection at once, whatever it is doing: a running statement is
@@ -254,8 +215,7 @@ func (c *conn) cut(why error) {
 	}
 	c.reason = why
 	c.stop()
-	past := time.Unix(1, 0)
-	if up := c.up; up != nil {
+	if up := c.server; up != nil {
 		c.g.wg.Go(func() {
 			// Without this the server would run the statement to its end before
 			// it notices that nobody listens.
@@ -267,8 +227,8 @@ func (c *conn) cut(why error) {
 		})
 		up.conn.SetDeadline(past)
 	}
-	c.client.SetReadDeadline(past)
-	c.client.SetWriteDeadline(time.Now().Add(time.Second))
+	c.client.wake()
+	c.client.conn.SetWriteDeadline(time.Now().Add(time.Second))
 }
 
 // retire ends the connection as soon as it is idle. Called by others.
@@ -279,14 +239,14 @@ func (c *conn) retire() {
 	if s := c.state.Load(); s != busy && c.reason == nil {
 		// It may have become busy since: then the past deadline is met at the
 		// end of its unit, in Read, or not at all if the client goes first.
-		c.client.SetReadDeadline(time.Unix(1, 0))
+		c.client.wake()
 	}
 }
 
 // dialUpstream connects to the server, at the first query and not before: idle
 // clients cost nothing there.
 func (c *conn) dialUpstream() error {
-	if c.up != nil {
+	if c.server != nil {
 		return nil
 	}
 	settings, err := c.admitSettings()
@@ -303,7 +263,7 @@ func (c *conn) dialUpstream() error {
 	c.mu.Lock()
 	cut := c.reason
 	if cut == nil {
-		c.up = up
+		c.server = up
 	}
 	c.mu.Unlock()
 	if cut != nil {
@@ -311,9 +271,8 @@ func (c *conn) dialUpstream() error {
 		return cut
 	}
 	for name, value := range up.params {
-		if c.told[name] != value && !c.hidden(name) {
-			c.told[name] = value
-			c.out.write(appendParameterStatus(nil, name, value))
+		if c.client.params[name] != value && !c.hidden(name) {
+			c.client.parameter(name, value)
 		}
 	}
 	for name, value := range up.params {
@@ -341,19 +300,18 @@ func (c *conn) unasked(raw []byte, name, value string) {
 		if c.hidden(name) {
 			return
 		}
-		c.told[name] = value
+		c.client.params[name] = value
 	}
-	c.out.write(raw)
+	c.client.write(raw)
 }
 
 // ready tells the client that the next query may come.
 func (c *conn) ready() {
-	c.status = 'I'
-	if c.up != nil {
-		c.status = c.up.status
+	status := byte('I')
+	if c.server != nil {
+		status = c.server.status
 	}
-	c.discard = false
-	c.out.write(readyForQuery(c.status))
+	c.client.ready(status)
 }
 
 // judge classifies a text, with what names mean on this connection. A relation
@@ -362,11 +320,11 @@ func (c *conn) ready() {
 // before the text is judged a read.
 func (c *conn) judge(text string) *judged {
 	j := c.judgeBy(text)
-	if !c.agent() || j.writes || c.looked || !c.inBlock() || c.up.status == 'E' || !c.missing(j) {
+	if !c.agent() || j.writes || c.looked || !c.inBlock() || c.server.status == 'E' || !c.missing(j) {
 		return j // outside of a block its reads run READ ONLY
 	}
 	c.looked = true // once for each unit: what is not there stays missing
-	c.up.names.stale, c.up.names.objects = true, true
+	c.server.names.stale, c.server.names.objects = true, true
 	if err := c.prepare(); err != nil {
 		return newJudged(sql.Result{Statements: []sql.Statement{{Action: signalbox.Worst("SELECT", "the server does not tell what it reads")}}, Shape: "?", Fingerprint: "?"}, 0)
 	}
@@ -376,7 +334,7 @@ func (c *conn) judge(text string) *judged {
 // missing reports whether a text reads a relation that the snapshot does not
 // have, and that is not PostgreSQL's own.
 func (c *conn) missing(j *judged) bool {
-	if c.up.names.catalog == nil {
+	if c.server.names.catalog == nil {
 		return false
 	}
 	for _, s := range j.Statements {
@@ -385,7 +343,7 @@ func (c *conn) missing(j *judged) bool {
 			if schema == "pg_catalog" || schema == "information_schema" {
 				continue
 			}
-			if _, ok := c.up.names.catalog.Relations[name]; !ok {
+			if _, ok := c.server.names.catalog.Relations[name]; !ok {
 				return true
 			}
 		}
@@ -394,10 +352,10 @@ func (c *conn) missing(j *judged) bool {
 }
 
 func (c *conn) judgeBy(text string) *judged {
-	if j := c.judged[text]; j != nil && j.version == c.up.names.version() {
+	if j := c.judged[text]; j != nil && j.version == c.server.names.version() {
 		return j
 	}
-	j := newJudged(c.up.prepared.Classify(text, c.up.names.catalog, c.g.cache), c.up.names.version())
+	j := newJudged(c.server.prepared.Classify(text, c.server.names.catalog, c.g.cache), c.server.names.version())
 	if len(text) <= 4<<10 && j.version != 0 && !j.executes {
 		if c.judged == nil || len(c.judged) >= 256 {
 			c.judged = make(map[string]*judged)

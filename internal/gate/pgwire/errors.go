@@ -97,7 +97,7 @@ func (c *conn) refused(err error) *refusal {
 		return &refusal{code: StateUnavailable, message: server.Error(), hint: "Nothing was done."}
 	}
 	if r, ok := c.g.Refuse(err); ok {
-		return encoded(r, c.status != 'I')
+		return encoded(r, c.client.status != 'I')
 	}
 	return nil
 }
@@ -129,6 +129,3 @@ func encoded(r gate.Refusal, inTransaction bool) *refusal {
 	}
 	return &refusal{code: StateUnavailable, message: r.Reason, hint: "Nothing was done. Try again; Signalbox's operator finds the cause in its log."}
 }
-
-// refuse tells the client an error.
-func (c *conn) refuse(r *refusal) { c.out.write(r.encode()) }

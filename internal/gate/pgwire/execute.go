@@ -36,7 +36,7 @@ func (c *conn) runPlain(w *work) (signalbox.Outcome, error) {
 	// extended protocol before that.
 	p.settled = w.simple && w.commands > 0 && p.commands == w.commands
 	p.rows += c.tx.changed // by parts of the implicit transaction that ran before
-	if err == nil && c.up.status == 'I' {
+	if err == nil && c.server.status == 'I' {
 		c.ended()
 	}
 	return c.conclude(p, err, true)
@@ -82,11 +82,11 @@ func (c *conn) refusedOwn(err error) (signalbox.Outcome, error) {
 		return c.conclude(&pump{}, err, false)
 	}
 	if b, err := own.response.Encode(nil); err == nil {
-		c.out.write(b)
+		c.client.write(b)
 	}
 	c.ending.failed = true
-	c.discard = true
-	if c.up.status != 'I' {
+	c.client.skips = true
+	if c.server.status != 'I' {
 		if err := c.rollback(); err != nil {
 			return c.conclude(&pump{}, err, false)
 		}
@@ -101,20 +101,20 @@ func (c *conn) runLone(w *work, permit *interlock.Permit) (signalbox.Outcome, er
 	if err := permit.Spend(nil); err != nil {
 		return signalbox.Outcome{}, err
 	}
-	c.up.lifted = true
-	if _, err := c.up.ask("SET " + readOnlyGUC + " = off"); err != nil {
-		c.up.lifted = false
+	c.server.lifted = true
+	if _, err := c.server.ask("SET " + readOnlyGUC + " = off"); err != nil {
+		c.server.lifted = false
 		return c.refusedOwn(err)
 	}
 	out, err := c.runPlain(w)
 	if c.ending.err != nil {
 		return out, err
 	}
-	if _, aerr := c.up.ask("SET " + readOnlyGUC + " = on"); aerr != nil {
+	if _, aerr := c.server.ask("SET " + readOnlyGUC + " = on"); aerr != nil {
 		// A connection that an agent could write on must not be used again.
 		c.ending.err = &lostError{err: aerr}
 	}
-	c.up.lifted = false
+	c.server.lifted = false
 	return out, err
 }
 
@@ -125,10 +125,10 @@ func (c *conn) openBlock() error {
 	if c.agent() {
 		begin = "BEGIN READ WRITE"
 	}
-	if _, err := c.up.ask(begin); err != nil {
+	if _, err := c.server.ask(begin); err != nil {
 		return err
 	}
-	if c.up.status != 'T' {
+	if c.server.status != 'T' {
 		return &lostError{err: errors.New("the server opened no transaction block")}
 	}
 	c.tx.opened = true
@@ -190,7 +190,7 @@ func (c *conn) runBlock(r *request, w *work, permit *interlock.Permit) (signalbo
 
 // commitOwn ends our own block, and tells what came of it.
 func (c *conn) commitOwn(p *pump) (signalbox.Outcome, error) {
-	answers, err := c.up.try("COMMIT")
+	answers, err := c.server.try("COMMIT")
 	last := answer{}
 	if len(answers) > 0 {
 		last = answers[0]
@@ -204,12 +204,12 @@ func (c *conn) commitOwn(p *pump) (signalbox.Outcome, error) {
 	case e != nil:
 		p.code, p.message, p.held = e.Code, e.Message, nil
 		if b, err := e.Encode(nil); err == nil {
-			c.out.write(b)
+			c.client.write(b)
 		}
 	case !p.settled:
 		// Nothing had failed, and yet the server rolled back.
 		p.code, p.message, p.held = "40000", "the server answered COMMIT with "+last.tag, nil
-		c.out.write((&refusal{code: p.code, message: p.message}).encode())
+		c.client.write((&refusal{code: p.code, message: p.message}).encode())
 	}
 	return c.conclude(p, nil, true)
 }
@@ -236,7 +236,7 @@ func (c *conn) beforeCommit(limited bool) (finish, error) {
 		sqls = append(sqls, "SET CONSTRAINTS ALL IMMEDIATE", touchedSQL)
 	}
 	sqls = append(sqls, xidSQL)
-	answers, err := c.up.ask(sqls...)
+	answers, err := c.server.ask(sqls...)
 	if err != nil {
 		return finish{}, err
 	}
@@ -275,7 +275,7 @@ func (c *conn) undo(p *pump, why error) (signalbox.Outcome, error) {
 	if !errors.As(why, &told) {
 		told = &refusal{code: StateUnavailable, message: why.Error(), hint: "Nothing was done."}
 	}
-	c.out.write(told.encode())
+	c.client.write(told.encode())
 	c.ending.failed = true
 	return signalbox.Outcome{Result: signalbox.Failed, Code: told.code, Detail: told.message}, nil
 }
@@ -285,21 +285,21 @@ func (c *conn) undo(p *pump, why error) (signalbox.Outcome, error) {
 func (c *conn) copySync(p *pump) error {
 	c.awaitsSync = false
 	for {
-		typ, size, err := c.in.at(0)
+		typ, size, err := c.client.in.at(0)
 		if err != nil {
 			return err
 		}
 		if typ != 'S' && typ != 'H' {
 			return fmt.Errorf("%w: message of type %q where a Sync was due after COPY", errProtocol, typ)
 		}
-		c.in.drop(size)
+		c.client.in.drop(size)
 		if typ == 'S' {
 			break
 		}
 	}
-	c.discard, c.skips = false, false
-	c.up.sync()
-	if err := c.up.send(); err != nil {
+	c.client.skips, c.server.skips = false, false
+	c.server.sync()
+	if err := c.server.send(); err != nil {
 		return err
 	}
 	p.replies, p.block = -1, false

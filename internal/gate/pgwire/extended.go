@@ -55,7 +55,7 @@ const maxUnit = 1 << 20
 
 // extended serves one unit: messages up to a Sync or a Flush.
 func (c *conn) extended() error {
-	if c.discard {
+	if c.client.skips {
 		return c.skip()
 	}
 	c.looked = false
@@ -63,7 +63,7 @@ func (c *conn) extended() error {
 	off := 0
 	end := byte('H')
 	for off < maxUnit {
-		typ, size, err := c.in.at(off)
+		typ, size, err := c.client.in.at(off)
 		if err != nil {
 			return err
 		}
@@ -82,20 +82,20 @@ func (c *conn) extended() error {
 		c.steps = steps // the next unit is as long, most likely
 	}
 	if len(steps) == 0 {
-		c.in.drop(off)
+		c.client.in.drop(off)
 		if end == 'S' {
 			return c.syncOnly()
 		}
-		return c.out.flush()
+		return c.client.flush()
 	}
 	if err := c.prepare(); err != nil {
 		r := c.refused(err)
 		if r == nil {
 			return err
 		}
-		c.in.drop(off)
-		c.refuse(r)
-		c.discard = true
+		c.client.in.drop(off)
+		c.client.refuse(r)
+		c.client.skips = true
 		if end == 'S' {
 			c.ready()
 		}
@@ -109,14 +109,14 @@ func (c *conn) extended() error {
 // comes behind a statement that changes what names mean is judged when that has
 // run.
 func (c *conn) unit(steps []step, size int, sync bool) error {
-	raw := c.in.raw(0, size)
+	raw := c.client.in.raw(0, size)
 	copied := false
-	for len(steps) > 0 && !c.discard && !c.awaitsSync {
+	for len(steps) > 0 && !c.client.skips && !c.awaitsSync {
 		n, err := c.group(steps, raw)
 		if err == nil && !copied && !(n == len(steps) && c.fast(steps, sync)) {
 			// What runs may look back at the client, which moves the buffer.
 			raw, copied = append([]byte(nil), raw...), true
-			c.in.drop(size)
+			c.client.in.drop(size)
 			size = 0
 			n, err = c.group(steps, raw)
 		}
@@ -137,7 +137,7 @@ func (c *conn) unit(steps []step, size int, sync bool) error {
 			return err
 		}
 		steps = steps[n:]
-		if last || c.discard || c.awaitsSync {
+		if last || c.client.skips || c.awaitsSync {
 			continue
 		}
 		if err := c.prepare(); err != nil {
@@ -146,16 +146,16 @@ func (c *conn) unit(steps []step, size int, sync bool) error {
 			}
 		}
 	}
-	c.in.drop(size)
+	c.client.in.drop(size)
 	if c.awaitsSync {
 		c.awaitsSync = false
-		c.tx.begun = c.up.status == 'I'
+		c.tx.begun = c.server.status == 'I'
 		return nil
 	}
 	if !sync {
-		return c.out.flush()
+		return c.client.flush()
 	}
-	if c.discard || c.tx.opened || c.up.status == 'I' && c.tx.begun {
+	if c.client.skips || c.tx.opened || c.server.status == 'I' && c.tx.begun {
 		return c.syncOnly()
 	}
 	c.ready()
@@ -182,7 +182,7 @@ func (c *conn) ordered(steps []step, n int, sync bool) error {
 	}
 	more := slices.ContainsFunc(steps[n:], func(s step) bool { return s.typ == 'B' || s.typ == 'E' })
 	switch {
-	case c.up.status != 'I' && !c.tx.opened:
+	case c.server.status != 'I' && !c.tx.opened:
 		return nil
 	case lone && c.agent() && (more || c.tx.begun || c.tx.opened):
 		return errLonely
@@ -206,7 +206,7 @@ func (c *conn) judgePortal(p *portal) {
 		// nobody knows.
 		p.judged = newJudged(sql.Result{Statements: []sql.Statement{{Action: signalbox.Worst("EXECUTE", "a prepared statement that the gate has not seen")}}, Shape: "?", Fingerprint: "?"}, 0)
 		p.statement = &statement{}
-	case st.judged == nil || st.judged.version == 0 || st.judged.version != c.up.names.version():
+	case st.judged == nil || st.judged.version == 0 || st.judged.version != c.server.names.version():
 		st.judged = c.judge(st.text)
 		fallthrough
 	default:
@@ -327,7 +327,7 @@ func (c *conn) runGroup(steps []step, raw []byte, sync bool) error {
 		// Nothing is run that was not admitted before. An agent's statement that is
 		// only parsed and described must not leave an implicit transaction behind,
 		// in which a write could not follow.
-		w.settles = c.agent() && w.neutral && !c.tx.begun && c.up.status == 'I' && !slices.ContainsFunc(steps, func(s step) bool { return s.typ == 'B' || s.typ == 'E' })
+		w.settles = c.agent() && w.neutral && !c.tx.begun && c.server.status == 'I' && !slices.ContainsFunc(steps, func(s step) bool { return s.typ == 'B' || s.typ == 'E' })
 		_, err := c.forward(nil, w)
 		c.applied()
 		return err
@@ -423,16 +423,16 @@ func (c *conn) applied() {
 		case 'P':
 			c.statements[e.name] = e.statement
 			if r := c.judge(e.statement.text).Result; len(r.Statements) == 1 {
-				c.up.prepared.Prepared(e.name, r.Statements[0], c.up.names.catalog)
+				c.server.prepared.Prepared(e.name, r.Statements[0], c.server.names.catalog)
 			}
 		case 'B':
 			e.portal.admitted = e.portal.listed
-			if c.up.status != 'I' || c.tx.begun || c.tx.opened {
+			if c.server.status != 'I' || c.tx.begun || c.tx.opened {
 				// It outlives the unit, whose bytes do not.
 				e.portal.tail = bytes.Clone(e.portal.tail)
 				c.portals[e.name] = e.portal
 				if j := e.portal.judged; e.name != "" && len(j.Statements) == 1 {
-					c.up.prepared.Opened(e.name, j.Statements[0], c.up.names.catalog)
+					c.server.prepared.Opened(e.name, j.Statements[0], c.server.names.catalog)
 				}
 			}
 		case 'E':
@@ -445,10 +445,10 @@ func (c *conn) applied() {
 		case 'C':
 			if e.name[0] == 'S' {
 				delete(c.statements, e.name[1:])
-				c.up.prepared.Forget(e.name[1:])
+				c.server.prepared.Forget(e.name[1:])
 			} else {
 				delete(c.portals, e.name[1:])
-				c.up.prepared.Closed(e.name[1:])
+				c.server.prepared.Closed(e.name[1:])
 			}
 		}
 	}
@@ -459,14 +459,14 @@ func (c *conn) applied() {
 // skip drops messages up to a Sync, after an error.
 func (c *conn) skip() error {
 	for {
-		typ, size, err := c.in.at(0)
+		typ, size, err := c.client.in.at(0)
 		if err != nil {
 			return err
 		}
 		if typ == 'X' {
 			return errTerminated
 		}
-		c.in.drop(size)
+		c.client.in.drop(size)
 		if typ == 'S' {
 			return c.syncOnly()
 		}
@@ -476,9 +476,9 @@ func (c *conn) skip() error {
 // syncOnly ends a unit that has nothing more to forward: an implicit
 // transaction that was begun is settled, and the server's status is told.
 func (c *conn) syncOnly() error {
-	failed := c.discard
+	failed := c.client.skips
 	c.expected = c.expected[:0]
-	if c.up == nil {
+	if c.server == nil {
 		c.ready()
 		return nil
 	}
@@ -502,7 +502,7 @@ func (c *conn) syncOnly() error {
 					break
 				}
 			}
-			if _, err := c.up.ask("COMMIT"); err != nil {
+			if _, err := c.server.ask("COMMIT"); err != nil {
 				return &lostError{err: err}
 			}
 			c.ended()
@@ -517,13 +517,13 @@ func (c *conn) syncOnly() error {
 			}
 		}
 		c.tx.begun = false
-	} else if c.skips {
+	} else if c.server.skips {
 		if _, err := c.forward(nil, &work{sync: true}); err != nil {
 			return err
 		}
 	}
-	c.skips = false
-	if c.up.status == 'I' {
+	c.server.skips = false
+	if c.server.status == 'I' {
 		clear(c.portals)
 	}
 	c.ready()
@@ -585,7 +585,7 @@ func (o *overlay) statement(name []byte) *statement {
 	}
 	st := o.c.statements[string(name)]
 	if st == nil {
-		if inner, ok := o.c.up.prepared.Lookup(string(name), o.c.up.names.catalog); ok {
+		if inner, ok := o.c.server.prepared.Lookup(string(name), o.c.server.names.catalog); ok {
 			st = &statement{text: inner.Text} // by PREPARE
 		}
 	}

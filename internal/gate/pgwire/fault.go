@@ -23,17 +23,17 @@ func (c *conn) overtaken(e *gate.Fault) {
 		r.code, r.message = "08007", "a defect of the gate ended this connection: nobody knows whether it was carried out"
 	}
 	c.cut(e)
-	c.client.SetWriteDeadline(time.Now().Add(time.Second))
-	c.client.Write(r.encode()) // it ends whether it is heard or not
+	c.client.conn.SetWriteDeadline(time.Now().Add(time.Second))
+	c.client.conn.Write(r.encode()) // it ends whether it is heard or not
 }
 
 // vanish is what must happen of close, when close itself fails.
 func (c *conn) vanish() {
 	c.stop()
-	c.client.Close()
+	c.client.conn.Close()
 	c.mu.Lock()
-	up := c.up
-	c.up = nil
+	up := c.server
+	c.server = nil
 	c.mu.Unlock()
 	if up != nil {
 		up.conn.Close()

@@ -368,13 +368,14 @@ func (g *Gate) learnGreeting(a *asking) {
 
 func (g *Gate) newConn(client net.Conn, s signalbox.Session) *conn {
 	c := &conn{
-		g: g, session: s, client: direct(client), status: 'I',
+		g: g, session: s, client: frontend{conn: direct(client), status: 'I'},
 		statements: make(map[string]*statement), portals: make(map[string]*portal),
 		watched: make(chan struct{}, 1), number: g.number.Add(1),
 	}
 	c.log = g.Logger.With(slog.String("gate", g.Config.Gate.Name), slog.String("session", string(s.ID)), slog.Int64("conn", c.number))
 	c.ctx, c.stop = context.WithCancel(g.ctx)
-	c.in = frames{src: c, limit: g.MaxMessage}
-	c.out = outbox{dst: c.client}
+	c.client.in = frames{src: &c.client, limit: g.MaxMessage}
+	c.client.out = outbox{dst: c.client.conn}
+	c.client.idle, c.client.busy = c.waits, c.speaks
 	return c
 }

@@ -585,7 +585,7 @@ func TestServerLostMidStatement(t *testing.T) {
 		defer b.gate.mu.Unlock()
 		for c := range b.gate.conns {
 			c.mu.Lock()
-			c.up.conn.Close()
+			c.server.conn.Close()
 			c.mu.Unlock()
 		}
 	}

@@ -52,21 +52,21 @@ const sessionSQL = `SELECT pg_catalog.concat(pg_catalog.to_hex(pg_catalog.floor(
 
 // prepare gets the connection ready to judge the next unit.
 func (c *conn) prepare() error {
-	if c.up == nil {
+	if c.server == nil {
 		if err := c.dialUpstream(); err != nil {
 			return err
 		}
 	}
-	if c.up.foreign != "" {
-		return &refusal{code: StateDenied, message: c.up.foreign, hint: "Connect again, and leave the setting alone."}
+	if c.server.foreign != "" {
+		return &refusal{code: StateDenied, message: c.server.foreign, hint: "Connect again, and leave the setting alone."}
 	}
-	if c.tx.begun && c.up.names.snapshot != nil {
+	if c.tx.begun && c.server.names.snapshot != nil {
 		// To ask the server would end the implicit transaction, and the client's
 		// portals with it. What its first part was judged by stands until its Sync,
 		// and an agent changes nothing that it rests on: see unit.
 		return nil
 	}
-	return c.up.learn(c.tx.begun, c.tx.objects, c.tx.renamed)
+	return c.server.learn(c.tx.begun, c.tx.objects, c.tx.renamed)
 }
 
 // learn asks the server what names mean, where that may have changed since it
@@ -154,26 +154,26 @@ func (c *conn) settle(j *judged) {
 	for _, s := range j.Statements {
 		switch s.Kind {
 		case sql.KindPrepare:
-			c.up.prepared.Prepared(s.Name, s, c.up.names.catalog)
+			c.server.prepared.Prepared(s.Name, s, c.server.names.catalog)
 		case sql.KindDeallocate:
 			if s.Name == "" || strings.EqualFold(s.Name, "all") {
-				c.up.prepared.ForgetAll()
+				c.server.prepared.ForgetAll()
 				clear(c.statements)
 			} else {
-				c.up.prepared.Forget(s.Name)
+				c.server.prepared.Forget(s.Name)
 				delete(c.statements, s.Name)
 			}
 		case sql.KindDiscard:
-			c.up.prepared.ForgetAll()
+			c.server.prepared.ForgetAll()
 			clear(c.statements)
-			c.up.names.stale, c.up.names.objects = true, true
+			c.server.names.stale, c.server.names.objects = true, true
 		case sql.KindDeclare:
-			c.up.prepared.Opened(s.Name, s, c.up.names.catalog)
+			c.server.prepared.Opened(s.Name, s, c.server.names.catalog)
 		case sql.KindClose:
 			if s.Name == "" || strings.EqualFold(s.Name, "all") {
-				c.up.prepared.ClosedAll()
+				c.server.prepared.ClosedAll()
 			} else {
-				c.up.prepared.Closed(s.Name)
+				c.server.prepared.Closed(s.Name)
 			}
 		case sql.KindListen:
 			c.listens.Store(true)
@@ -186,9 +186,9 @@ func (c *conn) unsettle(j *judged) {
 	if !j.names {
 		return
 	}
-	c.up.names.stale = true
-	c.up.names.objects = c.up.names.objects || j.objects
-	c.up.names.renamed = c.up.names.renamed || j.renames
+	c.server.names.stale = true
+	c.server.names.objects = c.server.names.objects || j.objects
+	c.server.names.renamed = c.server.names.renamed || j.renames
 	if c.inBlock() { // and its end may change them back
 		c.tx.names = true
 		c.tx.objects = c.tx.objects || j.objects
@@ -205,11 +205,11 @@ func (c *conn) doubt(j *judged) {
 		case sql.KindPrepare, sql.KindDeallocate, sql.KindDiscard:
 			// Unknown names are judged as the worst that they could be.
 			if s.Kind == sql.KindDiscard || s.Name == "" || strings.EqualFold(s.Name, "all") {
-				c.up.prepared.ForgetAll()
+				c.server.prepared.ForgetAll()
 				clear(c.statements)
 				continue
 			}
-			c.up.prepared.Forget(s.Name)
+			c.server.prepared.Forget(s.Name)
 			delete(c.statements, s.Name)
 		}
 	}
@@ -255,7 +255,7 @@ func (c *conn) executable(s sql.Statement) error {
 			return refuse
 		}
 	}
-	if c.up.status == 'E' {
+	if c.server.status == 'E' {
 		return nil // it fails
 	}
 	if c.tx.begun {
@@ -263,7 +263,7 @@ func (c *conn) executable(s sql.Statement) error {
 	}
 	// Not seen or not understood, so it is judged as the worst. PREPARE, by a
 	// function perhaps, takes nothing else.
-	answers, err := c.up.ask(preparedSQL + quoteLiteral(s.Name))
+	answers, err := c.server.ask(preparedSQL + quoteLiteral(s.Name))
 	if err != nil {
 		return err
 	}

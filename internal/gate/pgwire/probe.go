@@ -35,10 +35,10 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 	}
 	impact := r.Actions[signalbox.Gravest(r.Actions)].Impact
 	impact.Facts = slices.Clone(impact.Facts)
-	if c.up == nil || c.up.status == 'E' || c.tx.begun {
+	if c.server == nil || c.server.status == 'E' || c.tx.begun {
 		return impact, nil, errors.New("the connection to the server is in no state to be asked")
 	}
-	questions := []question{{sql: c.up.probeTimeout()}}
+	questions := []question{{sql: c.server.probeTimeout()}}
 	targets, how := r.targets(), r.how()
 	if len(targets) > 0 {
 		questions = append(questions, question{sql: relationSQL(targets, how)}, question{sql: cascadeSQL(targets, how)})
@@ -52,16 +52,16 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 	for _, b := range planned {
 		questions = append(questions, explain(b))
 	}
-	answers, err := c.up.probeAll(questions)
+	answers, err := c.server.probeAll(questions)
 	if err != nil {
 		return impact, nil, err
 	}
 	answers = answers[1:]
 
 	var state signalbox.State
-	state = append(state, signalbox.Fact{Name: "role", Value: c.up.names.role}, signalbox.Fact{Name: "database", Value: c.up.names.database})
+	state = append(state, signalbox.Fact{Name: "role", Value: c.server.names.role}, signalbox.Fact{Name: "database", Value: c.server.names.database})
 	rows := int64(0) // of everything that goes as a whole
-	whole, exact := false, c.up.exact
+	whole, exact := false, c.server.exact
 	var with *cascade
 	if len(targets) > 0 {
 		if answers[0].failed != nil {
@@ -79,7 +79,7 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 			}
 			impact.Dependants += int64(t.count)
 			if r.whole(t.name) {
-				n, counted := c.up.rowsOf(t)
+				n, counted := c.server.rowsOf(t)
 				if counted {
 					impact.Facts = append(impact.Facts, fmt.Sprintf("%s holds %d rows now (counted).", t.name, n))
 				}
@@ -96,7 +96,7 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 				if !r.whole(t.name) {
 					continue
 				}
-				n, counted := c.up.rowsOf(t)
+				n, counted := c.server.rowsOf(t)
 				if counted {
 					impact.Facts = append(impact.Facts, fmt.Sprintf("%s holds %d rows now (counted).", t.name, n))
 				}
@@ -130,8 +130,8 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 			impact.Count = rows // with what a cascade takes as a whole
 		}
 	}
-	if c.up.exact && known && !(whole && r.deletes()) {
-		n, err := c.up.countTouched(planned)
+	if c.server.exact && known && !(whole && r.deletes()) {
+		n, err := c.server.countTouched(planned)
 		if err == nil {
 			impact.Count = n
 			note("%d rows would be touched now (counted), cascades and triggers not.", n)
@@ -144,7 +144,7 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 		note("The planner expects about %d rows to be touched, cascades not counted.", estimated)
 	}
 	if with != nil && impact.Count > 0 {
-		for _, t := range with.reached(c.up, impact.Count) {
+		for _, t := range with.reached(c.server, impact.Count) {
 			if t.rows < 0 {
 				note("Nobody knows how many rows of %s are %s with them.", t.name, how.with())
 				continue
@@ -251,7 +251,7 @@ func (b *backend) askQuestion(q question) (answer, error) {
 // targets are the relations that the request names or writes, by oid.
 func (r *request) targets() []uint32 {
 	var oids []uint32
-	cat := r.c.up.names.catalog
+	cat := r.c.server.names.catalog
 	if cat == nil {
 		return nil
 	}

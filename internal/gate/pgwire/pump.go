@@ -38,11 +38,11 @@ func (p *pump) failed() bool { return p.code != "" }
 // run pumps until ReadyForQuery, or until enough replies came. It returns only
 // errors that end the connection.
 func (p *pump) run(c *conn) error {
-	in := &c.up.in
+	in := &c.server.in
 	for p.replies != 0 {
-		if !in.whole(0) && len(c.out.buf) > 0 {
+		if !in.whole(0) && len(c.client.out.buf) > 0 {
 			// The server takes its time: what it said so far is for the client.
-			c.out.flush()
+			c.client.flush()
 		}
 		typ, size, err := in.head(0)
 		if err != nil {
@@ -65,7 +65,7 @@ func (p *pump) run(c *conn) error {
 		switch typ {
 		case 'D', 'd', 'T', 't', 'c', 'H':
 		case 'Z':
-			c.up.status = raw[headerSize]
+			c.server.status = raw[headerSize]
 			p.ready = true
 			in.drop(size)
 			if !p.quiet {
@@ -100,7 +100,7 @@ func (p *pump) run(c *conn) error {
 			}
 		case 'G':
 			p.release(c)
-			c.out.write(raw)
+			c.client.write(raw)
 			in.drop(size)
 			p.copied = true
 			if err := c.copyIn(); err != nil {
@@ -117,7 +117,7 @@ func (p *pump) run(c *conn) error {
 			continue
 		case 'N', 'A', 'S':
 			p.release(c)
-			c.up.aside(typ, size)
+			c.server.aside(typ, size)
 			in.drop(size)
 			continue
 		default:
@@ -129,7 +129,7 @@ func (p *pump) run(c *conn) error {
 		if typ == 'T' && p.describes(c) {
 			p.reply()
 		}
-		c.out.write(raw)
+		c.client.write(raw)
 		in.drop(size)
 	}
 	return nil
@@ -149,7 +149,7 @@ func (p *pump) reply() {
 // release lets go what was held back: more has come after it.
 func (p *pump) release(c *conn) {
 	if len(p.held) > 0 {
-		c.out.write(p.held)
+		c.client.write(p.held)
 		p.held = p.held[:0]
 	}
 }
@@ -178,7 +178,7 @@ func (p *pump) count(c *conn, tag []byte) {
 
 // stream passes a long message on without holding it whole.
 func (p *pump) stream(c *conn, size int) error {
-	in := &c.up.in
+	in := &c.server.in
 	for size > 0 {
 		if in.buffered() == 0 {
 			if err := in.fill(1); err != nil {
@@ -186,10 +186,10 @@ func (p *pump) stream(c *conn, size int) error {
 			}
 		}
 		part := in.raw(0, size)
-		c.out.write(part)
+		c.client.write(part)
 		size -= in.drop(len(part))
-		if c.out.err != nil {
-			return c.out.err
+		if c.client.out.err != nil {
+			return c.client.out.err
 		}
 	}
 	return nil
@@ -199,16 +199,16 @@ func (p *pump) stream(c *conn, size int) error {
 // client ends it or the server gives up. What the server says meanwhile is
 // waited for by a goroutine that touches nothing but the server's buffer.
 func (c *conn) copyIn() error {
-	if err := c.out.flush(); err != nil {
+	if err := c.client.flush(); err != nil {
 		return err
 	}
-	c.copying = true
-	defer func() { c.copying = false }()
+	c.client.copying = true
+	defer func() { c.client.copying = false }()
 	ahead := make(chan error, 1)
 	listen := func() {
 		go func() {
 			ahead <- c.g.guarded("COPY", func() error {
-				_, _, err := c.up.in.head(0)
+				_, _, err := c.server.in.head(0)
 				return err
 			})
 		}()
@@ -227,23 +227,23 @@ func (c *conn) copyIn() error {
 			if err != nil {
 				return &lostError{err: err}
 			}
-			typ, size, err := c.up.in.at(0)
+			typ, size, err := c.server.in.at(0)
 			if err != nil {
 				return &lostError{err: err}
 			}
 			if typ != 'N' && typ != 'A' && typ != 'S' {
 				return nil // an error: what the client still sends is dropped
 			}
-			c.up.aside(typ, size)
-			c.up.in.drop(size)
+			c.server.aside(typ, size)
+			c.server.in.drop(size)
 			listen()
 			spoke = false
 			continue
 		default:
 		}
-		typ, size, err := c.in.head(0)
+		typ, size, err := c.client.in.head(0)
 		if err != nil {
-			c.up.conn.Close() // ends the goroutine, and the COPY with an error
+			c.server.conn.Close() // ends the goroutine, and the COPY with an error
 			return err
 		}
 		switch typ {
@@ -255,9 +255,9 @@ func (c *conn) copyIn() error {
 				return nil
 			}
 		case 'H', 'S':
-			c.in.drop(size) // ignored during a COPY, as PostgreSQL does
+			c.client.in.drop(size) // ignored during a COPY, as PostgreSQL does
 		default:
-			c.up.conn.Close()
+			c.server.conn.Close()
 			return fmt.Errorf("%w: message of type %q during COPY", errProtocol, typ)
 		}
 	}
@@ -266,25 +266,25 @@ func (c *conn) copyIn() error {
 // copyData forwards one message of a COPY, and with it all that follow it whole
 // in the buffer.
 func (c *conn) copyData(typ byte, size int) error {
-	for typ == 'd' && c.in.whole(size) && c.in.raw(size, 1)[0] == 'd' {
-		_, more, err := c.in.head(size)
+	for typ == 'd' && c.client.in.whole(size) && c.client.in.raw(size, 1)[0] == 'd' {
+		_, more, err := c.client.in.head(size)
 		if err != nil {
 			return err
 		}
 		size += more
 	}
 	for size > 0 {
-		if c.in.buffered() == 0 {
-			if err := c.in.fill(1); err != nil {
-				c.up.conn.Close()
+		if c.client.in.buffered() == 0 {
+			if err := c.client.in.fill(1); err != nil {
+				c.server.conn.Close()
 				return err
 			}
 		}
-		part := c.in.raw(0, size)
-		if err := c.up.write(part); err != nil {
+		part := c.client.in.raw(0, size)
+		if err := c.server.write(part); err != nil {
 			return &lostError{err: err}
 		}
-		size -= c.in.drop(len(part))
+		size -= c.client.in.drop(len(part))
 	}
 	return nil
 }

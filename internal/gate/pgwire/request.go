@@ -69,8 +69,8 @@ func (c *conn) newRequest(actions []signalbox.Action, texts []string, statements
 	r.Text = text.String()
 	r.Partial = len(r.Text) > maxShown
 	n := &names{} // settings are judged before there is a server's connection
-	if c.up != nil {
-		n = &c.up.names
+	if c.server != nil {
+		n = &c.server.names
 	}
 	parts := make([]proof.Part, 0, 6)
 	parts = append(parts, proof.Text("database", c.g.Upstream.Database), proof.Text("role", n.role), proof.Text("search_path", n.path), proof.Text("settings", n.settings))
@@ -116,7 +116,7 @@ func (r *request) Prepare(context.Context) interlock.Prepared {
 // is committed where it has an id by now, and how many statements it was sent for
 // the request so far, the gate's own included.
 func (r *request) reference() signalbox.Reference {
-	up := r.c.up
+	up := r.c.server
 	if up == nil || up.session == "" {
 		return nil
 	}

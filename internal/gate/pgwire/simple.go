@@ -13,30 +13,30 @@ import (
 // simple serves one Query message. Its text may hold several statements, which
 // are one implicit transaction and one request.
 func (c *conn) simple(size int) error {
-	body := c.in.body(0, size)
+	body := c.client.in.body(0, size)
 	if len(body) == 0 || body[len(body)-1] != 0 {
 		return fmt.Errorf("query: %w", errShort)
 	}
 	text := string(body[:len(body)-1])
 	c.expected = c.expected[:0]
-	c.discard = false
+	c.client.skips = false
 	c.replied, c.looked = 0, false
 	delete(c.statements, "") // as the server does
 	delete(c.portals, "")
-	if c.up == nil || c.up.status == 'I' {
+	if c.server == nil || c.server.status == 'I' {
 		clear(c.portals) // named ones live as long as their transaction
 	}
 	if err := c.prepare(); err != nil {
-		c.in.drop(size)
+		c.client.in.drop(size)
 		return c.orRefuse(err)
 	}
 	j := c.judge(text)
-	raw := c.in.raw(0, size)
+	raw := c.client.in.raw(0, size)
 	if !c.plain(j) {
 		raw = append([]byte(nil), raw...)
-		c.in.drop(size)
+		c.client.in.drop(size)
 	} else {
-		defer c.in.drop(size)
+		defer c.client.in.drop(size)
 	}
 	done, err := c.query(text, j, raw)
 	if err != nil {
@@ -58,7 +58,7 @@ func (c *conn) plain(j *judged) bool { return !j.writes && !j.control && !j.copy
 // orRefuse tells a refusal and ends a simple query's answer.
 func (c *conn) orRefuse(err error) error {
 	if r := c.refused(err); r != nil {
-		c.refuse(r)
+		c.client.refuse(r)
 		c.ready()
 		return nil
 	}
@@ -107,7 +107,7 @@ func (c *conn) controlled(s sql.Statement, w *work, text string) (bool, error) {
 		if err != nil {
 			return false, c.turnDown(err)
 		}
-		if !a.Read() && c.up.status == 'T' {
+		if !a.Read() && c.server.status == 'T' {
 			c.tx.pending = append(c.tx.pending, a)
 		}
 	}
@@ -133,21 +133,21 @@ func readWrite(s sql.Statement) (text string, ok bool) {
 // refused. It reports whether the server refuses it as well: then its own words
 // went to the client.
 func (c *conn) checkSyntax(text string) (refused bool, err error) {
-	if c.up.status == 'E' {
+	if c.server.status == 'E' {
 		return false, nil
 	}
 	// Notices of a text that the server accepts will come when it runs.
-	failed, notices, err := c.up.parse(text)
+	failed, notices, err := c.server.parse(text)
 	if err != nil || failed == nil {
 		return false, err
 	}
-	c.out.write(notices)
+	c.client.write(notices)
 	b, err := failed.Encode(nil)
 	if err != nil {
 		return false, err
 	}
-	c.out.write(b)
-	c.discard = true
+	c.client.write(b)
+	c.client.skips = true
 	return true, nil
 }
 

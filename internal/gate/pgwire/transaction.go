@@ -54,15 +54,15 @@ func (c *conn) abandon() {
 func (c *conn) ended() {
 	tx := c.tx
 	c.tx = transaction{}
-	if c.up == nil {
+	if c.server == nil {
 		return
 	}
 	if tx.names {
-		c.up.names.stale = true
-		c.up.names.objects = c.up.names.objects || tx.objects
-		c.up.names.renamed = c.up.names.renamed || tx.renamed
+		c.server.names.stale = true
+		c.server.names.objects = c.server.names.objects || tx.objects
+		c.server.names.renamed = c.server.names.renamed || tx.renamed
 	}
-	c.tx.from = c.up.sent
+	c.tx.from = c.server.sent
 }
 
 // A work is a piece of what a client sent that is forwarded under one decision.
@@ -85,7 +85,7 @@ type work struct {
 }
 
 // inBlock reports whether a transaction block of the client's own is open.
-func (c *conn) inBlock() bool { return c.up != nil && c.up.status != 'I' && !c.tx.opened }
+func (c *conn) inBlock() bool { return c.server != nil && c.server.status != 'I' && !c.tx.opened }
 
 // perform has a request decided and forwards it, in or out of a transaction
 // block. When it is refused the client is told, the backend's transaction fails
@@ -142,7 +142,7 @@ func (c *conn) outOfPlace(r *request, w *work) *refusal {
 	if !c.agent() {
 		return nil
 	}
-	block := c.up.status != 'I' || c.tx.begun
+	block := c.server.status != 'I' || c.tx.begun
 	switch {
 	case w.holds && (block || !c.final(w) || len(r.statements) > 1):
 		// Its query would run at COMMIT, behind the measurement.
@@ -157,7 +157,7 @@ func (c *conn) outOfPlace(r *request, w *work) *refusal {
 	// anybody's runs with it.
 	for _, b := range r.statements {
 		for _, name := range b.Reads {
-			rel, ok := c.up.names.catalog.Relations[name]
+			rel, ok := c.server.names.catalog.Relations[name]
 			if system := strings.HasPrefix(name, "pg_catalog.") || strings.HasPrefix(name, "information_schema."); !system && (!ok || rel.Kind != 'r' && rel.Kind != 'p') {
 				return &refusal{code: "0A000", message: fmt.Sprintf("row locks are taken on tables alone: %s is none", name), hint: "Lock the rows of the tables behind it."}
 			}
@@ -180,15 +180,15 @@ const (
 // and gives the number of statements queued.
 func (c *conn) shield(w *work) int {
 	reads := w.queries && !w.control
-	if !c.agent() || c.up.status != 'T' || w.neutral && !w.control || reads == c.tx.shielded {
+	if !c.agent() || c.server.status != 'T' || w.neutral && !w.control || reads == c.tx.shielded {
 		return 0
 	}
 	c.tx.shielded = reads
 	if reads {
-		c.up.queue(shieldSavepoint, shieldReadOnly)
+		c.server.queue(shieldSavepoint, shieldReadOnly)
 		return 2
 	}
-	c.up.queue(unshield)
+	c.server.queue(unshield)
 	return 1
 }
 
@@ -206,7 +206,7 @@ func irrevocable(actions []signalbox.Action) bool {
 // atOnce carries a request inside of a transaction by itself, its intent durable
 // before it is forwarded: the transaction's end decides nothing about it.
 func (c *conn) atOnce(a gate.Admission, r *request, w *work) (bool, error) {
-	if c.agent() && len(c.tx.pending) == 0 && c.up.status == 'T' {
+	if c.agent() && len(c.tx.pending) == 0 && c.server.status == 'T' {
 		if err := c.onlyRead(); err != nil {
 			c.g.Interlock.Abandon([]gate.Admission{a})
 			return false, c.turnDown(err)
@@ -220,7 +220,7 @@ func (c *conn) atOnce(a gate.Admission, r *request, w *work) (bool, error) {
 	r.inBlock = func() bool { return !w.lone }
 	done, err := c.carry([]gate.Admission{a}, r, func(_ context.Context, permit *interlock.Permit) (signalbox.Outcome, error) {
 		if permit.Limited {
-			base, err := c.up.touched()
+			base, err := c.server.touched()
 			if err != nil {
 				return c.refusedOwn(err)
 			}
@@ -246,7 +246,7 @@ func (c *conn) atOnce(a gate.Admission, r *request, w *work) (bool, error) {
 		out.Touched = touched
 		return out, nil
 	})
-	if c.up != nil && c.up.status != 'I' {
+	if c.server != nil && c.server.status != 'I' {
 		unknown, shielded := c.tx.unknown, c.tx.shielded
 		c.tx = before
 		c.tx.carried, c.tx.unknown, c.tx.shielded = true, unknown, shielded
@@ -309,21 +309,15 @@ func (c *conn) wait(r *request, w *work) (bool, error) {
 	return c.released(err)
 }
 
-// patience is how long a client that waited for people is listened to before its
-// request is forwarded: for the news that it has hung up to arrive.
-const patience = 50 * time.Millisecond
-
-// clientThere looks whether the client has hung up. What it has sent meanwhile
-// stays in the buffer.
+// clientThere reports whether the client has not hung up.
 func (c *conn) clientThere() bool {
-	c.client.SetReadDeadline(time.Now().Add(patience))
-	err := c.in.fill(c.in.buffered() + 1)
+	there := c.client.there()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.reason == nil && !c.retired {
-		c.client.SetReadDeadline(time.Time{})
+		c.client.conn.SetReadDeadline(time.Time{})
 	}
-	return err == nil || timedOut(err)
+	return there
 }
 
 // released lets the held-back end of an answer go to the client once interlock
@@ -332,7 +326,7 @@ func (c *conn) released(err error) (bool, error) {
 	end := c.ending
 	c.ending = ending{}
 	if err == nil && end.err == nil {
-		c.out.write(end.held)
+		c.client.write(end.held)
 		return !end.failed, nil
 	}
 	if end.err != nil {
@@ -340,14 +334,14 @@ func (c *conn) released(err error) (bool, error) {
 		// asked to make anything final, or has said that it did.
 		c.tx.unknown = end.unknown
 		if err == nil && !end.failed {
-			c.out.write(end.held)
+			c.client.write(end.held)
 		}
 		return false, end.err
 	}
 	unknown := (*interlock.UnknownError)(nil)
 	if errors.As(err, &unknown) {
-		c.refuse(c.refused(err))
-		c.discard = true
+		c.client.refuse(c.refused(err))
+		c.client.skips = true
 		return false, nil
 	}
 	return false, c.turnDown(err)
@@ -371,9 +365,9 @@ func (c *conn) turnDown(err error) error {
 		}
 		return fmt.Errorf("decide: %w", err)
 	}
-	c.refuse(r)
-	c.discard = true
-	if c.up == nil {
+	c.client.refuse(r)
+	c.client.skips = true
+	if c.server == nil {
 		return nil
 	}
 	switch {
@@ -387,17 +381,17 @@ func (c *conn) turnDown(err error) error {
 		if err := c.rollback(); err != nil {
 			return err
 		}
-	case c.up.status == 'T':
-		if err := c.up.fail(); err != nil {
+	case c.server.status == 'T':
+		if err := c.server.fail(); err != nil {
 			return err
 		}
 	case c.tx.begun:
 		// An implicit transaction fails when the Sync comes after an error.
-		if err := c.up.fail(); err != nil {
+		if err := c.server.fail(); err != nil {
 			return err
 		}
 	}
-	if c.up.status == 'I' {
+	if c.server.status == 'I' {
 		c.abandon()
 	}
 	return nil
@@ -405,7 +399,7 @@ func (c *conn) turnDown(err error) error {
 
 // rollback ends the block that we opened.
 func (c *conn) rollback() error {
-	if _, err := c.up.ask("ROLLBACK"); err != nil {
+	if _, err := c.server.ask("ROLLBACK"); err != nil {
 		return &lostError{err: err}
 	}
 	c.abandon()
@@ -421,7 +415,7 @@ func (c *conn) forward(r *request, w *work) (bool, error) {
 	if w.reads && (r != nil || len(c.expected) > 0 && !w.neutral) {
 		c.account(r, p)
 	}
-	if c.up.status == 'I' && !c.tx.opened && len(c.tx.pending) > 0 {
+	if c.server.status == 'I' && !c.tx.opened && len(c.tx.pending) > 0 {
 		c.abandon() // the server rolled back for reasons of its own
 	}
 	return !p.failed(), nil
@@ -430,24 +424,24 @@ func (c *conn) forward(r *request, w *work) (bool, error) {
 // send forwards the messages of w and pumps until they are answered.
 func (c *conn) send(w *work, p *pump) error {
 	own := c.shield(w)
-	c.up.forward(w.raw, max(w.commands, w.executes))
+	c.server.forward(w.raw, max(w.commands, w.executes))
 	// In a transaction block a Sync ends nothing, and its answer tells the true
 	// status. Only an implicit transaction must be kept open by a Flush.
-	synced := w.sync || w.settles || w.control || c.up.status != 'I'
+	synced := w.sync || w.settles || w.control || c.server.status != 'I'
 	if !w.simple {
 		if synced {
-			c.up.sync()
+			c.server.sync()
 		} else {
-			c.up.flush()
+			c.server.flush()
 			p.replies, p.block = w.replies, true
 			c.tx.begun = true
 		}
 	}
-	if err := c.up.send(); err != nil {
+	if err := c.server.send(); err != nil {
 		return err
 	}
 	if own > 0 {
-		answers, err := c.up.gather(own)
+		answers, err := c.server.gather(own)
 		if err == nil && answers[len(answers)-1].failed != nil {
 			err = &askError{answers[len(answers)-1].failed}
 		}
@@ -458,8 +452,8 @@ func (c *conn) send(w *work, p *pump) error {
 	c.cancellable(true)
 	err := p.run(c)
 	c.cancellable(false)
-	if c.up.tampered != nil {
-		return c.up.tampered
+	if c.server.tampered != nil {
+		return c.server.tampered
 	}
 	if err == nil && synced && !w.simple && !p.ready {
 		// A COPY took the Sync. The client sends another if the first was its
@@ -467,8 +461,8 @@ func (c *conn) send(w *work, p *pump) error {
 		if w.sync {
 			c.awaitsSync = true
 		} else {
-			c.up.sync()
-			if err := c.up.send(); err != nil {
+			c.server.sync()
+			if err := c.server.send(); err != nil {
 				return err
 			}
 			p.replies, p.block = -1, false
@@ -477,7 +471,7 @@ func (c *conn) send(w *work, p *pump) error {
 	}
 	c.replied = p.done
 	if p.failed() && !w.simple && !p.ready || p.failed() && !w.simple && !w.sync {
-		c.discard, c.skips = true, !p.ready
+		c.client.skips, c.server.skips = true, !p.ready
 	}
 	if p.ready {
 		c.tx.begun = false
@@ -496,13 +490,13 @@ func (c *conn) cancellable(runs bool) {
 // provisional forwards what stays undone until COMMIT, or until the Sync that
 // ends an implicit transaction.
 func (c *conn) provisional(a gate.Admission, r *request, w *work) (bool, error) {
-	if c.up.status == 'I' && c.agent() && !c.tx.opened {
+	if c.server.status == 'I' && c.agent() && !c.tx.opened {
 		if err := c.openBlock(); err != nil {
 			c.g.Interlock.Abandon([]gate.Admission{a})
 			return false, c.turnDown(err)
 		}
 	}
-	if a.Limited() && c.tx.base == nil && c.up.status != 'E' {
+	if a.Limited() && c.tx.base == nil && c.server.status != 'E' {
 		if err := c.takeBase(); err != nil {
 			c.g.Interlock.Abandon([]gate.Admission{a})
 			return false, c.turnDown(err)
@@ -526,8 +520,8 @@ func (c *conn) provisional(a gate.Admission, r *request, w *work) (bool, error) 
 // keeps count of what is provisional.
 func (c *conn) control(s sql.Statement, w *work) (bool, error) {
 	was := byte('I')
-	if c.up != nil {
-		was = c.up.status
+	if c.server != nil {
+		was = c.server.status
 	}
 	switch s.Kind {
 	case sql.KindCommit, sql.KindPrepareTx:
@@ -564,7 +558,7 @@ func (c *conn) control(s sql.Statement, w *work) (bool, error) {
 	switch s.Kind {
 	case sql.KindCommit, sql.KindRollback, sql.KindPrepareTx:
 		if was == 'E' || s.Kind == sql.KindRollback {
-			c.up.names.stale = true
+			c.server.names.stale = true
 		}
 		c.abandon()
 	case sql.KindSavepoint:
@@ -576,8 +570,8 @@ func (c *conn) control(s sql.Statement, w *work) (bool, error) {
 					c.g.Interlock.Abandon(c.tx.pending[sp.pending:])
 					c.tx.pending = c.tx.pending[:sp.pending]
 					c.tx.savepoints = c.tx.savepoints[:i+1]
-					c.up.names.stale = true
-					c.up.names.objects = c.up.names.objects || c.tx.objects
+					c.server.names.stale = true
+					c.server.names.objects = c.server.names.objects || c.tx.objects
 				} else {
 					c.tx.savepoints = c.tx.savepoints[:i]
 				}
@@ -638,8 +632,8 @@ func (c *conn) failCommit(why error) error {
 	if err != nil {
 		return err
 	}
-	c.out.write(b)
-	c.discard = true
+	c.client.write(b)
+	c.client.skips = true
 	return c.rollback()
 }
 

@@ -20,7 +20,7 @@ func (c *conn) attend() {
 		return
 	}
 	c.mu.Lock()
-	up := c.up
+	up := c.server
 	c.mu.Unlock()
 	if up == nil || !c.state.CompareAndSwap(idle, watched) {
 		return
@@ -28,7 +28,7 @@ func (c *conn) attend() {
 	go func() {
 		if c.g.guarded("watcher", func() error { c.watch(up); return nil }) != nil {
 			c.upGone.Store(true)
-			c.client.SetReadDeadline(time.Unix(1, 0)) // the connection's end
+			c.client.wake() // the connection's end
 		}
 		c.watched <- struct{}{}
 	}()
@@ -42,18 +42,18 @@ func (c *conn) watch(up *backend) {
 		if err != nil {
 			if !timedOut(err) {
 				c.upGone.Store(true)
-				c.client.SetReadDeadline(time.Unix(1, 0)) // wakes the connection
+				c.client.wake() // wakes the connection
 			}
 			return
 		}
 		if typ == 'E' {
-			c.out.write(up.in.raw(0, size)) // FATAL: the end of the connection follows
+			c.client.write(up.in.raw(0, size)) // FATAL: the end of the connection follows
 			c.gone57 = true
 		} else {
-			c.up.aside(typ, size)
+			c.server.aside(typ, size)
 		}
 		up.in.drop(size)
-		if c.out.flush() != nil {
+		if c.client.flush() != nil {
 			return
 		}
 	}
@@ -62,13 +62,30 @@ func (c *conn) watch(up *backend) {
 // dismiss ends the watcher and waits for it, so that the connection has its
 // sockets for itself again.
 func (c *conn) dismiss() {
-	c.up.conn.SetReadDeadline(time.Unix(1, 0))
+	c.server.conn.SetReadDeadline(past)
 	<-c.watched
 	c.state.Store(busy)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.reason == nil {
-		c.up.conn.SetReadDeadline(time.Time{})
+		c.server.conn.SetReadDeadline(time.Time{})
+	}
+}
+
+// waits is called before the client is waited for: from here on a watcher may be
+// put on the connection.
+func (c *conn) waits() {
+	c.turns.Add(1)
+	c.state.Store(idle)
+	if c.quits() {
+		c.client.wake()
+	}
+}
+
+// speaks is called when the client has spoken: the watcher is dismissed.
+func (c *conn) speaks() {
+	if !c.state.CompareAndSwap(idle, busy) {
+		c.dismiss()
 	}
 }
 

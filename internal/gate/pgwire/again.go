@@ -31,7 +31,7 @@ func (c *conn) stillSo(r *request, still func(signalbox.Impact, signalbox.State)
 // permit that is not for what is there now is dead, and the request admitted
 // anew, which opens another hold. It gives the admission that holds.
 func (c *conn) reconfirm(a gate.Admission, r *request, w *work) (gate.Admission, error) {
-	if r.state == nil || a.Read() || w.lone || c.server.status != 'T' || c.tx.begun {
+	if r.state == nil || a.Read() || w.lone || c.server.status != 'T' || c.phase() == implicit {
 		return a, nil
 	}
 	for range 2 {

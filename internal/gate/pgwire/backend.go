@@ -135,7 +135,10 @@ func (b *backend) close() {
 }
 
 // A lostError says that the connection to the server broke.
-type lostError struct{ err error }
+type lostError struct {
+	err     error
+	unknown bool // effects may have become final before it did
+}
 
 func (e *lostError) Error() string { return "connection to the server lost: " + plainly(e.err) }
 func (e *lostError) Unwrap() error { return e.err }

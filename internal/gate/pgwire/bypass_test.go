@@ -545,7 +545,7 @@ func TestConclude(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			out, _ := (&conn{}).conclude(&c.p, c.err, c.final)
+			out, _, _ := conclude(&c.p, c.err, c.final)
 			if out.Result != c.want {
 				t.Errorf("%s, want %s", out.Result, c.want)
 			}

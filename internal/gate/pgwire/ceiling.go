@@ -71,7 +71,7 @@ func (c *conn) onlyRead() error {
 
 // unwritten judges the answer to lockedSQL.
 func (c *conn) unwritten(a answer) error {
-	if c.tx.carried || len(a.rows) == 1 && a.rows[0][0] == "0" {
+	if c.tx.executed || len(a.rows) == 1 && a.rows[0][0] == "0" {
 		return nil
 	}
 	c.log.Error("an agent's transaction wrote what was never admitted: rolled back", "session", string(c.session.ID))
@@ -112,40 +112,4 @@ func readTouched(a answer) (map[string]count, error) {
 		return nil, errNoCounts
 	}
 	return counts, nil
-}
-
-// unmeasured is the name under which changes stand that the server reported
-// but did not count: those of foreign tables, and by triggers of views.
-const unmeasured = "(not counted by table)"
-
-// measure gives the rows touched since the base was taken, by table.
-func (c *conn) measure() (map[string]int64, error) {
-	now, err := c.server.touched()
-	if err != nil {
-		return nil, err
-	}
-	return c.compare(now)
-}
-
-// compare gives the rows by which now exceeds the base, by table.
-func (c *conn) compare(now map[string]count) (map[string]int64, error) {
-	if c.tx.base == nil {
-		return nil, errors.New("rows touched cannot be measured: there is nothing to compare with")
-	}
-	touched := make(map[string]int64)
-	var total int64
-	for oid, n := range now {
-		rows := n.rows - c.tx.base[oid].rows
-		if rows < 0 {
-			rows = n.rows // cannot be: nothing is reported within a transaction
-		}
-		total += rows
-		if rows > 0 && !n.temp {
-			touched[n.name] += rows
-		}
-	}
-	if c.tx.changed > total {
-		touched[unmeasured] = c.tx.changed - total
-	}
-	return touched, nil
 }

@@ -38,11 +38,9 @@ type conn struct {
 	// What the client believes, and what the server knows of it.
 	statements map[string]*statement
 	portals    map[string]*portal
-	tx         transaction
+	tx         txn
 	judged     map[string]*judged
-	ending     ending
-	expected   []expectation // replies due for the unit at hand
-	replied    int           // how many of them came
+	expected   []expectation // of the last unit, for its memory
 	looked     bool          // the catalog was read anew for this unit
 	unitFrom   int64         // statements sent to the server before the unit at hand
 	awaitsSync bool          // a Sync was eaten by a COPY: the client sends another
@@ -106,7 +104,7 @@ func (c *conn) run() error {
 func (c *conn) message(typ byte, size int) error {
 	if up := c.server; up != nil {
 		c.unitFrom = up.sent
-		if up.status == 'I' && !c.tx.begun {
+		if up.status == 'I' && c.phase() != implicit {
 			c.tx.from = up.sent
 		}
 	}
@@ -156,7 +154,7 @@ func (c *conn) farewell(err error) error {
 		err = c.server.tampered
 	case errors.As(err, &lost):
 		r.code, r.message = "08006", lost.Error()
-		if c.tx.unknown {
+		if lost.unknown {
 			r.code, r.message = "08007", lost.Error()+": nobody knows whether it was carried out"
 		}
 	case errors.Is(err, errTerminated) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):

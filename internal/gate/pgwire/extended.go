@@ -149,13 +149,17 @@ func (c *conn) unit(steps []step, size int, sync bool) error {
 	c.client.in.drop(size)
 	if c.awaitsSync {
 		c.awaitsSync = false
-		c.tx.begun = c.server.status == 'I'
+		if c.server.status == 'I' {
+			c.tx.flushed()
+		} else {
+			c.tx.synced()
+		}
 		return nil
 	}
 	if !sync {
 		return c.client.flush()
 	}
-	if c.client.skips || c.tx.opened || c.server.status == 'I' && c.tx.begun {
+	if p := c.phase(); c.client.skips || p.own() || p == implicit {
 		return c.syncOnly()
 	}
 	c.ready()
@@ -182,15 +186,15 @@ func (c *conn) ordered(steps []step, n int, sync bool) error {
 	}
 	more := slices.ContainsFunc(steps[n:], func(s step) bool { return s.typ == 'B' || s.typ == 'E' })
 	switch {
-	case c.server.status != 'I' && !c.tx.opened:
+	case c.inBlock():
 		return nil
-	case lone && c.agent() && (more || c.tx.begun || c.tx.opened):
+	case lone && c.agent() && (more || c.phase() != none):
 		return errLonely
-	case !changes || lone || c.tx.opened || sync && !more:
+	case !changes || lone || c.phase().own() || sync && !more:
 		return nil
-	case c.tx.begun && c.agent():
+	case c.phase() == implicit && c.agent():
 		return errUnsettled
-	case c.tx.begun:
+	case c.phase() == implicit:
 		return nil
 	}
 	return c.openBlock()
@@ -288,14 +292,13 @@ func (c *conn) group(steps []step, raw []byte) (int, error) {
 // the server can be run by more than an Execute.
 func (c *conn) runGroup(steps []step, raw []byte, sync bool) error {
 	w := &work{sync: sync, readOnly: true, reads: true, neutral: true, queries: true}
-	c.expected = c.expected[:0]
-	c.replied = 0
+	w.expected = c.expected[:0]
 	var acts []*portal
 	for i := range steps {
 		s := &steps[i]
-		c.expected = append(c.expected, expectation{typ: s.typ, name: s.name, statement: s.statement, portal: s.portal})
+		w.expected = append(w.expected, expectation{typ: s.typ, name: s.name, statement: s.statement, portal: s.portal})
 		if s.typ == 'C' {
-			c.expected[i].name = string(s.kind) + s.name
+			w.expected[i].name = string(s.kind) + s.name
 		}
 		w.replies++
 		if s.typ == 'E' {
@@ -319,6 +322,7 @@ func (c *conn) runGroup(steps []step, raw []byte, sync bool) error {
 		w.copyIn = w.copyIn || j.copyIn
 		w.holds = w.holds || j.holds
 	}
+	c.expected = w.expected
 	w.raw = pick(steps, raw)
 	if s := steps[0]; len(steps) == 1 && s.typ == 'E' && s.portal.judged.control {
 		return c.runControl(s.portal, w)
@@ -327,9 +331,9 @@ func (c *conn) runGroup(steps []step, raw []byte, sync bool) error {
 		// Nothing is run that was not admitted before. An agent's statement that is
 		// only parsed and described must not leave an implicit transaction behind,
 		// in which a write could not follow.
-		w.settles = c.agent() && w.neutral && !c.tx.begun && c.server.status == 'I' && !slices.ContainsFunc(steps, func(s step) bool { return s.typ == 'B' || s.typ == 'E' })
+		w.synced = c.agent() && w.neutral && c.phase() == none && !slices.ContainsFunc(steps, func(s step) bool { return s.typ == 'B' || s.typ == 'E' })
 		_, err := c.forward(nil, w)
-		c.applied()
+		c.apply(w.expected[:min(w.confirmed, len(w.expected))])
 		return err
 	}
 	r, err := c.requestOf(acts)
@@ -337,7 +341,7 @@ func (c *conn) runGroup(steps []step, raw []byte, sync bool) error {
 		return c.turnDown(err)
 	}
 	_, err = c.perform(r, w)
-	c.applied()
+	c.apply(w.expected[:min(w.confirmed, len(w.expected))])
 	return err
 }
 
@@ -408,17 +412,17 @@ func (c *conn) requestOf(acts []*portal) (*request, error) {
 func (c *conn) runControl(p *portal, w *work) error {
 	if len(p.judged.Statements) != 1 {
 		_, err := c.forward(nil, w) // the server refuses several commands in one Parse
-		c.applied()
+		c.apply(w.expected[:min(w.confirmed, len(w.expected))])
 		return err
 	}
 	_, err := c.controlled(p.judged.Statements[0], w, p.statement.text)
-	c.applied()
+	c.apply(w.expected[:min(w.confirmed, len(w.expected))])
 	return err
 }
 
-// applied makes true what the replies that came have confirmed.
-func (c *conn) applied() {
-	for _, e := range c.expected[:min(c.replied, len(c.expected))] {
+// apply makes true what the server has confirmed.
+func (c *conn) apply(confirmed []expectation) {
+	for _, e := range confirmed {
 		switch e.typ {
 		case 'P':
 			c.statements[e.name] = e.statement
@@ -427,7 +431,7 @@ func (c *conn) applied() {
 			}
 		case 'B':
 			e.portal.admitted = e.portal.listed
-			if c.server.status != 'I' || c.tx.begun || c.tx.opened {
+			if c.phase() != none {
 				// It outlives the unit, whose bytes do not.
 				e.portal.tail = bytes.Clone(e.portal.tail)
 				c.portals[e.name] = e.portal
@@ -452,8 +456,6 @@ func (c *conn) applied() {
 			}
 		}
 	}
-	c.replied = 0
-	c.expected = c.expected[:0]
 }
 
 // skip drops messages up to a Sync, after an error.
@@ -476,23 +478,22 @@ func (c *conn) skip() error {
 // syncOnly ends a unit that has nothing more to forward: an implicit
 // transaction that was begun is settled, and the server's status is told.
 func (c *conn) syncOnly() error {
-	failed := c.client.skips
-	c.expected = c.expected[:0]
+	refused := c.client.skips
 	if c.server == nil {
 		c.ready()
 		return nil
 	}
-	if c.tx.opened || c.tx.begun {
+	if p := c.phase(); p.own() || p == implicit {
 		w := &work{sync: true}
 		switch {
-		case failed && c.tx.opened:
+		case refused && p.own():
 			if _, err := c.forward(nil, w); err != nil {
 				return err
 			}
 			if err := c.rollback(); err != nil {
 				return err
 			}
-		case !failed && c.tx.opened && len(c.tx.pending) == 0:
+		case !refused && p.own() && len(c.tx.admissions) == 0:
 			// Nothing was admitted that writes: see that nothing has.
 			if c.agent() {
 				if err := c.onlyRead(); err != nil {
@@ -506,9 +507,9 @@ func (c *conn) syncOnly() error {
 				return &lostError{err: err}
 			}
 			c.ended()
-		case !failed && len(c.tx.pending) > 0:
+		case !refused && len(c.tx.admissions) > 0:
 			r := &request{c: c, from: c.tx.from}
-			if _, err := c.carry(c.tx.pending, r, c.finalRun(r, w)); err != nil {
+			if _, err := c.execute(c.tx.take(), r, c.finalEffect(r, w)); err != nil {
 				return err
 			}
 		default:
@@ -516,7 +517,7 @@ func (c *conn) syncOnly() error {
 				return err
 			}
 		}
-		c.tx.begun = false
+		c.tx.synced()
 	} else if c.server.skips {
 		if _, err := c.forward(nil, &work{sync: true}); err != nil {
 			return err

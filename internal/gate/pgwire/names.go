@@ -60,13 +60,13 @@ func (c *conn) prepare() error {
 	if c.server.foreign != "" {
 		return &refusal{code: StateDenied, message: c.server.foreign, hint: "Connect again, and leave the setting alone."}
 	}
-	if c.tx.begun && c.server.names.snapshot != nil {
+	if c.phase() == implicit && c.server.names.snapshot != nil {
 		// To ask the server would end the implicit transaction, and the client's
 		// portals with it. What its first part was judged by stands until its Sync,
 		// and an agent changes nothing that it rests on: see unit.
 		return nil
 	}
-	return c.server.learn(c.tx.begun, c.tx.objects, c.tx.renamed)
+	return c.server.learn(c.phase() == implicit, c.tx.objects, c.tx.renamed)
 }
 
 // learn asks the server what names mean, where that may have changed since it
@@ -258,7 +258,7 @@ func (c *conn) executable(s sql.Statement) error {
 	if c.server.status == 'E' {
 		return nil // it fails
 	}
-	if c.tx.begun {
+	if c.phase() == implicit {
 		return refuse // to ask would end the implicit transaction
 	}
 	// Not seen or not understood, so it is judged as the worst. PREPARE, by a

@@ -35,7 +35,7 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 	}
 	impact := r.Actions[signalbox.Gravest(r.Actions)].Impact
 	impact.Facts = slices.Clone(impact.Facts)
-	if c.server == nil || c.server.status == 'E' || c.tx.begun {
+	if c.server == nil || c.server.status == 'E' || c.phase() == implicit {
 		return impact, nil, errors.New("the connection to the server is in no state to be asked")
 	}
 	questions := []question{{sql: c.server.probeTimeout()}}
@@ -190,7 +190,7 @@ func (b *backend) probeAll(questions []question) ([]answer, error) {
 	block := b.status == 'T'
 	before, after := []string{"BEGIN READ ONLY"}, "ROLLBACK"
 	if block {
-		before, after = []string{`SAVEPOINT "signalbox probe"`, shieldReadOnly}, `ROLLBACK TO SAVEPOINT "signalbox probe"`
+		before, after = []string{`SAVEPOINT "signalbox probe"`, setReadOnly}, `ROLLBACK TO SAVEPOINT "signalbox probe"`
 	}
 	var answers []answer
 	if _, err := b.ask(append(before, questions[0].sql)...); err != nil {

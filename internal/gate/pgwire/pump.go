@@ -14,9 +14,11 @@ var errFatal = errors.New("the server ended the connection")
 // notes what came of it.
 type pump struct {
 	replies int  // how many replies end it; negative: ReadyForQuery does
-	hold    bool // keep the last CommandComplete back, in conn.held
+	hold    bool // keep the last CommandComplete back, in held
 	quiet   bool // keep ReadyForQuery from the client
 	block   bool // in the extended protocol: an error ends it too
+
+	expected []expectation // replies due in the extended protocol
 
 	ready    bool   // ReadyForQuery came
 	done     int    // replies that came
@@ -74,7 +76,7 @@ func (p *pump) run(c *conn) error {
 			return nil
 		case 'C':
 			p.commands++
-			p.count(c, raw[headerSize:])
+			p.count(raw[headerSize:])
 			if p.hold {
 				p.release(c)
 				p.held = append(p.held, raw...)
@@ -106,12 +108,12 @@ func (p *pump) run(c *conn) error {
 			if err := c.copyIn(); err != nil {
 				return err
 			}
-			if p.block || len(c.expected) > 0 {
+			if p.block || len(p.expected) > 0 {
 				// The backend took the Sync that followed for part of the
 				// COPY and ignored it: the client must send another.
 				p.block = true
 				if p.replies < 0 {
-					p.replies = len(c.expected) - p.done
+					p.replies = len(p.expected) - p.done
 				}
 			}
 			continue
@@ -126,7 +128,7 @@ func (p *pump) run(c *conn) error {
 		if typ != 'C' {
 			p.release(c)
 		}
-		if typ == 'T' && p.describes(c) {
+		if typ == 'T' && p.describes() {
 			p.reply()
 		}
 		c.client.write(raw)
@@ -137,7 +139,7 @@ func (p *pump) run(c *conn) error {
 
 // describes reports whether a RowDescription is a reply of its own, to a
 // Describe, and not the beginning of a simple query's answer.
-func (p *pump) describes(c *conn) bool { return len(c.expected) > 0 }
+func (p *pump) describes() bool { return len(p.expected) > 0 }
 
 func (p *pump) reply() {
 	p.done++
@@ -155,7 +157,7 @@ func (p *pump) release(c *conn) {
 }
 
 // count notes what a CommandComplete tells.
-func (p *pump) count(c *conn, tag []byte) {
+func (p *pump) count(tag []byte) {
 	n := commandRows(tag)
 	if n < 0 {
 		return
@@ -171,8 +173,8 @@ func (p *pump) count(c *conn, tag []byte) {
 			p.changed += n
 		}
 	}
-	if p.done < len(c.expected) {
-		c.expected[p.done].rows = n
+	if p.done < len(p.expected) {
+		p.expected[p.done].rows = n
 	}
 }
 

@@ -3,6 +3,7 @@ package pgwire
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/classify/sql"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 	"github.com/signalbox-dev/signalbox/proof"
 )
@@ -20,8 +22,8 @@ const canonicalDomain = "signalbox/pgwire/request/1"
 // maxShown is the longest request that an approver can be asked to read.
 const maxShown = 32 << 10
 
-// A request is one unit as interlock sees it, and the executor that probes and
-// carries it out.
+// A request is one unit as interlock sees it, and the executor by which it is
+// admitted: see execution for the one that executes it.
 type request struct {
 	interlock.Request
 	c          *conn
@@ -29,8 +31,6 @@ type request struct {
 	state      signalbox.State // as last probed; nil: never, for nobody had to approve
 	xid        string          // of the transaction that it commits, where that is known
 	from       int64           // statements sent before it, or before its transaction began
-	run        func(ctx context.Context, p *interlock.Permit) (signalbox.Outcome, error)
-	inBlock    func() bool // it is looked at again, under its locks, in the block that runs it; nil: not known
 }
 
 // A bound is one statement with its parameters.
@@ -109,7 +109,7 @@ func shownParams(ps []param) []string {
 
 // Prepare implements [interlock.Executor].
 func (r *request) Prepare(context.Context) interlock.Prepared {
-	return interlock.Prepared{Reference: r.reference(), Atomic: r.inBlock != nil && r.inBlock()}
+	return interlock.Prepared{Reference: r.reference()}
 }
 
 // reference is what the server's own log calls the session, the transaction that
@@ -127,9 +127,7 @@ func (r *request) reference() signalbox.Reference {
 	return append(ref, signalbox.Fact{Name: signalbox.RefStatements, Value: strconv.FormatInt(up.sent-r.from, 10)})
 }
 
-// Execute implements [interlock.Executor].
-func (r *request) Execute(ctx context.Context, p *interlock.Permit) (signalbox.Outcome, error) {
-	out, err := r.run(ctx, p)
-	out.Reference = r.reference()
-	return out, err
+// Execute implements [interlock.Executor]. To admit a request executes nothing.
+func (r *request) Execute(context.Context, *interlock.Permit) (signalbox.Outcome, error) {
+	return gate.NotForwarded(errors.New("it was only to be admitted")), nil
 }

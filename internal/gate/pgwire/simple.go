@@ -18,9 +18,8 @@ func (c *conn) simple(size int) error {
 		return fmt.Errorf("query: %w", errShort)
 	}
 	text := string(body[:len(body)-1])
-	c.expected = c.expected[:0]
 	c.client.skips = false
-	c.replied, c.looked = 0, false
+	c.looked = false
 	delete(c.statements, "") // as the server does
 	delete(c.portals, "")
 	if c.server == nil || c.server.status == 'I' {
@@ -108,7 +107,7 @@ func (c *conn) controlled(s sql.Statement, w *work, text string) (bool, error) {
 			return false, c.turnDown(err)
 		}
 		if !a.Read() && c.server.status == 'T' {
-			c.tx.pending = append(c.tx.pending, a)
+			c.tx.add(a)
 		}
 	}
 	if s.Kind == sql.KindBegin && c.agent() && w.simple {
@@ -220,7 +219,7 @@ func blank(s string) string {
 // fails: whether some are settled in the course of it, by a COMMIT or by the end
 // of the implicit transaction, and whether some are still open at its end.
 func (c *conn) fate(j *judged) (settled, open bool) {
-	block, effects := c.inBlock(), len(c.tx.pending) > 0
+	block, effects := c.inBlock(), len(c.tx.admissions) > 0
 	for _, s := range j.Statements {
 		switch s.Kind {
 		case sql.KindBegin:
@@ -254,15 +253,17 @@ func (c *conn) whole(text string, j *judged, raw []byte, settles bool) (bool, er
 		return false, c.turnDown(err)
 	}
 	w := &work{raw: raw, simple: true, copyIn: j.copyIn, commands: len(j.Statements)}
-	as := c.tx.pending
-	if !a.Read() {
-		as = append(as, a)
-	}
 	switch {
-	case len(as) == 0:
+	case len(c.tx.admissions) == 0 && a.Read():
 		return c.forward(nil, w)
 	case settles:
-		return c.carry(as, r, func(context.Context, *interlock.Permit) (signalbox.Outcome, error) { return c.runPlain(w) })
+		as := c.tx.take()
+		if !a.Read() {
+			as = append(as, a)
+		}
+		return c.execute(as, r, effect{run: func(context.Context, *interlock.Permit) (signalbox.Outcome, ending, error) {
+			return c.runPlain(w)
+		}})
 	case a.Read():
 		return c.forward(nil, w)
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,45 +14,33 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 )
 
-// A transaction is what is provisional on the server. COMMIT is the action:
-// until then nothing of it has happened, and one intent lists it all.
-type transaction struct {
-	pending    []gate.Admission // of what was executed, reads left out
-	savepoints []savepoint
-	opened     bool             // we have opened a block around the client's implicit transaction
-	begun      bool             // part of an implicit transaction was forwarded before its Sync
-	base       map[string]count // rows touched before the first write; nil: not measured
-	changed    int64            // rows that the server reported as changed
-	committing bool             // a COMMIT is being decided: refused, it becomes a ROLLBACK
-	names      bool             // what names mean was changed in it: its end may change them back
-	objects    bool             // and objects may have been changed
-	renamed    bool             // and been given other names
-	carried    bool             // something ran in it that was carried by itself: see atOnce
-	shielded   bool             // reads run READ ONLY behind a savepoint of ours: see shield
-	unknown    bool             // effects were made final and nobody knows whether
-	from       int64            // statements sent to the server before it began
+// phase gives where the transaction stands, by what the server has said last.
+func (c *conn) phase() phase {
+	if c.server == nil {
+		return none
+	}
+	return c.tx.reported(c.server.status)
 }
 
-type savepoint struct {
-	name    string
-	pending int // how many admissions came before it
+// inBlock reports whether a transaction block of the client's own is open.
+func (c *conn) inBlock() bool {
+	p := c.phase()
+	return p >= block
 }
 
 // abandon forgets what was provisional: it was rolled back.
 func (c *conn) abandon() {
-	if len(c.tx.pending) > 0 {
-		c.g.Interlock.Abandon(c.tx.pending)
+	if as := c.tx.take(); len(as) > 0 {
+		c.g.Interlock.Abandon(as)
 	}
-	unknown := c.tx.unknown
 	c.ended()
-	c.tx.unknown = unknown
 }
 
 // ended begins a new transaction's account. A table that was dropped ON COMMIT,
 // a SET LOCAL, a rolled back CREATE: names may mean again what they meant before.
 func (c *conn) ended() {
 	tx := c.tx
-	c.tx = transaction{}
+	c.tx = txn{}
 	if c.server == nil {
 		return
 	}
@@ -77,18 +64,18 @@ type work struct {
 	copyIn   bool
 	reads    bool // account for its rows as reads
 	neutral  bool // runs nothing: it only parses, describes or closes
-	queries  bool // nothing but queries: see shield
+	queries  bool // nothing but queries: an agent's run READ ONLY, in a block too
 	holds    bool // declares a cursor WITH HOLD, which runs when the transaction ends
 	commands int  // statements of a simple query
 	executes int  // Executes of the extended protocol
-	settles  bool // a Sync of ours follows, of which the client learns nothing
+	synced   bool // a Sync of ours follows, of which the client learns nothing
+
+	expected  []expectation // replies due in the extended protocol
+	confirmed int           // how many of them came
 }
 
-// inBlock reports whether a transaction block of the client's own is open.
-func (c *conn) inBlock() bool { return c.server != nil && c.server.status != 'I' && !c.tx.opened }
-
 // perform has a request decided and forwards it, in or out of a transaction
-// block. When it is refused the client is told, the backend's transaction fails
+// block. When it is refused the client is told, the server's transaction fails
 // with it, and done is false. An error ends the connection.
 func (c *conn) perform(r *request, w *work) (done bool, err error) {
 	if refuse := c.outOfPlace(r, w); refuse != nil {
@@ -97,7 +84,7 @@ func (c *conn) perform(r *request, w *work) (done bool, err error) {
 	a, err := c.g.Interlock.Admit(c.ctx, r.Request, r)
 	if err != nil {
 		held := (*interlock.HeldError)(nil)
-		if errors.As(err, &held) && r.Waits(time.Now()) > 0 && c.final(w) && len(c.tx.pending) == 0 {
+		if errors.As(err, &held) && r.Waits(time.Now()) > 0 && c.final(w) && len(c.tx.admissions) == 0 {
 			return c.wait(r, w)
 		}
 		return false, c.turnDown(err)
@@ -108,19 +95,18 @@ func (c *conn) perform(r *request, w *work) (done bool, err error) {
 		}
 	}
 	if !c.final(w) && irrevocable(r.Actions) && !a.Read() {
-		return c.atOnce(a, r, w)
+		return c.executeAtOnce(a, r, w)
 	}
 	switch {
 	case a.Read() && (w.readOnly || !c.agent() || c.inBlock()):
 		return c.forward(r, w)
-	case a.Read() && c.final(w) && len(c.tx.pending) == 0:
+	case a.Read() && c.final(w) && len(c.tx.admissions) == 0:
 		// An agent's read that a READ ONLY transaction refuses, such as one
 		// that locks rows. It is measured all the same, for it must touch none.
-		r.run = c.finalRun(r, w)
-		_, err := r.run(c.ctx, &interlock.Permit{Limited: true, Spend: c.spendNothing})
-		return c.released(err)
+		_, end, err := c.finalEffect(r, w).run(c.ctx, &interlock.Permit{Limited: true, Spend: c.spendNothing})
+		return c.release(end, err)
 	case c.final(w):
-		return c.carry(append(c.tx.pending, a), r, c.finalRun(r, w))
+		return c.execute(append(c.tx.take(), a), r, c.finalEffect(r, w))
 	}
 	return c.provisional(a, r, w)
 }
@@ -142,12 +128,12 @@ func (c *conn) outOfPlace(r *request, w *work) *refusal {
 	if !c.agent() {
 		return nil
 	}
-	block := c.server.status != 'I' || c.tx.begun
+	inTransaction := c.server.status != 'I' || c.phase() == implicit
 	switch {
-	case w.holds && (block || !c.final(w) || len(r.statements) > 1):
+	case w.holds && (inTransaction || !c.final(w) || len(r.statements) > 1):
 		// Its query would run at COMMIT, behind the measurement.
 		return &refusal{code: "0A000", message: "a cursor WITH HOLD is refused inside of an agent's transaction", hint: "Declare it by itself, or without WITH HOLD."}
-	case c.tx.begun && !c.tx.opened && !w.readOnly:
+	case c.phase() == implicit && !w.readOnly:
 		return &refusal{code: "0A000", message: "a write cannot follow reads in an implicit transaction of an agent", hint: "Send Sync before it, or open a transaction."}
 	}
 	if w.readOnly || !w.reads {
@@ -166,30 +152,18 @@ func (c *conn) outOfPlace(r *request, w *work) *refusal {
 	return nil
 }
 
-// Reads of an agent run READ ONLY within a transaction that may write, too, so
-// that the server itself keeps to the verdict: behind a savepoint of ours, which
-// is released before anything else is forwarded. Nothing that runs behind it can
-// make it writable again: PostgreSQL refuses that in a subtransaction.
-const (
-	shieldSavepoint = `SAVEPOINT "signalbox read"`
-	shieldReadOnly  = "SET LOCAL transaction_read_only = on"
-	unshield        = `RELEASE SAVEPOINT "signalbox read"`
-)
-
-// shield queues what makes the agent's block READ ONLY for w, or writable again,
-// and gives the number of statements queued.
-func (c *conn) shield(w *work) int {
-	reads := w.queries && !w.control
-	if !c.agent() || c.server.status != 'T' || w.neutral && !w.control || reads == c.tx.shielded {
+// queueReading queues what makes the agent's block READ ONLY for w, or writable
+// again, and gives the number of statements queued.
+func (c *conn) queueReading(w *work) int {
+	p := c.phase()
+	if !c.agent() || c.server.status != 'T' || p == committing || w.neutral && !w.control {
 		return 0
 	}
-	c.tx.shielded = reads
-	if reads {
-		c.server.queue(shieldSavepoint, shieldReadOnly)
-		return 2
+	own := c.tx.read(w.queries && !w.control)
+	if len(own) > 0 {
+		c.server.queue(own...)
 	}
-	c.server.queue(unshield)
-	return 1
+	return len(own)
 }
 
 // irrevocable reports whether a ROLLBACK may not undo what the actions do: code of
@@ -203,10 +177,10 @@ func irrevocable(actions []signalbox.Action) bool {
 	return false
 }
 
-// atOnce carries a request inside of a transaction by itself, its intent durable
-// before it is forwarded: the transaction's end decides nothing about it.
-func (c *conn) atOnce(a gate.Admission, r *request, w *work) (bool, error) {
-	if c.agent() && len(c.tx.pending) == 0 && c.server.status == 'T' {
+// executeAtOnce executes a request inside of a transaction by itself, its intent
+// durable before it is forwarded: the transaction's end decides nothing about it.
+func (c *conn) executeAtOnce(a gate.Admission, r *request, w *work) (bool, error) {
+	if c.agent() && len(c.tx.admissions) == 0 && c.server.status == 'T' {
 		if err := c.onlyRead(); err != nil {
 			c.g.Interlock.Abandon([]gate.Admission{a})
 			return false, c.turnDown(err)
@@ -217,41 +191,46 @@ func (c *conn) atOnce(a gate.Admission, r *request, w *work) (bool, error) {
 		return false, c.turnDown(err)
 	}
 	before := c.tx
-	r.inBlock = func() bool { return !w.lone }
-	done, err := c.carry([]gate.Admission{a}, r, func(_ context.Context, permit *interlock.Permit) (signalbox.Outcome, error) {
-		if permit.Limited {
-			base, err := c.server.touched()
-			if err != nil {
-				return c.refusedOwn(err)
+	c.tx.take()
+	done, err := c.execute([]gate.Admission{a}, r, effect{
+		atomic: func() bool { return !w.lone },
+		run: func(_ context.Context, permit *interlock.Permit) (signalbox.Outcome, ending, error) {
+			if permit.Limited {
+				base, err := c.server.touched()
+				if err != nil {
+					return c.refusedOwn(err)
+				}
+				c.tx.base, c.tx.changed = base, 0
 			}
-			c.tx.base, c.tx.changed = base, 0
-		}
-		p := &pump{replies: -1, hold: true, quiet: true}
-		if err := c.send(w, p); err != nil {
-			return c.conclude(p, err, true)
-		}
-		out, err := c.conclude(p, nil, true)
-		if err != nil || p.failed() || !permit.Limited {
-			return out, err
-		}
-		c.tx.changed = p.changed
-		touched, err := c.measure()
-		if err == nil {
-			err = permit.Spend(touched)
-		}
-		if err != nil {
-			c.ending.held = nil // released tells the refusal, and fails the transaction
-			return signalbox.Outcome{}, overrun(err)
-		}
-		out.Touched = touched
-		return out, nil
+			p := &pump{replies: -1, hold: true, quiet: true}
+			if err := c.send(w, p); err != nil {
+				return conclude(p, err, true)
+			}
+			out, end, err := conclude(p, nil, true)
+			if err != nil || p.failed() || !permit.Limited {
+				return out, end, err
+			}
+			c.tx.changed = p.changed
+			now, err := c.server.touched()
+			if err == nil {
+				out.Touched, err = c.tx.touched(now)
+			}
+			if err == nil {
+				err = permit.Spend(out.Touched)
+			}
+			if err != nil {
+				// The client is told the refusal instead, and its transaction fails.
+				return signalbox.Outcome{}, ending{}, overrun(err)
+			}
+			return out, end, nil
+		},
 	})
 	if c.server != nil && c.server.status != 'I' {
-		unknown, shielded := c.tx.unknown, c.tx.shielded
+		p := c.phase()
 		c.tx = before
-		c.tx.carried, c.tx.unknown, c.tx.shielded = true, unknown, shielded
-	} else if len(before.pending) > 0 {
-		c.g.Interlock.Abandon(before.pending)
+		c.tx.phase, c.tx.executed = p, true
+	} else if len(before.admissions) > 0 {
+		c.g.Interlock.Abandon(before.admissions)
 	}
 	return done, err
 }
@@ -269,16 +248,6 @@ func overrun(err error) error {
 // final reports whether the effects of w are final when it has run.
 func (c *conn) final(w *work) bool { return !c.inBlock() && (w.simple || w.sync) }
 
-// carry has the admissions executed by run, which makes them final. What the
-// session has read so far is recorded in the transaction of the intent, so that
-// locks are held for one commit and not two.
-func (c *conn) carry(as []gate.Admission, r *request, run func(context.Context, *interlock.Permit) (signalbox.Outcome, error)) (bool, error) {
-	r.run = run
-	c.tx.pending = nil
-	_, err := c.at.Execute(c.ctx, as, r)
-	return c.released(err)
-}
-
 // wait is perform for a held request outside of a transaction: the client waits
 // with us for the approvals, up to the gate's time, or the session's if that
 // wishes to wait.
@@ -289,24 +258,26 @@ func (c *conn) wait(r *request, w *work) (bool, error) {
 	c.waiting = cancel
 	c.mu.Unlock()
 	w.raw = bytes.Clone(w.raw) // a look at the client moves the buffer that they came in
-	run := c.finalRun(r, w)
-	r.run = func(_ context.Context, p *interlock.Permit) (signalbox.Outcome, error) {
+	e := c.finalEffect(r, w)
+	run := e.run
+	e.run = func(_ context.Context, p *interlock.Permit) (signalbox.Outcome, ending, error) {
 		c.mu.Lock()
 		c.waiting = nil
 		c.mu.Unlock()
 		if !c.clientThere() {
-			return gate.NotForwarded(errors.New("the client went away while it waited for approvals")), nil
+			return gate.NotForwarded(errors.New("the client went away while it waited for approvals")), ending{}, nil
 		}
 		return run(c.ctx, p)
 	}
-	_, err := c.at.Do(ctx, r.Request, r)
+	x := &execution{request: r, effect: e}
+	_, err := c.at.Do(ctx, r.Request, x)
 	c.mu.Lock()
 	c.waiting = nil
 	c.mu.Unlock()
 	if err != nil && ctx.Err() != nil && c.ctx.Err() == nil && c.refused(err) == nil {
 		err = &refusal{code: "57014", message: "waiting for approvals was cancelled by the user", hint: "The request stays held."}
 	}
-	return c.released(err)
+	return c.release(x.end, err)
 }
 
 // clientThere reports whether the client has not hung up.
@@ -320,11 +291,9 @@ func (c *conn) clientThere() bool {
 	return there
 }
 
-// released lets the held-back end of an answer go to the client once interlock
-// has settled, or tells the error instead.
-func (c *conn) released(err error) (bool, error) {
-	end := c.ending
-	c.ending = ending{}
+// release lets the held-back end of an answer go to the client once the outcome
+// is recorded, or tells the error instead.
+func (c *conn) release(end ending, err error) (bool, error) {
 	if err == nil && end.err == nil {
 		c.client.write(end.held)
 		return !end.failed, nil
@@ -332,7 +301,6 @@ func (c *conn) released(err error) (bool, error) {
 	if end.err != nil {
 		// The connection to the server is gone. Unknown, unless it never was
 		// asked to make anything final, or has said that it did.
-		c.tx.unknown = end.unknown
 		if err == nil && !end.failed {
 			c.client.write(end.held)
 		}
@@ -347,16 +315,8 @@ func (c *conn) released(err error) (bool, error) {
 	return false, c.turnDown(err)
 }
 
-// An ending is what a run leaves for released.
-type ending struct {
-	held    []byte // the last CommandComplete
-	failed  bool   // the server refused; the client has been told
-	err     error  // the connection to the server is lost, or must not be used again
-	unknown bool   // when the effects may have become final
-}
-
 // turnDown tells the client that its request is refused, and makes the
-// backend's transaction fail as the client now believes.
+// server's transaction fail as the client now believes.
 func (c *conn) turnDown(err error) error {
 	r := c.refused(err)
 	if r == nil {
@@ -370,22 +330,14 @@ func (c *conn) turnDown(err error) error {
 	if c.server == nil {
 		return nil
 	}
-	switch {
-	case c.tx.opened:
-		// The block is ours: the client believes in an implicit transaction,
-		// which ends with the error.
+	switch p := c.phase(); {
+	case p.own(), p == committing:
+		// A block of ours: the client believes in an implicit transaction, which
+		// ends with the error, as a transaction does whose COMMIT fails.
 		if err := c.rollback(); err != nil {
 			return err
 		}
-	case c.tx.committing:
-		if err := c.rollback(); err != nil {
-			return err
-		}
-	case c.server.status == 'T':
-		if err := c.server.fail(); err != nil {
-			return err
-		}
-	case c.tx.begun:
+	case c.server.status == 'T', p == implicit:
 		// An implicit transaction fails when the Sync comes after an error.
 		if err := c.server.fail(); err != nil {
 			return err
@@ -406,16 +358,16 @@ func (c *conn) rollback() error {
 	return nil
 }
 
-// forward sends w and pumps the answer: nothing of it needs to be carried.
+// forward sends w and pumps the answer: nothing of it needs an intent.
 func (c *conn) forward(r *request, w *work) (bool, error) {
 	p := &pump{replies: -1, quiet: true}
 	if err := c.send(w, p); err != nil {
 		return false, err
 	}
-	if w.reads && (r != nil || len(c.expected) > 0 && !w.neutral) {
+	if w.reads && (r != nil || len(w.expected) > 0 && !w.neutral) {
 		c.account(r, p)
 	}
-	if c.server.status == 'I' && !c.tx.opened && len(c.tx.pending) > 0 {
+	if c.server.status == 'I' && !c.phase().own() && len(c.tx.admissions) > 0 {
 		c.abandon() // the server rolled back for reasons of its own
 	}
 	return !p.failed(), nil
@@ -423,18 +375,19 @@ func (c *conn) forward(r *request, w *work) (bool, error) {
 
 // send forwards the messages of w and pumps until they are answered.
 func (c *conn) send(w *work, p *pump) error {
-	own := c.shield(w)
+	own := c.queueReading(w)
+	p.expected = w.expected
 	c.server.forward(w.raw, max(w.commands, w.executes))
 	// In a transaction block a Sync ends nothing, and its answer tells the true
 	// status. Only an implicit transaction must be kept open by a Flush.
-	synced := w.sync || w.settles || w.control || c.server.status != 'I'
+	synced := w.sync || w.synced || w.control || c.server.status != 'I'
 	if !w.simple {
 		if synced {
 			c.server.sync()
 		} else {
 			c.server.flush()
 			p.replies, p.block = w.replies, true
-			c.tx.begun = true
+			c.tx.flushed()
 		}
 	}
 	if err := c.server.send(); err != nil {
@@ -469,12 +422,12 @@ func (c *conn) send(w *work, p *pump) error {
 			err = p.run(c)
 		}
 	}
-	c.replied = p.done
+	w.confirmed = p.done
 	if p.failed() && !w.simple && !p.ready || p.failed() && !w.simple && !w.sync {
 		c.client.skips, c.server.skips = true, !p.ready
 	}
 	if p.ready {
-		c.tx.begun = false
+		c.tx.synced()
 	}
 	return err
 }
@@ -490,7 +443,7 @@ func (c *conn) cancellable(runs bool) {
 // provisional forwards what stays undone until COMMIT, or until the Sync that
 // ends an implicit transaction.
 func (c *conn) provisional(a gate.Admission, r *request, w *work) (bool, error) {
-	if c.server.status == 'I' && c.agent() && !c.tx.opened {
+	if c.server.status == 'I' && c.agent() && !c.phase().own() {
 		if err := c.openBlock(); err != nil {
 			c.g.Interlock.Abandon([]gate.Admission{a})
 			return false, c.turnDown(err)
@@ -508,7 +461,7 @@ func (c *conn) provisional(a gate.Admission, r *request, w *work) (bool, error) 
 	}
 	p := &pump{replies: -1, quiet: true}
 	err = c.send(w, p)
-	c.tx.pending = append(c.tx.pending, a)
+	c.tx.add(a)
 	c.tx.changed += p.changed
 	if err != nil {
 		return false, err
@@ -519,19 +472,17 @@ func (c *conn) provisional(a gate.Admission, r *request, w *work) (bool, error) 
 // control forwards a statement that begins, ends or marks a transaction, and
 // keeps count of what is provisional.
 func (c *conn) control(s sql.Statement, w *work) (bool, error) {
-	was := byte('I')
-	if c.server != nil {
-		was = c.server.status
-	}
+	c.phase() // the server's status as it was before
+	was := c.server.status
 	switch s.Kind {
 	case sql.KindCommit, sql.KindPrepareTx:
-		if was == 'T' && len(c.tx.pending) > 0 {
-			return c.commit(s, w)
+		if was == 'T' && len(c.tx.admissions) > 0 {
+			return c.commit(w)
 		}
 		if was == 'T' && c.agent() {
 			// By our account the transaction has only read. The server knows.
 			if err := c.onlyRead(); err != nil {
-				c.tx.committing = true // what is refused now is rolled back
+				c.tx.to(committing) // what is refused now is rolled back
 				return false, c.turnDown(err)
 			}
 		}
@@ -540,8 +491,11 @@ func (c *conn) control(s sql.Statement, w *work) (bool, error) {
 			return false, c.turnDown(reserved(s.Name))
 		}
 	case sql.KindBegin:
-		if c.tx.opened {
-			c.tx.opened = false // the block becomes the client's own, as an implicit transaction does
+		switch c.tx.phase { // the block becomes the client's own, as an implicit transaction does
+		case ours:
+			c.tx.to(block)
+		case oursReading:
+			c.tx.to(blockReading)
 		}
 	}
 	p := &pump{replies: -1, quiet: true}
@@ -552,9 +506,6 @@ func (c *conn) control(s sql.Statement, w *work) (bool, error) {
 	if p.failed() {
 		return false, nil
 	}
-	if was == 'E' {
-		c.tx.shielded = false // it went with what was rolled back
-	}
 	switch s.Kind {
 	case sql.KindCommit, sql.KindRollback, sql.KindPrepareTx:
 		if was == 'E' || s.Kind == sql.KindRollback {
@@ -562,61 +513,54 @@ func (c *conn) control(s sql.Statement, w *work) (bool, error) {
 		}
 		c.abandon()
 	case sql.KindSavepoint:
-		c.tx.savepoints = append(c.tx.savepoints, savepoint{s.Name, len(c.tx.pending)})
-	case sql.KindRelease, sql.KindRollbackTo:
-		for i := len(c.tx.savepoints) - 1; i >= 0; i-- {
-			if sp := c.tx.savepoints[i]; sp.name == s.Name {
-				if s.Kind == sql.KindRollbackTo {
-					c.g.Interlock.Abandon(c.tx.pending[sp.pending:])
-					c.tx.pending = c.tx.pending[:sp.pending]
-					c.tx.savepoints = c.tx.savepoints[:i+1]
-					c.server.names.stale = true
-					c.server.names.objects = c.server.names.objects || c.tx.objects
-				} else {
-					c.tx.savepoints = c.tx.savepoints[:i]
-				}
-				break
-			}
+		c.tx.mark(s.Name)
+	case sql.KindRelease:
+		c.tx.release(s.Name)
+	case sql.KindRollbackTo:
+		if undone, ok := c.tx.rollbackTo(s.Name); ok {
+			c.g.Interlock.Abandon(undone)
+			c.server.names.stale = true
+			c.server.names.objects = c.server.names.objects || c.tx.objects
 		}
 	}
 	return true, nil
 }
 
-// commit carries what the transaction did: the intent that lists it all is
+// commit executes what the transaction did: the intent that lists it all is
 // durable before COMMIT is forwarded.
-func (c *conn) commit(s sql.Statement, w *work) (bool, error) {
-	as := c.tx.pending
+func (c *conn) commit(w *work) (bool, error) {
 	changed := c.tx.changed
-	limited := slices.ContainsFunc(as, func(a gate.Admission) bool { return a.Limited() })
-	c.tx.committing = true
-	end, err := c.beforeCommit(limited)
+	end, err := c.beforeCommit(c.tx.limited())
+	c.tx.to(committing)
 	if err != nil {
 		return false, c.failCommit(err)
 	}
 	r := &request{c: c, xid: end.xid, from: c.tx.from}
-	r.inBlock = func() bool { return true } // what was approved is looked at under its locks, which are held
-	return c.carry(as, r, func(_ context.Context, permit *interlock.Permit) (signalbox.Outcome, error) {
-		if permit.Limited {
-			// Nothing runs on the server between the measurement and COMMIT.
-			if err := permit.Spend(end.touched); err != nil {
-				return c.undo(&pump{}, err)
+	return c.execute(c.tx.take(), r, effect{
+		atomic: func() bool { return true }, // what was approved is looked at under its locks, which are held
+		run: func(_ context.Context, permit *interlock.Permit) (signalbox.Outcome, ending, error) {
+			if permit.Limited {
+				// Nothing runs on the server between the measurement and COMMIT.
+				if err := permit.Spend(end.touched); err != nil {
+					return c.undo(&pump{}, err)
+				}
 			}
-		}
-		p := &pump{replies: -1, hold: true, quiet: true}
-		w.control = true
-		err := c.send(w, p)
-		tag := string(tagOf(p.held))
-		p.settled = tag == "COMMIT" || tag == "PREPARE TRANSACTION"
-		out, err := c.conclude(p, err, true)
-		if out.Result == signalbox.Done {
-			out.Rows, out.Touched = changed, end.touched
-		}
-		if tag == "ROLLBACK" {
-			// The server had reasons of its own.
-			out = signalbox.Outcome{Result: signalbox.Failed, Code: "40000", Detail: "the server answered COMMIT with ROLLBACK"}
-		}
-		c.ended()
-		return out, err
+			p := &pump{replies: -1, hold: true, quiet: true}
+			w.control = true
+			err := c.send(w, p)
+			tag := string(tagOf(p.held))
+			p.settled = tag == "COMMIT" || tag == "PREPARE TRANSACTION"
+			out, rest, err := conclude(p, err, true)
+			if out.Result == signalbox.Done {
+				out.Rows, out.Touched = changed, end.touched
+			}
+			if tag == "ROLLBACK" {
+				// The server had reasons of its own.
+				out = signalbox.Outcome{Result: signalbox.Failed, Code: "40000", Detail: "the server answered COMMIT with ROLLBACK"}
+			}
+			c.ended()
+			return out, rest, err
+		},
 	})
 }
 

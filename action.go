@@ -130,6 +130,8 @@ const (
 	TraitDial        Trait = "dial"        // sets something that can be turned further: capacity, retention, a range of addresses
 	TraitPublic      Trait = "public"      // opens something to everybody
 	TraitAdmin       Trait = "admin"       // gives rights without limit, or the right to take them
+	TraitPastGate    Trait = "pastgate"    // answers with credentials that work without the gate
+	TraitGateSetting Trait = "gatesetting" // sets what the gate sets itself to hold an agent's session
 )
 
 // An Action is one attempt to observe or change production, in one normal form

@@ -60,6 +60,7 @@ const lattice = `
 	internal/server, test/pgtest, test/awstest < bench
 	internal/server < test/regress, test/e2e, test/cloud
 	internal/ledger < test/oracle
+	internal/gate/*, internal/explain < test/verdict
 	internal/demo/standin < test/cloud
 	. < test/crash, test/fuzzcorpus
 	. < test/scratch, internal/demo/standin

@@ -41,7 +41,8 @@ func Decide(set *policy.Set, c Case) (v signalbox.Verdict, glass string) {
 		reads = reads && a.Verb == signalbox.Read
 	}
 	opened := c.Control.Opened(c.Session, c.Gate.Name, c.Actions, c.Now)
-	if c.Minimum.Decision != "" {
+	minimum := c.minimum()
+	if minimum.Decision != "" {
 		opened = nil // what rules over policies themselves has no way round
 	}
 	if f := c.Control.Frozen(c.Gate.Environment, c.Gate.Name, c.Now); f != nil && !reads && opened == nil {
@@ -68,8 +69,8 @@ func Decide(set *policy.Set, c Case) (v signalbox.Verdict, glass string) {
 			v = v.And(one)
 		}
 	}
-	if c.Minimum.Decision != "" {
-		v = v.And(c.Minimum)
+	if minimum.Decision != "" {
+		v = v.And(minimum)
 	}
 	switch {
 	case v.Decision == signalbox.Hold && opened != nil:

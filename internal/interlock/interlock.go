@@ -303,6 +303,9 @@ func (a *Admission) Read() bool {
 	return true
 }
 
+// Verdict is what was decided: allow, whatever people had to say to it.
+func (a *Admission) Verdict() signalbox.Verdict { return a.verdict }
+
 // Limited reports whether touched rows must be measured and given to
 // [Permit.Spend] before the effects are made final.
 func (a *Admission) Limited() bool { return a.limited }

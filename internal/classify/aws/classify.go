@@ -43,7 +43,13 @@ func Classify(c Call) []signalbox.Action {
 		j.trait(signalbox.TraitUnparsed)
 		j.say("the model does not know its member " + clip(unknown[0]) + ", which may be newer than the table")
 	}
-	return j.judge()
+	actions := j.judge()
+	for n := range actions {
+		if a := &actions[n]; a.Verb == signalbox.Permission && a.Has(signalbox.TraitCredentials) {
+			a.Traits = append(slices.Clip(a.Traits), signalbox.TraitPastGate)
+		}
+	}
+	return actions
 }
 
 // clip keeps a caller's word short enough to be shown.

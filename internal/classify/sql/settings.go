@@ -2,6 +2,7 @@ package sql
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -87,6 +88,9 @@ func (j *judge) setTransaction(x *pg.VariableSetStmt) {
 	for _, n := range x.GetArgs() {
 		if d, ok := unwrap(n).(*pg.DefElem); ok && d.GetDefname() == "transaction_read_only" && !j.optionOn(d) {
 			j.setting("transaction_read_only", []string{"off"}, false)
+			if strings.Contains(j.s.Name, "characteristics") {
+				j.gateSetting() // another name of default_transaction_read_only
+			}
 			return
 		}
 	}
@@ -120,6 +124,16 @@ func (j *judge) settingValues(args []*pg.Node) []string {
 	return values
 }
 
+// gateSettings are those by which the gate for PostgreSQL holds an agent's session:
+// that it only reads, and that what it writes is counted.
+var gateSettings = []string{"default_transaction_read_only", "session_replication_role", "track_counts"}
+
+// gateSetting marks what was judged last as the gate's own to set.
+func (j *judge) gateSetting() {
+	a := &j.effects[len(j.effects)-1]
+	a.Traits = addTrait(a.Traits, signalbox.TraitGateSetting)
+}
+
 // setting judges what a session's setting becomes.
 func (j *judge) setting(name string, values []string, reset bool) {
 	native := "SET"
@@ -134,6 +148,9 @@ func (j *judge) setting(name string, values []string, reset bool) {
 			Impact: signalbox.Impact{Count: 1, Scope: signalbox.ScopeOne, Reversible: true},
 			Traits: []signalbox.Trait{signalbox.TraitSession}, Reason: reason,
 		})
+	}
+	if slices.Contains(gateSettings, name) {
+		defer j.gateSetting()
 	}
 	value := strings.ToLower(strings.Join(values, ","))
 	on := value == "on" || value == "true" || value == "1" || value == "yes"

@@ -170,10 +170,10 @@ func (x *exchange) hold(src io.Reader, streams bool) error {
 // step is how much memory an unproved body takes at once.
 const step = 64 << 10
 
-// wait reads a body in the room of those that must be read before they can be
+// wait reads a body that must be read before it can be
 // proved. Proved or not, it stays there until it has a place among the proved.
 func (x *exchange) wait(buf *bytes.Buffer, src io.Reader) (n int64, err error) {
-	guest := x.g.room.enter(x.from+"\x00"+x.sig.Key, func(why error) { x.leave(why) })
+	pending := x.g.unproved.add(x.from+"\x00"+x.sig.Key, func(why error) { x.leave(why) })
 	defer func() {
 		if err == nil && n <= maxWhole {
 			sum := sha256.Sum256(buf.Bytes())
@@ -181,14 +181,14 @@ func (x *exchange) wait(buf *bytes.Buffer, src io.Reader) (n int64, err error) {
 				err = x.reserve(n)
 			}
 		}
-		x.g.room.out(guest)
+		x.g.unproved.remove(pending)
 	}()
 	src = io.LimitReader(src, maxWhole+1)
 	for {
 		if buf.Available() < bytes.MinRead {
 			more := max(step, buf.Cap()/2)
-			if !x.g.room.grow(guest, int64(more)) {
-				return n, errRoom
+			if !x.g.unproved.grow(pending, int64(more)) {
+				return n, errUnproved
 			}
 			buf.Grow(more)
 		}

@@ -26,9 +26,9 @@ const canonicalDomain = "signalbox/aws/request/1"
 // maxShown is the longest request that an approver can be asked to read.
 const maxShown = 32 << 10
 
-// spokesmen has one operation of each service by its signing name, of the
+// firstOperations has one operation of each service by its signing name, of the
 // service with the most operations.
-var spokesmen = sync.OnceValue(func() map[string]*awswire.Operation {
+var firstOperations = sync.OnceValue(func() map[string]*awswire.Operation {
 	m := make(map[string]*awswire.Operation)
 	for _, s := range awswire.Services() {
 		if ops := s.Operations(); m[s.SigningName] == nil && len(ops) > 0 {
@@ -140,6 +140,7 @@ type call struct {
 	native  classify.Call
 	actions []signalbox.Action
 	digest  signalbox.Digest
+	minimum signalbox.Verdict // of what the gate's configuration rules out
 }
 
 // account is where the request acts.
@@ -216,6 +217,7 @@ func (c *call) request() interlock.Request {
 	x := c.x
 	r := interlock.Request{
 		Session: x.session.Session, Gate: x.g.Config.Gate, Actions: c.actions, Canonical: c.digest, Text: c.text(),
+		Minimum: c.minimum,
 	}
 	switch {
 	case len(r.Text) > maxShown:
@@ -224,19 +226,7 @@ func (c *call) request() interlock.Request {
 	case x.body.stream != nil && x.body.sha256 == "":
 		r.Partial = true // nobody can say what would be approved
 	}
-	if x.session.Actor.Kind == signalbox.Agent && slices.ContainsFunc(c.actions, mintsCredentials) {
-		r.Minimum = signalbox.Verdict{
-			Decision: signalbox.Deny, Policies: []string{"credentials-past-the-gate"},
-			Reason: "its answer is credentials that work without the gate, which no agent gets: assume a role through the gate (sts:AssumeRole) instead",
-		}
-	}
 	return r
-}
-
-// mintsCredentials reports whether an action's answer holds credentials that it
-// has made.
-func mintsCredentials(a signalbox.Action) bool {
-	return a.Verb == signalbox.Permission && a.Has(signalbox.TraitCredentials)
 }
 
 // text is the whole request for people's eyes.

@@ -6,7 +6,7 @@
 // that no client ever sees. So an endpoint that a client chooses by itself leads
 // nowhere, and a request that reaches AWS has passed here.
 //
-// A request's life: its signature is verified and leads to a session (attend.go);
+// A request's life: its signature is verified and leads to a session (serve.go);
 // its body is held whole or stands ready to stream (body.go); the operation table
 // says what it asks for, and the classifier what that does (call.go); interlock
 // decides and records; the call is signed anew and forwarded (forward.go); its

@@ -130,7 +130,7 @@ func encoded(r gate.Refusal) *refusal {
 func (x *exchange) translate(r *refusal) *refusal {
 	status, code := http.StatusForbidden, ""
 	protocol, s3 := awswire.JSON, x.sig != nil && s3Like(x.sig.Service)
-	if o := x.spokesman(); o != nil {
+	if o := x.anyOperation(); o != nil {
 		protocol = o.Service.Protocol
 	}
 	xml := protocol == awswire.Query || protocol == awswire.EC2 || protocol == awswire.RestXML
@@ -167,12 +167,12 @@ func (x *exchange) translate(r *refusal) *refusal {
 	return &refusal{status: status, code: code, message: r.message}
 }
 
-// spokesman gives an operation of the service that was signed for, by whose
+// anyOperation gives an operation of the service that was signed for, by whose
 // protocol errors are called before it is known which one was asked for. It is
 // nil when the request names no service that the table has.
-func (x *exchange) spokesman() *awswire.Operation {
+func (x *exchange) anyOperation() *awswire.Operation {
 	if x.sig == nil {
 		return nil
 	}
-	return spokesmen()[x.sig.Service]
+	return firstOperations()[x.sig.Service]
 }

@@ -31,7 +31,7 @@ type Gate struct {
 	sessions    *gate.Sessions
 	failures    *gate.Failures
 	held        *semaphore.Weighted // bytes of bodies of proved requests, held whole
-	room        *room               // bodies that are read before the proof
+	unproved    *unprovedBodies     // bodies that are read before the proof
 	lookups     *semaphore.Weighted // of sessions
 	roles       *roles
 	known       *knownReads
@@ -56,7 +56,7 @@ func New(config Config) (*Gate, error) {
 		Config:   config,
 		failures: gate.GateFailures(),
 		held:     semaphore.NewWeighted(config.MaxHeld - config.MaxHeld/4),
-		room:     newRoom(config.MaxHeld / 4),
+		unproved: newUnprovedBodies(config.MaxHeld / 4),
 		lookups:  semaphore.NewWeighted(maxLookups),
 		roles:    newRoles(),
 		known:    &knownReads{},

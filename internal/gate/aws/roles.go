@@ -206,17 +206,26 @@ func (g *Gate) claim(params map[string]any, from *role) (*claim, error) {
 	if m == nil || c.Name == "" {
 		return nil, &refusal{status: http.StatusBadRequest, code: "ValidationError", message: "AssumeRole needs RoleArn (arn:aws:iam::ACCOUNT:role/NAME) and RoleSessionName"}
 	}
-	if !g.Upstream.ours(m[1]) {
-		return nil, &refusal{status: http.StatusForbidden, code: "AccessDenied", message: fmt.Sprintf("roles of account %s may not be assumed through this gate, which stands for %s: the gate's configuration lists the accounts (upstream.accounts)", m[1], g.Upstream.Account)}
-	}
 	if from != nil {
 		c.From = from.claim
 	}
-	if c.depth() > maxChain {
-		return nil, &refusal{status: http.StatusForbidden, code: "AccessDenied", message: fmt.Sprintf("at most %d roles may be assumed one from another", maxChain)}
-	}
 	c.Policy = digestOf(params)
 	return c, nil
+}
+
+// minimum denies what no role of this gate may be assumed for, whatever policies
+// say; it is the zero verdict otherwise.
+func (g *Gate) minimum(c *claim) signalbox.Verdict {
+	if account := roleARN.FindStringSubmatch(c.Role)[1]; !g.Upstream.ours(account) {
+		return signalbox.Verdict{Decision: signalbox.Deny, Policies: []string{"other-account"}, Reason: fmt.Sprintf(
+			"roles of account %s may not be assumed through this gate, which stands for %s: the gate's configuration lists the accounts (upstream.accounts)",
+			account, g.Upstream.Account)}
+	}
+	if c.depth() > maxChain {
+		return signalbox.Verdict{Decision: signalbox.Deny, Policies: []string{"role-chain"},
+			Reason: fmt.Sprintf("at most %d roles may be assumed one from another", maxChain)}
+	}
+	return signalbox.Verdict{}
 }
 
 // digestOf is the digest of what else a role is assumed with; "" if it is

@@ -51,15 +51,15 @@ func (g *Gate) serve(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{g: g, w: w, r: r, id: ulid.Make().String(), from: host(r.RemoteAddr)}
 	x.line.control = http.NewResponseController(w)
 	defer x.end()
-	defer x.survive()
+	defer x.recoverPanic()
 	if err := x.serve(); err != nil {
 		x.refuse(err)
 	}
 }
 
-// survive turns a defect into the end of this one request. What was forwarded
+// recoverPanic turns a defect into the end of this one request. What was forwarded
 // has its outcome by then: see execution.Execute.
-func (x *exchange) survive() {
+func (x *exchange) recoverPanic() {
 	switch v := recover(); v {
 	case nil:
 	case http.ErrAbortHandler:

@@ -75,6 +75,7 @@ func (x *exchange) assumeRole(c *call) error {
 	if err != nil {
 		return err
 	}
+	c.minimum = x.g.minimum(claim)
 	e := &execution{x: x, c: c}
 	var given *role
 	var answer awswire.Answer

@@ -152,10 +152,10 @@ func (b *bench) settled() {
 	} else {
 		b.gate.held.Release(all)
 	}
-	b.gate.room.mu.Lock()
-	defer b.gate.room.mu.Unlock()
-	if b.gate.room.used != 0 || len(b.gate.room.guests) != 0 {
-		b.t.Errorf("%d bytes of unproved bodies were not given back", b.gate.room.used)
+	b.gate.unproved.mu.Lock()
+	defer b.gate.unproved.mu.Unlock()
+	if b.gate.unproved.used != 0 || len(b.gate.unproved.bodies) != 0 {
+		b.t.Errorf("%d bytes of unproved bodies were not given back", b.gate.unproved.used)
 	}
 }
 
@@ -273,7 +273,7 @@ func TestStrangersTakeNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	gatetest.Eventually(t, func() bool { b.gate.room.mu.Lock(); defer b.gate.room.mu.Unlock(); return b.gate.room.count >= 64 })
+	gatetest.Eventually(t, func() bool { b.gate.unproved.mu.Lock(); defer b.gate.unproved.mu.Unlock(); return b.gate.unproved.count >= 64 })
 	for _, id := range []string{"human-alice", "agent-kiro"} {
 		c := b.client(id)
 		if _, err := c.call(t.Context(), "PutItem", putItem[:len(putItem)-1]+strings.Repeat(" ", 1<<20)+"}"); err != nil {

@@ -215,8 +215,7 @@ func (c *conn) doubt(j *judged) {
 	}
 }
 
-// guarded refuses what cannot be judged as what it runs, and to an agent what
-// would undo the gate's own hold on its connection.
+// guarded refuses what cannot be judged as what it runs.
 func (c *conn) guarded(j *judged) error {
 	for _, s := range j.Statements {
 		for _, in := range s.Chain() {
@@ -225,14 +224,6 @@ func (c *conn) guarded(j *judged) error {
 					return err
 				}
 			}
-		}
-		if !c.agent() || s.Kind != sql.KindSet {
-			continue
-		}
-		name := strings.ToLower(s.Name)
-		characteristics := strings.Contains(name, "characteristics") && strings.Contains(strings.ToUpper(s.Text), "READ WRITE")
-		if guardedSetting(name) || characteristics {
-			return &refusal{code: StateDenied, message: fmt.Sprintf("%s is set by the gate for an agent's session", s.Name), hint: "Write without it: the gate opens a transaction for what it lets through."}
 		}
 	}
 	return nil
@@ -275,19 +266,12 @@ func (c *conn) executable(s sql.Statement) error {
 	return nil
 }
 
-func guardedSetting(name string) bool {
-	return name == readOnlyGUC || name == "track_counts" || name == "session_replication_role"
-}
-
 // admitSettings gives the settings that the server's connection is begun with:
 // the client's own, judged like a SET of each, and ours.
 func (c *conn) admitSettings() ([]setting, error) {
 	var settings []setting
 	var text strings.Builder
 	for _, s := range c.settings {
-		if c.agent() && guardedSetting(s.name) {
-			return nil, &refusal{code: StateDenied, message: fmt.Sprintf("%s is set by the gate for an agent's session", s.name), hint: "Connect without it."}
-		}
 		settings = append(settings, s)
 		if s.name == "application_name" {
 			continue // it changes nothing for anybody else

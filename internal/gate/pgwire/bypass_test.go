@@ -303,12 +303,12 @@ func TestNothingIsDestroyedUnrecorded(t *testing.T) {
 func TestEachStatementOfAUnitIsJudgedWhenItRuns(t *testing.T) {
 	for _, kind := range []string{"agent-kiro", "human-alice"} {
 		t.Run(kind, func(t *testing.T) {
-			var judged []string
+			var classified []string
 			b := newBench(t, func(_ *Config, s *gatetest.Script) {
 				s.Decide = func(r interlock.Request) error {
 					for _, a := range r.Actions {
 						if a.Verb == signalbox.Create {
-							judged = append(judged, fmt.Sprint(a.Resources[0]))
+							classified = append(classified, fmt.Sprint(a.Resources[0]))
 						}
 					}
 					return nil
@@ -324,8 +324,8 @@ func TestEachStatementOfAUnitIsJudgedWhenItRuns(t *testing.T) {
 			if got := r.sync(); got != "SELECT 1 INSERT 0 1" {
 				t.Errorf("answer: %s", got)
 			}
-			if len(judged) != 1 || !strings.Contains(judged[0], "other.log") {
-				t.Errorf("the INSERT was judged as one into %v", judged)
+			if len(classified) != 1 || !strings.Contains(classified[0], "other.log") {
+				t.Errorf("the INSERT was judged as one into %v", classified)
 			}
 			if got := strings.TrimSpace(b.direct(t, "SELECT (SELECT count(*) FROM other.log), (SELECT count(*) FROM public.log)", "-At")); got != "1|0" {
 				t.Errorf("rows in other.log and public.log: %s", got)
@@ -537,7 +537,7 @@ func TestConclude(t *testing.T) {
 		"refused":                              {pump{code: "23505", errored: true}, nil, true, signalbox.Failed},
 		"lost behind COMMIT":                   {pump{}, lost, true, signalbox.ResultUnknown},
 		"terminated behind COMMIT":             {pump{code: "57P01", fatal: true}, errFatal, true, signalbox.ResultUnknown},
-		"terminated when it had committed":     {pump{code: "57P01", fatal: true, settled: true}, errFatal, true, signalbox.Done},
+		"terminated when it had committed":     {pump{code: "57P01", fatal: true, final: true}, errFatal, true, signalbox.Done},
 		"terminated before COMMIT":             {pump{code: "57P01", fatal: true}, errFatal, false, signalbox.Failed},
 		"lost before COMMIT":                   {pump{}, lost, false, signalbox.Failed},
 		"refused, then terminated":             {pump{code: "23505", errored: true, fatal: true}, errFatal, true, signalbox.Failed},

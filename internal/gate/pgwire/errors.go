@@ -82,9 +82,9 @@ func (r *refusal) encode() []byte {
 	return b
 }
 
-// refused turns what interlock said into what the client is told. It gives nil
+// refusalOf turns what interlock said into what the client is told. It gives nil
 // for an error that is not a refusal.
-func (c *conn) refused(err error) *refusal {
+func (c *conn) refusalOf(err error) *refusal {
 	var (
 		own    *refusal
 		server *askError

@@ -84,7 +84,7 @@ func (c *conn) runPlain(w *work) (signalbox.Outcome, ending, error) {
 	}
 	// A simple query is told complete when it is committed, statements of the
 	// extended protocol before that.
-	p.settled = w.simple && w.commands > 0 && p.commands == w.commands
+	p.final = w.simple && w.commands > 0 && p.commands == w.commands
 	p.rows += c.tx.changed // by parts of the implicit transaction that ran before
 	if err == nil && c.server.status == 'I' {
 		c.ended()
@@ -108,7 +108,7 @@ func conclude(p *pump, err error, final bool) (signalbox.Outcome, ending, error)
 	end.err = err
 	end.failed = true
 	switch {
-	case p.settled:
+	case p.final:
 		end.failed = false
 		return signalbox.Outcome{Result: signalbox.Done, Rows: p.rows}, end, nil
 	case p.errored:
@@ -148,7 +148,7 @@ func (c *conn) refusedOwn(err error) (signalbox.Outcome, ending, error) {
 // runLone forwards a statement that PostgreSQL refuses in a transaction block,
 // with the READ ONLY default lifted around it.
 func (c *conn) runLone(w *work, permit *interlock.Permit) (signalbox.Outcome, ending, error) {
-	// It stands alone, and such statements touch no rows: see errLonely.
+	// It stands alone, and such statements touch no rows: see errNotAlone.
 	if err := permit.Spend(nil); err != nil {
 		return signalbox.Outcome{}, ending{}, err
 	}
@@ -200,7 +200,7 @@ func (c *conn) runBlock(r *request, w *work, permit *interlock.Permit) (signalbo
 			return c.undo(&pump{}, err)
 		}
 	}
-	if d, err := c.stillSo(r, permit.Still); err != nil {
+	if d, err := c.difference(r, permit.Still); err != nil {
 		return c.refusedOwn(err)
 	} else if d != "" {
 		return c.undo(&pump{}, fmt.Errorf("what was approved has changed: %s", d))
@@ -245,7 +245,7 @@ func (c *conn) commitOwn(p *pump) (signalbox.Outcome, ending, error) {
 	if len(answers) > 0 {
 		last = answers[0]
 	}
-	p.settled = last.tag == "COMMIT"
+	p.final = last.tag == "COMMIT"
 	if err != nil {
 		return conclude(p, err, true)
 	}
@@ -256,7 +256,7 @@ func (c *conn) commitOwn(p *pump) (signalbox.Outcome, ending, error) {
 		if b, err := e.Encode(nil); err == nil {
 			c.client.write(b)
 		}
-	case !p.settled:
+	case !p.final:
 		// Nothing had failed, and yet the server rolled back.
 		p.code, p.message, p.held = "40000", "the server answered COMMIT with "+last.tag, nil
 		c.client.write((&refusal{code: p.code, message: p.message}).encode())
@@ -324,30 +324,4 @@ func (c *conn) undo(p *pump, why error) (signalbox.Outcome, ending, error) {
 	}
 	c.client.write(told.encode())
 	return signalbox.Outcome{Result: signalbox.Failed, Code: told.code, Detail: told.message}, ending{failed: true}, nil
-}
-
-// copySync waits for the Sync that a client sends after a COPY in the extended
-// protocol: the one before it was taken for part of the COPY.
-func (c *conn) copySync(p *pump) error {
-	c.awaitsSync = false
-	for {
-		typ, size, err := c.client.in.at(0)
-		if err != nil {
-			return err
-		}
-		if typ != 'S' && typ != 'H' {
-			return fmt.Errorf("%w: message of type %q where a Sync was due after COPY", errProtocol, typ)
-		}
-		c.client.in.drop(size)
-		if typ == 'S' {
-			break
-		}
-	}
-	c.client.skips, c.server.skips = false, false
-	c.server.sync()
-	if err := c.server.send(); err != nil {
-		return err
-	}
-	p.replies, p.block = -1, false
-	return p.run(c)
 }

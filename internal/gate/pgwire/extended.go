@@ -10,45 +10,6 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/classify/sql"
 )
 
-// A statement was prepared by Parse or PREPARE.
-type statement struct {
-	text   string
-	types  []uint32
-	judged *judged
-}
-
-// A portal was made by Bind, or by something that the gate has not seen.
-type portal struct {
-	statement *statement
-	tail      []byte // the Bind's, kept for portals that outlive their unit
-	params    []string
-	judged    *judged
-	admitted  bool // what it runs was admitted: going on with it is the same act
-	listed    bool // it is among what its group asks to be admitted
-}
-
-// An expectation is one reply that is due for a message of the unit, and what
-// it makes true.
-type expectation struct {
-	typ       byte // of the message
-	name      string
-	statement *statement
-	portal    *portal
-	rows      int64
-}
-
-// A step is one message of a unit. What its names mean is found out when its
-// turn comes: see group.
-type step struct {
-	typ       byte
-	off, size int
-	name      string
-	kind      byte // of Describe and Close
-	statement *statement
-	portal    *portal
-	text      string // what goes to the server in a Parse's place, if not empty
-}
-
 // maxUnit is how long a unit may grow, in bytes, before it is forwarded as if a
 // Flush had come: a pipeline without end must not be held whole.
 const maxUnit = 1 << 20
@@ -58,7 +19,7 @@ func (c *conn) extended() error {
 	if c.client.skips {
 		return c.skip()
 	}
-	c.looked = false
+	c.relearned = false
 	steps := c.steps[:0]
 	off := 0
 	end := byte('H')
@@ -89,7 +50,7 @@ func (c *conn) extended() error {
 		return c.client.flush()
 	}
 	if err := c.prepare(); err != nil {
-		r := c.refused(err)
+		r := c.refusalOf(err)
 		if r == nil {
 			return err
 		}
@@ -121,13 +82,13 @@ func (c *conn) unit(steps []step, size int, sync bool) error {
 			n, err = c.group(steps, raw)
 		}
 		if err == nil {
-			err = c.ordered(steps, n, sync)
+			err = c.openForChanges(steps, n, sync)
 		}
 		if err != nil {
-			if c.refused(err) == nil {
+			if c.refusalOf(err) == nil {
 				return err
 			}
-			if err := c.turnDown(err); err != nil {
+			if err := c.refuse(err); err != nil {
 				return err
 			}
 			break
@@ -141,7 +102,7 @@ func (c *conn) unit(steps []step, size int, sync bool) error {
 			continue
 		}
 		if err := c.prepare(); err != nil {
-			if err := c.turnDown(err); err != nil {
+			if err := c.refuse(err); err != nil {
 				return err
 			}
 		}
@@ -166,22 +127,22 @@ func (c *conn) unit(steps []step, size int, sync bool) error {
 	return nil
 }
 
-// errLonely refuses an agent company for a statement that runs outside of
+// errNotAlone refuses an agent company for a statement that runs outside of
 // transactions: what runs beside it could not be measured, nor undone.
-var errLonely = &refusal{code: "0A000", message: "a statement that cannot run inside a transaction must be sent by itself", hint: "Send it alone."}
+var errNotAlone = &refusal{code: "0A000", message: "a statement that cannot run inside a transaction must be sent by itself", hint: "Send it alone."}
 
-// errUnsettled refuses an agent to go on after a change that the gate cannot look at
+// errNamesChanged refuses an agent to go on after a change that the gate cannot look at
 // without ending the implicit transaction.
-var errUnsettled = &refusal{code: "0A000", message: "what names mean was changed in an implicit transaction of which a part has run", hint: "Send Sync before it, or open a transaction."}
+var errNamesChanged = &refusal{code: "0A000", message: "what names mean was changed in an implicit transaction of which a part has run", hint: "Send Sync before it, or open a transaction."}
 
-// ordered sees that the gate can ask the server about what the next n steps have
+// openForChanges sees that the gate can ask the server about what the next n steps have
 // changed before those behind them are judged: outside of a block it opens one
 // around the implicit transaction.
-func (c *conn) ordered(steps []step, n int, sync bool) error {
+func (c *conn) openForChanges(steps []step, n int, sync bool) error {
 	changes, lone := false, false
 	for i := range steps[:n] {
-		if p := steps[i].portal; p != nil && p.judged != nil && !p.judged.control {
-			changes, lone = changes || p.judged.names, lone || p.judged.lone
+		if p := steps[i].portal; p != nil && p.classified != nil && !p.classified.control {
+			changes, lone = changes || p.classified.names, lone || p.classified.lone
 		}
 	}
 	more := slices.ContainsFunc(steps[n:], func(s step) bool { return s.typ == 'B' || s.typ == 'E' })
@@ -189,33 +150,15 @@ func (c *conn) ordered(steps []step, n int, sync bool) error {
 	case c.inBlock():
 		return nil
 	case lone && c.agent() && (more || c.phase() != none):
-		return errLonely
+		return errNotAlone
 	case !changes || lone || c.phase().own() || sync && !more:
 		return nil
 	case c.phase() == implicit && c.agent():
-		return errUnsettled
+		return errNamesChanged
 	case c.phase() == implicit:
 		return nil
 	}
 	return c.openBlock()
-}
-
-// judgePortal classifies what a portal would run, unless names still mean what
-// they meant when it was last done.
-func (c *conn) judgePortal(p *portal) {
-	st := p.statement
-	switch {
-	case st == nil:
-		// Not prepared through this gate: perhaps by a function. What it is,
-		// nobody knows.
-		p.judged = newJudged(sql.Result{Statements: []sql.Statement{{Action: signalbox.Worst("EXECUTE", "a prepared statement that the gate has not seen")}}, Shape: "?", Fingerprint: "?"}, 0)
-		p.statement = &statement{}
-	case st.judged == nil || st.judged.version == 0 || st.judged.version != c.server.names.version():
-		st.judged = c.judge(st.text)
-		fallthrough
-	default:
-		p.judged = st.judged
-	}
 }
 
 // fast reports whether a unit only reads, so that its bytes can be forwarded
@@ -227,10 +170,10 @@ func (*conn) fast(steps []step, sync bool) bool {
 	for i := range steps {
 		switch s := &steps[i]; s.typ {
 		case 'B', 'E':
-			if s.portal == nil || s.portal.judged == nil {
+			if s.portal == nil || s.portal.classified == nil {
 				return false
 			}
-			if j := s.portal.judged; j.writes || j.control || j.copyIn {
+			if j := s.portal.classified; j.writes || j.control || j.copyIn {
 				return false
 			}
 		case 'P':
@@ -263,20 +206,20 @@ func (c *conn) group(steps []step, raw []byte) (int, error) {
 			if c.agent() {
 				// BEGIN is rewritten where it is parsed, so that a prepared one
 				// begins what it began for others.
-				if j := c.judge(s.statement.text); len(j.Statements) == 1 && j.Statements[0].Kind == sql.KindBegin {
+				if j := c.classify(s.statement.text); len(j.Statements) == 1 && j.Statements[0].Kind == sql.KindBegin {
 					s.text, _ = readWrite(j.Statements[0])
 				}
 			}
 		case 'B':
-			c.judgePortal(s.portal)
-			if s.portal.judged.executes && i > 0 {
+			c.classifyPortal(s.portal)
+			if s.portal.classified.executes && i > 0 {
 				return i, nil
 			}
 		case 'E':
-			if s.portal.judged == nil {
-				c.judgePortal(s.portal)
+			if s.portal.classified == nil {
+				c.classifyPortal(s.portal)
 			}
-			switch j := s.portal.judged; {
+			switch j := s.portal.classified; {
 			case j.control:
 				return max(i, 1), nil
 			case j.names:
@@ -305,10 +248,10 @@ func (c *conn) runGroup(steps []step, raw []byte, sync bool) error {
 			w.executes++
 		}
 		p := s.portal
-		if s.typ != 'E' && s.typ != 'B' || p.judged == nil || p.judged.control {
+		if s.typ != 'E' && s.typ != 'B' || p.classified == nil || p.classified.control {
 			continue
 		}
-		j := p.judged
+		j := p.classified
 		w.neutral = false
 		w.readOnly = w.readOnly && j.readOnly
 		w.queries = w.queries && j.queries
@@ -324,7 +267,7 @@ func (c *conn) runGroup(steps []step, raw []byte, sync bool) error {
 	}
 	c.expected = w.expected
 	w.raw = pick(steps, raw)
-	if s := steps[0]; len(steps) == 1 && s.typ == 'E' && s.portal.judged.control {
+	if s := steps[0]; len(steps) == 1 && s.typ == 'E' && s.portal.classified.control {
 		return c.runControl(s.portal, w)
 	}
 	if len(acts) == 0 {
@@ -338,7 +281,7 @@ func (c *conn) runGroup(steps []step, raw []byte, sync bool) error {
 	}
 	r, err := c.requestOf(acts)
 	if err != nil {
-		return c.turnDown(err)
+		return c.refuse(err)
 	}
 	_, err = c.perform(r, w)
 	c.apply(w.expected[:min(w.confirmed, len(w.expected))])
@@ -372,17 +315,17 @@ const maxActs = 2000
 
 // requestOf makes the one request of what a group executes.
 func (c *conn) requestOf(acts []*portal) (*request, error) {
-	if len(acts) == 1 && len(acts[0].judged.Statements) == 1 {
+	if len(acts) == 1 && len(acts[0].classified.Statements) == 1 {
 		// The common case, without copies of the actions.
 		p := acts[0]
-		if err := c.guarded(p.judged); err != nil {
+		if err := c.checkExecutes(p.classified); err != nil {
 			return nil, err
 		}
-		statements := bounds(p.judged)
+		statements := bounds(p.classified)
 		for i := range statements {
 			statements[i].types, statements[i].tail, statements[i].params = p.statement.types, p.tail, p.params
 		}
-		return c.newRequest(p.judged.actions, []string{p.statement.text}, statements), nil
+		return c.newRequest(p.classified.actions, []string{p.statement.text}, statements), nil
 	}
 	if len(acts) > maxActs {
 		return nil, &refusal{code: "54000", message: fmt.Sprintf("%d statements in one unit are more than the gate takes: the limit is %d", len(acts), maxActs), hint: "Send Sync more often."}
@@ -391,14 +334,14 @@ func (c *conn) requestOf(acts []*portal) (*request, error) {
 	var texts []string
 	var all []bound
 	for _, p := range acts {
-		if p.judged.lone && c.agent() {
-			return nil, errLonely
+		if p.classified.lone && c.agent() {
+			return nil, errNotAlone
 		}
-		if err := c.guarded(p.judged); err != nil {
+		if err := c.checkExecutes(p.classified); err != nil {
 			return nil, err
 		}
-		statements := bounds(p.judged)
-		actions = append(actions, p.judged.actions...)
+		statements := bounds(p.classified)
+		actions = append(actions, p.classified.actions...)
 		texts = append(texts, p.statement.text)
 		for _, s := range statements {
 			s.types, s.tail, s.params = p.statement.types, p.tail, p.params
@@ -410,12 +353,12 @@ func (c *conn) requestOf(acts []*portal) (*request, error) {
 
 // runControl runs the Execute of a statement of transaction control.
 func (c *conn) runControl(p *portal, w *work) error {
-	if len(p.judged.Statements) != 1 {
+	if len(p.classified.Statements) != 1 {
 		_, err := c.forward(nil, w) // the server refuses several commands in one Parse
 		c.apply(w.expected[:min(w.confirmed, len(w.expected))])
 		return err
 	}
-	_, err := c.controlled(p.judged.Statements[0], w, p.statement.text)
+	_, err := c.control(p.classified.Statements[0], w, p.statement.text)
 	c.apply(w.expected[:min(w.confirmed, len(w.expected))])
 	return err
 }
@@ -426,7 +369,7 @@ func (c *conn) apply(confirmed []expectation) {
 		switch e.typ {
 		case 'P':
 			c.statements[e.name] = e.statement
-			if r := c.judge(e.statement.text).Result; len(r.Statements) == 1 {
+			if r := c.classify(e.statement.text).Result; len(r.Statements) == 1 {
 				c.server.prepared.Prepared(e.name, r.Statements[0], c.server.names.catalog)
 			}
 		case 'B':
@@ -435,15 +378,15 @@ func (c *conn) apply(confirmed []expectation) {
 				// It outlives the unit, whose bytes do not.
 				e.portal.tail = bytes.Clone(e.portal.tail)
 				c.portals[e.name] = e.portal
-				if j := e.portal.judged; e.name != "" && len(j.Statements) == 1 {
+				if j := e.portal.classified; e.name != "" && len(j.Statements) == 1 {
 					c.server.prepared.Opened(e.name, j.Statements[0], c.server.names.catalog)
 				}
 			}
 		case 'E':
 			if e.portal != nil {
-				if e.portal.judged != nil {
-					e.portal.admitted = !e.portal.judged.control
-					c.settle(e.portal.judged)
+				if e.portal.classified != nil {
+					e.portal.admitted = !e.portal.classified.control
+					c.noteRan(e.portal.classified)
 				}
 			}
 		case 'C':
@@ -497,7 +440,7 @@ func (c *conn) syncOnly() error {
 			// Nothing was admitted that writes: see that nothing has.
 			if c.agent() {
 				if err := c.onlyRead(); err != nil {
-					if err := c.turnDown(err); err != nil {
+					if err := c.refuse(err); err != nil {
 						return err
 					}
 					break
@@ -529,155 +472,4 @@ func (c *conn) syncOnly() error {
 	}
 	c.ready()
 	return nil
-}
-
-// An overlay is what names of statements and portals mean within a unit, before
-// the server has confirmed them. It looks back over the steps while they are
-// few, and keeps maps when they are many.
-type overlay struct {
-	c          *conn
-	steps      []step
-	statements map[string]*statement
-	portals    map[string]*portal
-}
-
-// lookBack is how many steps are searched rather than mapped.
-const lookBack = 16
-
-// add takes the last step in.
-func (o *overlay) add(steps []step) {
-	o.steps = steps
-	switch n := len(steps); {
-	case n == lookBack+1:
-		o.statements, o.portals = make(map[string]*statement), make(map[string]*portal)
-		for i := range steps {
-			o.put(&steps[i])
-		}
-	case n > lookBack:
-		o.put(&steps[n-1])
-	}
-}
-
-func (o *overlay) put(s *step) {
-	switch {
-	case s.typ == 'P':
-		o.statements[s.name] = s.statement
-	case s.typ == 'B':
-		o.portals[s.name] = s.portal
-	case s.typ == 'C' && s.kind == 'S':
-		o.statements[s.name] = nil
-	case s.typ == 'C':
-		o.portals[s.name] = nil
-	}
-}
-
-// statement gives what a name of a statement means here; nil: nothing known.
-func (o *overlay) statement(name []byte) *statement {
-	if o.statements != nil {
-		if st, ok := o.statements[string(name)]; ok {
-			return st
-		}
-	} else {
-		for i := len(o.steps) - 1; i >= 0; i-- {
-			if s := &o.steps[i]; s.name == string(name) && (s.typ == 'P' || s.typ == 'C' && s.kind == 'S') {
-				return s.statement
-			}
-		}
-	}
-	st := o.c.statements[string(name)]
-	if st == nil {
-		if inner, ok := o.c.server.prepared.Lookup(string(name), o.c.server.names.catalog); ok {
-			st = &statement{text: inner.Text} // by PREPARE
-		}
-	}
-	return st
-}
-
-// portal gives what a name of a portal means here; nil: nothing known.
-func (o *overlay) portal(name []byte) *portal {
-	if o.portals != nil {
-		if p, ok := o.portals[string(name)]; ok {
-			return p
-		}
-	} else {
-		for i := len(o.steps) - 1; i >= 0; i-- {
-			if s := &o.steps[i]; s.name == string(name) && (s.typ == 'B' || s.typ == 'C' && s.kind == 'P') {
-				return s.portal
-			}
-		}
-	}
-	return o.c.portals[string(name)]
-}
-
-func (o *overlay) decode(s *step, body []byte) error {
-	switch s.typ {
-	case 'P':
-		name, text, types, err := decodeParse(body)
-		if err != nil {
-			return err
-		}
-		if strings.HasPrefix(string(name), ownPrefix) {
-			return reserved(string(name))
-		}
-		if len(name) > maxName {
-			return tooLong(name)
-		}
-		s.name, s.statement = string(name), &statement{text: string(text), types: types}
-	case 'B':
-		name, from, tail, err := decodeBind(body)
-		if err != nil {
-			return err
-		}
-		if strings.HasPrefix(string(name), ownPrefix) || strings.HasPrefix(string(from), ownPrefix) {
-			return reserved(string(name))
-		}
-		if len(name) > maxName || len(from) > maxName {
-			return tooLong(name)
-		}
-		st := o.statement(from)
-		p := &portal{statement: st, tail: tail}
-		if st != nil {
-			if o.c.params, _, err = decodeParams(o.c.params[:0], tail); err != nil {
-				return err
-			}
-			p.params = shownParams(o.c.params)
-		}
-		s.name, s.portal = string(name), p
-	case 'E':
-		name, _, err := cstring(body)
-		if err != nil {
-			return fmt.Errorf("execute: %w", err)
-		}
-		if len(name) > maxName {
-			return tooLong(name)
-		}
-		if s.portal = o.portal(name); s.portal == nil {
-			s.portal = &portal{} // made by something else: nobody knows what it is
-		}
-	case 'D', 'C':
-		kind, name, err := decodeTarget(body)
-		if err != nil {
-			return err
-		}
-		if strings.HasPrefix(string(name), ownPrefix) {
-			return reserved(string(name))
-		}
-		if len(name) > maxName {
-			return tooLong(name)
-		}
-		s.kind, s.name = kind, string(name)
-	}
-	return nil
-}
-
-// maxName is how much of a name the server looks at: two longer ones that begin
-// alike are one to it.
-const maxName = 63
-
-func tooLong(name []byte) error {
-	return &refusal{code: "42622", message: fmt.Sprintf("the name %.70q is longer than %d bytes", name, maxName), hint: "Choose a shorter one."}
-}
-
-func reserved(name string) error {
-	return &refusal{code: "42939", message: fmt.Sprintf("the name %q is reserved", name), hint: "Choose another that does not begin with \"signalbox \"."}
 }

@@ -66,14 +66,14 @@ func (f *frontend) wake() { f.conn.SetReadDeadline(past) }
 // past is a deadline that makes whoever waits return.
 var past = time.Unix(1, 0)
 
-// patience is how long a client that waited for people is listened to before its
+// hangUpDelay is how long a client that waited for people is listened to before its
 // request is forwarded: for the news that it has hung up to arrive.
-const patience = 50 * time.Millisecond
+const hangUpDelay = 50 * time.Millisecond
 
-// there looks whether the client has hung up. What it has sent meanwhile stays in
+// present looks whether the client has hung up. What it has sent meanwhile stays in
 // the buffer. The caller sets the deadline for reads again.
-func (f *frontend) there() bool {
-	f.conn.SetReadDeadline(time.Now().Add(patience))
+func (f *frontend) present() bool {
+	f.conn.SetReadDeadline(time.Now().Add(hangUpDelay))
 	err := f.in.fill(f.in.buffered() + 1)
 	return err == nil || timedOut(err)
 }

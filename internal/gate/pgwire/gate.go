@@ -81,7 +81,7 @@ func New(config Config) (*Gate, error) {
 	g.catalogs = newCatalogs()
 	g.greeting = &greeting{}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
-	g.wg.Go(g.attend)
+	g.wg.Go(g.attendIdle)
 	return g, nil
 }
 
@@ -147,11 +147,11 @@ func (g *Gate) Serve(ctx context.Context, l net.Listener) error {
 // own end, and nobody else's.
 func (g *Gate) serve(a *arrival) {
 	defer a.cancel()
-	defer g.arrivals.settle(a)
+	defer g.arrivals.done(a)
 	defer a.conn.Close()
 	var c *conn
 	err := g.guarded("log-in", func() (err error) {
-		c, err = g.welcome(a)
+		c, err = g.logIn(a)
 		return err
 	})
 	if err != nil {
@@ -164,10 +164,10 @@ func (g *Gate) serve(a *arrival) {
 	c.log.Debug("postgres client connected")
 	err = g.guarded("connection", c.run)
 	if e := asFault(err); e != nil {
-		_ = g.guarded("end of a connection", func() error { c.overtaken(e); return nil })
+		_ = g.guarded("end of a connection", func() error { c.tellFault(e); return nil })
 	}
 	if g.guarded("end of a connection", func() error { c.close(); return nil }) != nil {
-		_ = g.guarded("end of a connection", func() error { c.vanish(); return nil })
+		_ = g.guarded("end of a connection", func() error { c.closeAbruptly(); return nil })
 	}
 	c.log.Debug("postgres client gone", "error", err)
 }
@@ -254,9 +254,9 @@ func (g *Gate) leave(c *conn) {
 // notification may reach a client that has just become idle.
 const attendEvery = 50 * time.Millisecond
 
-// attend puts watchers on connections that have become idle, and flushes the
+// attendIdle puts watchers on connections that have become idle, and flushes the
 // summaries of reads that are due.
-func (g *Gate) attend() {
+func (g *Gate) attendIdle() {
 	tick := time.NewTicker(attendEvery)
 	defer tick.Stop()
 	var idle []*conn

@@ -2,11 +2,9 @@ package pgwire
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/signalbox-dev/signalbox/internal/classify/sql"
-	"github.com/signalbox-dev/signalbox/internal/gate"
 )
 
 // names is what a statement's names would mean on this connection: as whom it
@@ -49,25 +47,6 @@ const identitySQL = `SELECT current_user, '',
 // sessionSQL asks for what the server writes to its log for %c.
 const sessionSQL = `SELECT pg_catalog.concat(pg_catalog.to_hex(pg_catalog.floor(pg_catalog.date_part('epoch', backend_start))::pg_catalog.int8), '.',
  pg_catalog.to_hex(pid)) FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())`
-
-// prepare gets the connection ready to judge the next unit.
-func (c *conn) prepare() error {
-	if c.server == nil {
-		if err := c.dialUpstream(); err != nil {
-			return err
-		}
-	}
-	if c.server.foreign != "" {
-		return &refusal{code: StateDenied, message: c.server.foreign, hint: "Connect again, and leave the setting alone."}
-	}
-	if c.phase() == implicit && c.server.names.snapshot != nil {
-		// To ask the server would end the implicit transaction, and the client's
-		// portals with it. What its first part was judged by stands until its Sync,
-		// and an agent changes nothing that it rests on: see unit.
-		return nil
-	}
-	return c.server.learn(c.phase() == implicit, c.tx.objects, c.tx.renamed)
-}
 
 // learn asks the server what names mean, where that may have changed since it
 // was last asked. begun says that part of an implicit transaction has run;
@@ -148,9 +127,9 @@ func pathSchemas(path, role string) []string {
 	return schemas
 }
 
-// settle notes what a text that ran may have changed beside rows.
-func (c *conn) settle(j *judged) {
-	c.unsettle(j)
+// noteRan notes what a text that ran may have changed beside rows.
+func (c *conn) noteRan(j *classified) {
+	c.noteNames(j)
 	for _, s := range j.Statements {
 		switch s.Kind {
 		case sql.KindPrepare:
@@ -181,8 +160,8 @@ func (c *conn) settle(j *judged) {
 	}
 }
 
-// unsettle notes that names may mean something else from now on.
-func (c *conn) unsettle(j *judged) {
+// noteNames notes that names may mean something else from now on.
+func (c *conn) noteNames(j *classified) {
 	if !j.names {
 		return
 	}
@@ -196,10 +175,10 @@ func (c *conn) unsettle(j *judged) {
 	}
 }
 
-// doubt notes that a text failed or was refused, perhaps after a part of it had
+// noteFailed notes that a text failed or was refused, perhaps after a part of it had
 // run: what the server keeps even so is no longer known.
-func (c *conn) doubt(j *judged) {
-	c.unsettle(j)
+func (c *conn) noteFailed(j *classified) {
+	c.noteNames(j)
 	for _, s := range j.Statements {
 		switch s.Kind {
 		case sql.KindPrepare, sql.KindDeallocate, sql.KindDiscard:
@@ -213,104 +192,4 @@ func (c *conn) doubt(j *judged) {
 			delete(c.statements, s.Name)
 		}
 	}
-}
-
-// guarded refuses what cannot be judged as what it runs.
-func (c *conn) guarded(j *judged) error {
-	for _, s := range j.Statements {
-		for _, in := range s.Chain() {
-			if in.Kind == sql.KindExecute {
-				if err := c.executable(*in); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// preparedSQL asks how a statement of this name was prepared.
-const preparedSQL = "SELECT from_sql FROM pg_catalog.pg_prepared_statements WHERE name OPERATOR(pg_catalog.=) "
-
-// executable refuses an EXECUTE of anything but a query or a change of rows.
-// PREPARE takes nothing else, but a Parse message does: a COMMIT or a FETCH that
-// was prepared so would run unseen by all that looks at kinds of statements.
-func (c *conn) executable(s sql.Statement) error {
-	refuse := &refusal{code: "0A000", message: fmt.Sprintf("EXECUTE %s would run something else than a query or a change of rows", quoteIdent(s.Name)), hint: "Send the statement itself."}
-	if s.Runs != nil {
-		switch s.Runs.Kind {
-		case sql.KindQuery, sql.KindWrite, sql.KindExecute: // an EXECUTE behind EXPLAIN has its own turn
-			return nil
-		case sql.KindUnknown:
-		default:
-			return refuse
-		}
-	}
-	if c.server.status == 'E' {
-		return nil // it fails
-	}
-	if c.phase() == implicit {
-		return refuse // to ask would end the implicit transaction
-	}
-	// Not seen or not understood, so it is judged as the worst. PREPARE, by a
-	// function perhaps, takes nothing else.
-	answers, err := c.server.ask(preparedSQL + quoteLiteral(s.Name))
-	if err != nil {
-		return err
-	}
-	for _, row := range answers[0].rows {
-		if row[0] != "t" {
-			return refuse
-		}
-	}
-	return nil
-}
-
-// admitSettings gives the settings that the server's connection is begun with:
-// the client's own, judged like a SET of each, and ours.
-func (c *conn) admitSettings() ([]setting, error) {
-	var settings []setting
-	var text strings.Builder
-	for _, s := range c.settings {
-		settings = append(settings, s)
-		if s.name == "application_name" {
-			continue // it changes nothing for anybody else
-		}
-		fmt.Fprintf(&text, "SET %s TO '%s';\n", quoteName(s.name), strings.ReplaceAll(s.value, "'", "''"))
-	}
-	if text.Len() > 0 {
-		j := newJudged(c.g.cache.Classify(text.String(), nil), 0)
-		r := c.newRequest(j.actions, []string{text.String()}, nil)
-		a, err := c.g.Interlock.Admit(c.ctx, r.Request, r)
-		if err != nil {
-			return nil, err
-		}
-		if !a.Read() {
-			c.g.Interlock.Abandon([]gate.Admission{a})
-			return nil, &refusal{code: StateDenied, message: "settings at the start of a connection may only concern the session itself", hint: "Connect without them and SET them, so that each can be recorded."}
-		}
-	}
-	if c.agent() {
-		settings = append(settings, setting{readOnlyGUC, "on"})
-	}
-	return settings, nil
-}
-
-// quoteName quotes each part of a setting's name.
-func quoteName(name string) string {
-	parts := strings.Split(name, ".")
-	for i, p := range parts {
-		parts[i] = `"` + p + `"`
-	}
-	return strings.Join(parts, ".")
-}
-
-// quoteLiteral quotes a string for a statement of our own, whatever
-// standard_conforming_strings says.
-func quoteLiteral(s string) string {
-	quoted := "'" + strings.ReplaceAll(s, "'", "''") + "'"
-	if strings.Contains(s, `\`) {
-		return "E" + strings.ReplaceAll(quoted, `\`, `\\`)
-	}
-	return quoted
 }

@@ -10,10 +10,10 @@ func (c *conn) account(r *request, p *pump) {
 	}
 	for i := range p.expected[:min(p.done, len(p.expected))] {
 		e := &p.expected[i]
-		if e.typ != 'E' || e.portal == nil || e.portal.judged == nil || e.portal.statement == nil {
+		if e.typ != 'E' || e.portal == nil || e.portal.classified == nil || e.portal.statement == nil {
 			continue
 		}
-		j := e.portal.judged
+		j := e.portal.classified
 		c.reads.Add(now, j.Fingerprint, j.Shape, e.portal.statement.text, e.portal.tail, e.rows)
 	}
 }

@@ -32,9 +32,9 @@ const alpn = "postgresql"
 // maxStartup is PostgreSQL's own limit for a startup packet.
 const maxStartup = 10000
 
-// welcome takes a client from its first byte to its first ReadyForQuery. It
+// logIn takes a client from its first byte to its first ReadyForQuery. It
 // gives nil and no error for a client that only came to cancel something.
-func (g *Gate) welcome(a *arrival) (*conn, error) {
+func (g *Gate) logIn(a *arrival) (*conn, error) {
 	raw := a.conn
 	ctx, cancel := context.WithTimeout(a.ctx, g.LoginTimeout)
 	defer cancel()
@@ -63,7 +63,7 @@ func (g *Gate) welcome(a *arrival) (*conn, error) {
 	}
 	// From here on the client is known, may be told more, and makes room for
 	// nobody.
-	g.arrivals.settle(a)
+	g.arrivals.done(a)
 	if r := asked["replication"]; r != "" && r != "false" && r != "off" && r != "no" && r != "0" {
 		return nil, g.turnAway(client, "0A000", "replication connections do not pass this gate", "Replicate from the server itself, outside of any session.")
 	}
@@ -86,7 +86,7 @@ func (g *Gate) welcome(a *arrival) (*conn, error) {
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			c.vanish() // nobody else knows of it yet
+			c.closeAbruptly() // nobody else knows of it yet
 			panic(v)
 		}
 	}()

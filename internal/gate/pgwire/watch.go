@@ -6,13 +6,13 @@ import (
 
 // While a client is idle, nobody reads what its server connection says. But
 // notifications and notices must reach the client at once, and so must the
-// news that the server has gone. So Gate.attend puts a watcher on a connection
+// news that the server has gone. So Gate.attendIdle puts a watcher on a connection
 // that has been idle for a moment; the connection dismisses it when the client
 // speaks again. A busy connection never has one, and pays two atomic
 // operations for each unit.
 
 // attend looks after the connection, if it is idle since the last look. Called
-// by Gate.attend alone.
+// by Gate.attendIdle alone.
 func (c *conn) attend() {
 	turns := c.turns.Load()
 	if turns != c.seen && !c.listens.Load() {
@@ -27,7 +27,7 @@ func (c *conn) attend() {
 	}
 	go func() {
 		if c.g.guarded("watcher", func() error { c.watch(up); return nil }) != nil {
-			c.upGone.Store(true)
+			c.serverGone.Store(true)
 			c.client.wake() // the connection's end
 		}
 		c.watched <- struct{}{}
@@ -41,14 +41,14 @@ func (c *conn) watch(up *backend) {
 		typ, size, err := up.in.at(0)
 		if err != nil {
 			if !timedOut(err) {
-				c.upGone.Store(true)
+				c.serverGone.Store(true)
 				c.client.wake() // wakes the connection
 			}
 			return
 		}
 		if typ == 'E' {
 			c.client.write(up.in.raw(0, size)) // FATAL: the end of the connection follows
-			c.gone57 = true
+			c.explained = true
 		} else {
 			c.server.aside(typ, size)
 		}

@@ -298,7 +298,7 @@ func (b *backend) awaitReady() error {
 // parameter notes settings under which an agent's connection cannot go on. Where
 // the server would read a text differently from the classifier, nothing is
 // forwarded from then on. Where the agent's reads would no longer be READ ONLY
-// although the gate did not lift that, something ran that was not judged: the
+// although the gate did not lift that, something ran that nobody decided: the
 // connection ends, and what is open on it is rolled back.
 func (b *backend) parameter(name, value string) {
 	if !b.readOnly {
@@ -315,7 +315,7 @@ func (b *backend) parameter(name, value string) {
 }
 
 // errTampered ends a connection whose protection was switched off by something
-// that was not judged.
+// that nobody decided.
 var errTampered = &refusal{
 	severity: "FATAL", code: StateDenied,
 	message: readOnlyGUC + " was changed behind the gate's back: the connection ends, and what was open is rolled back",

@@ -35,7 +35,7 @@ func (g *Gate) cancelRequest(client net.Conn, packet []byte) {
 	}
 	defer c.cancelling.Store(false)
 	c.mu.Lock()
-	up, stop := c.server, c.waiting
+	server, stop := c.server, c.waiting
 	c.mu.Unlock()
 	if stop != nil {
 		stop() // it waits for approvals, and the server knows nothing of it
@@ -45,12 +45,12 @@ func (g *Gate) cancelRequest(client net.Conn, packet []byte) {
 	// BEGIN that makes what follows provisional, wait until the request is over.
 	c.cancels.Lock()
 	defer c.cancels.Unlock()
-	if up == nil || !c.running {
+	if server == nil || !c.running {
 		return
 	}
 	ctx, cancel := context.WithTimeout(g.ctx, 2*time.Second)
 	defer cancel()
-	if err := up.cancel(ctx); err != nil {
+	if err := server.cancel(ctx); err != nil {
 		c.log.Warn("cancel request not passed on", "error", err)
 	}
 }

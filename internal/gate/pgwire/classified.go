@@ -89,7 +89,7 @@ func setsTransaction(s sql.Statement) bool {
 // classify classifies a text, with what names mean on this connection. A relation
 // that the snapshot does not have may have been made a moment ago on another
 // connection, a view over a function perhaps: then the server is asked again
-// before the text is judged a read.
+// before the text is taken for a read.
 func (c *conn) classify(text string) *classified {
 	j := c.classifyNow(text)
 	if !c.agent() || j.writes || c.relearned || !c.inBlock() || c.server.status == 'E' || !c.missing(j) {

@@ -12,7 +12,8 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/gate"
 )
 
-// A conn is one client that has logged in.
+// A conn serves one client that has logged in. It reads a unit from the client,
+// has it decided, sends through the server's connection, and releases the answer.
 type conn struct {
 	g       *Gate
 	number  int64
@@ -29,13 +30,13 @@ type conn struct {
 	server   *backend  // nil until the first query; also read under mu
 	settings []setting // that the client asked for at its start
 
-	// What the client believes, and what the server knows of it.
+	// What names of the protocol mean, and the unit at hand.
 	statements map[string]*statement
 	portals    map[string]*portal
 	tx         txn
 	classified map[string]*classified
 	expected   []expectation // of the last unit, for its memory
-	relearned  bool          // the catalog was read anew for this unit
+	relearned  bool          // the catalog was read again for this unit
 	unitFrom   int64         // statements sent to the server before the unit at hand
 	awaitsSync bool          // a Sync was eaten by a COPY: the client sends another
 	params     []param
@@ -96,10 +97,10 @@ func (c *conn) run() error {
 
 // message serves one message, or the unit that begins with it.
 func (c *conn) message(typ byte, size int) error {
-	if up := c.server; up != nil {
-		c.unitFrom = up.sent
-		if up.status == 'I' && c.phase() != implicit {
-			c.tx.from = up.sent
+	if server := c.server; server != nil {
+		c.unitFrom = server.sent
+		if server.status == 'I' && c.phase() != implicit {
+			c.tx.from = server.sent
 		}
 	}
 	switch typ {
@@ -122,9 +123,9 @@ func (c *conn) message(typ byte, size int) error {
 	return fmt.Errorf("%w: message of type %q", errProtocol, typ)
 }
 
-// dialUpstream connects to the server, at the first query and not before: idle
+// connect connects to the server, at the first query and not before: idle
 // clients cost nothing there.
-func (c *conn) dialUpstream() error {
+func (c *conn) connect() error {
 	if c.server != nil {
 		return nil
 	}
@@ -134,28 +135,28 @@ func (c *conn) dialUpstream() error {
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, c.g.Upstream.ConnectTimeout)
 	defer cancel()
-	up, err := c.g.connect(ctx, settings)
+	server, err := c.g.connect(ctx, settings)
 	if err != nil {
 		return &lostError{err: err}
 	}
-	up.log, up.readOnly, up.unasked = c.log, c.agent(), c.unasked
+	server.log, server.readOnly, server.unasked = c.log, c.agent(), c.unasked
 	c.mu.Lock()
 	cut := c.reason
 	if cut == nil {
-		c.server = up
+		c.server = server
 	}
 	c.mu.Unlock()
 	if cut != nil {
-		up.close()
+		server.close()
 		return cut
 	}
-	for name, value := range up.params {
+	for name, value := range server.params {
 		if c.client.params[name] != value && !c.hidden(name) {
 			c.client.parameter(name, value)
 		}
 	}
-	for name, value := range up.params {
-		up.parameter(name, value)
+	for name, value := range server.params {
+		server.parameter(name, value)
 	}
 	return nil
 }
@@ -193,10 +194,10 @@ func (c *conn) ready() {
 	c.client.ready(status)
 }
 
-// prepare gets the connection ready to judge the next unit.
+// prepare gets the connection ready to classify the next unit.
 func (c *conn) prepare() error {
 	if c.server == nil {
-		if err := c.dialUpstream(); err != nil {
+		if err := c.connect(); err != nil {
 			return err
 		}
 	}
@@ -205,7 +206,7 @@ func (c *conn) prepare() error {
 	}
 	if c.phase() == implicit && c.server.names.snapshot != nil {
 		// To ask the server would end the implicit transaction, and the client's
-		// portals with it. What its first part was judged by stands until its Sync,
+		// portals with it. What its first part was classified by stands until its Sync,
 		// and an agent changes nothing that it rests on: see unit.
 		return nil
 	}

@@ -2,7 +2,7 @@ package pgwire
 
 import "fmt"
 
-// copyIn carries the data of a COPY from the client to the server, until the
+// copyIn passes the data of a COPY from the client to the server, until the
 // client ends it or the server gives up. What the server says meanwhile is
 // waited for by a goroutine that touches nothing but the server's buffer.
 func (c *conn) copyIn() error {

@@ -71,11 +71,11 @@ func (c *conn) tellEnd(err error) error {
 func (c *conn) close() {
 	c.stop()
 	c.mu.Lock()
-	up := c.server
+	server := c.server
 	c.server = nil
 	c.mu.Unlock()
-	if up != nil {
-		up.close()
+	if server != nil {
+		server.close()
 	}
 	c.abandon()
 	c.client.hangUp()
@@ -95,17 +95,17 @@ func (c *conn) cut(why error) {
 	}
 	c.reason = why
 	c.stop()
-	if up := c.server; up != nil {
+	if server := c.server; server != nil {
 		c.g.wg.Go(func() {
 			// Without this the server would run the statement to its end before
 			// it notices that nobody listens.
 			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 			defer cancel()
-			if err := c.g.guarded("cancel", func() error { return up.cancel(ctx) }); err != nil {
+			if err := c.g.guarded("cancel", func() error { return server.cancel(ctx) }); err != nil {
 				c.log.Warn("statement of a cut connection not cancelled", "error", err)
 			}
 		})
-		up.conn.SetDeadline(past)
+		server.conn.SetDeadline(past)
 	}
 	c.client.wake()
 	c.client.conn.SetWriteDeadline(time.Now().Add(time.Second))
@@ -140,11 +140,11 @@ func (c *conn) closeAbruptly() {
 	c.stop()
 	c.client.conn.Close()
 	c.mu.Lock()
-	up := c.server
+	server := c.server
 	c.server = nil
 	c.mu.Unlock()
-	if up != nil {
-		up.conn.Close()
+	if server != nil {
+		server.conn.Close()
 	}
 	c.g.leave(c)
 }

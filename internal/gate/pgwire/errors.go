@@ -106,24 +106,24 @@ func (c *conn) refusalOf(err error) *refusal {
 func encoded(r gate.Refusal, inTransaction bool) *refusal {
 	switch r.Kind {
 	case gate.Held:
-		told := &refusal{code: StateHeld, message: r.Reason, detail: fmt.Sprintf("Hold %s, %s.", r.Hold.ID, r.Status())}
+		refuse := &refusal{code: StateHeld, message: r.Reason, detail: fmt.Sprintf("Hold %s, %s.", r.Hold.ID, r.Status())}
 		if r.URL != "" {
-			told.detail += " " + r.URL
+			refuse.detail += " " + r.URL
 		}
-		told.hint = fmt.Sprintf("Wait with %s, then send the same statement again.", r.Wait())
+		refuse.hint = fmt.Sprintf("Wait with %s, then send the same statement again.", r.Wait())
 		if inTransaction {
-			told.hint = fmt.Sprintf("Roll back. Wait with %s, then send the same transaction again.", r.Wait())
+			refuse.hint = fmt.Sprintf("Roll back. Wait with %s, then send the same transaction again.", r.Wait())
 		}
-		return told
+		return refuse
 	case gate.Denied:
-		told := &refusal{code: StateDenied, message: r.Reason}
+		refuse := &refusal{code: StateDenied, message: r.Reason}
 		if len(r.Policy) > 0 {
-			told.detail = fmt.Sprintf("Decided by %s.", strings.Join(r.Policy, ", "))
+			refuse.detail = fmt.Sprintf("Decided by %s.", strings.Join(r.Policy, ", "))
 		}
 		if r.Record != "" {
-			told.detail += " Recorded as " + r.Record + "."
+			refuse.detail += " Recorded as " + r.Record + "."
 		}
-		return told
+		return refuse
 	case gate.Unknown:
 		return &refusal{code: StateUnknown, message: r.Reason, hint: "Look before you repeat it."}
 	}

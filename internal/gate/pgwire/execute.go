@@ -318,10 +318,10 @@ func (c *conn) undo(p *pump, why error) (signalbox.Outcome, ending, error) {
 		return signalbox.Outcome{}, ending{}, why
 	}
 	// It could not be measured or charged: undone, and the client is told.
-	told := (*refusal)(nil)
-	if !errors.As(why, &told) {
-		told = &refusal{code: StateUnavailable, message: why.Error(), hint: "Nothing was done."}
+	refuse := (*refusal)(nil)
+	if !errors.As(why, &refuse) {
+		refuse = &refusal{code: StateUnavailable, message: why.Error(), hint: "Nothing was done."}
 	}
-	c.client.write(told.encode())
-	return signalbox.Outcome{Result: signalbox.Failed, Code: told.code, Detail: told.message}, ending{failed: true}, nil
+	c.client.refuse(refuse)
+	return signalbox.Outcome{Result: signalbox.Failed, Code: refuse.code, Detail: refuse.message}, ending{failed: true}, nil
 }

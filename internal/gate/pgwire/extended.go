@@ -67,7 +67,7 @@ func (c *conn) extended() error {
 
 // unit has the steps decided and forwarded, a group at a time: what comes before
 // a COMMIT must have run, and be measured, before the COMMIT is decided; and what
-// comes behind a statement that changes what names mean is judged when that has
+// comes behind a statement that changes what names mean is classified when that has
 // run.
 func (c *conn) unit(steps []step, size int, sync bool) error {
 	raw := c.client.in.raw(0, size)
@@ -136,7 +136,7 @@ var errNotAlone = &refusal{code: "0A000", message: "a statement that cannot run 
 var errNamesChanged = &refusal{code: "0A000", message: "what names mean was changed in an implicit transaction of which a part has run", hint: "Send Sync before it, or open a transaction."}
 
 // openForChanges sees that the gate can ask the server about what the next n steps have
-// changed before those behind them are judged: outside of a block it opens one
+// changed before those behind them are classified: outside of a block it opens one
 // around the implicit transaction.
 func (c *conn) openForChanges(steps []step, n int, sync bool) error {
 	changes, lone := false, false
@@ -419,7 +419,7 @@ func (c *conn) skip() error {
 }
 
 // syncOnly ends a unit that has nothing more to forward: an implicit
-// transaction that was begun is settled, and the server's status is told.
+// transaction of which a part has run is ended, and the server's status is told.
 func (c *conn) syncOnly() error {
 	refused := c.client.skips
 	if c.server == nil {

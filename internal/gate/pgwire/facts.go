@@ -67,7 +67,7 @@ type source struct {
 
 const byOID = "t.oid::int8"
 
-// sources are the parts' sources. What else a row's columns look up is settled
+// sources are the parts' sources. What else a row's columns look up is fixed
 // when the row is written, with two exceptions: a column's new name (then the
 // gate reads whole, see names.renamed) and what becomes an extension's later.
 var sources = [partCount]source{
@@ -212,7 +212,7 @@ func (b *backend) readFacts(before *facts) (*facts, error) {
 	}
 	for n, i := range fewer {
 		rows := now.parts[i].rows
-		if !keep(rows, answers[n]) {
+		if !retain(rows, answers[n]) {
 			return b.readWhole() // it changes under our hands
 		}
 		now.parts[i] = newPart(rows)
@@ -245,9 +245,9 @@ func add(rows map[int64]fact, a answer) {
 	}
 }
 
-// keep drops the rows that are not in a list of what is there. It reports false
+// retain drops the rows that are not in a list of what is there. It reports false
 // if the list has others.
-func keep(rows map[int64]fact, list answer) bool {
+func retain(rows map[int64]fact, list answer) bool {
 	there := make(map[int64]bool, len(list.rows))
 	for _, row := range list.rows {
 		key := number(row[0])

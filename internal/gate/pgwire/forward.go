@@ -7,22 +7,23 @@ type work struct {
 	replies  int    // due in the extended protocol
 	sync     bool   // the client's Sync follows
 	control  bool   // begins, ends or marks a transaction
-	readOnly bool
-	lone     bool
-	copyIn   bool
-	reads    bool // account for its rows as reads
-	neutral  bool // runs nothing: it only parses, describes or closes
-	queries  bool // nothing but queries: an agent's run READ ONLY, in a block too
-	holds    bool // declares a cursor WITH HOLD, which runs when the transaction ends
-	commands int  // statements of a simple query
-	executes int  // Executes of the extended protocol
-	synced   bool // a Sync of ours follows, of which the client learns nothing
+	readOnly bool   // can run in a READ ONLY transaction
+	lone     bool   // cannot run in a transaction block
+	copyIn   bool   // the client will send data
+	reads    bool   // account for its rows as reads
+	neutral  bool   // runs nothing: it only parses, describes or closes
+	queries  bool   // nothing but queries: an agent's run READ ONLY, in a block too
+	holds    bool   // declares a cursor WITH HOLD, which runs when the transaction ends
+	commands int    // statements of a simple query
+	executes int    // Executes of the extended protocol
+	synced   bool   // a Sync of ours follows, of which the client learns nothing
 
 	expected  []expectation // replies due in the extended protocol
 	confirmed int           // how many of them came
 }
 
-// forward sends w and pumps the answer: nothing of it needs an intent.
+// forward sends what needs no intent: an admitted read, or what runs nothing. It
+// reports whether the server did it.
 func (c *conn) forward(r *request, w *work) (bool, error) {
 	p := &pump{replies: -1, quiet: true}
 	if err := c.send(w, p); err != nil {
@@ -37,7 +38,14 @@ func (c *conn) forward(r *request, w *work) (bool, error) {
 	return !p.failed(), nil
 }
 
-// send forwards the messages of w and pumps until they are answered.
+// send forwards the messages of w and pumps until they are answered. It is the
+// only caller of backend.forward, and is called for what was admitted, for what
+// runs nothing, and for what begins or ends a transaction.
+//
+// The order matters: what makes the block READ ONLY, or writable again, goes in
+// the same write before the client's bytes, so that nothing runs in between, and
+// its answer is read before any of theirs. A crash here leaves a transaction that
+// the server rolls back, or, behind an intent, one whose outcome is unknown.
 func (c *conn) send(w *work, p *pump) error {
 	own := c.queueReading(w)
 	p.expected = w.expected
@@ -63,7 +71,7 @@ func (c *conn) send(w *work, p *pump) error {
 			err = &askError{answers[len(answers)-1].failed}
 		}
 		if err != nil {
-			return &lostError{err: err} // what was sent behind it has run in another state than it was judged for
+			return &lostError{err: err} // what was sent behind it has run in another state than it was decided for
 		}
 	}
 	c.cancellable(true)

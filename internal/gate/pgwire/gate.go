@@ -36,7 +36,7 @@ type Gate struct {
 
 	ctx    context.Context // ends when the gate does
 	cancel context.CancelFunc
-	wg     sync.WaitGroup // attend
+	wg     sync.WaitGroup // the gate's own work
 
 	clients sync.WaitGroup
 	number  atomic.Int64 // of connections, for the log
@@ -348,12 +348,12 @@ func (g *Gate) learnGreeting(a *asking) {
 	a.err = g.guarded("greeting", func() error {
 		ctx, cancel := context.WithTimeout(g.ctx, g.Upstream.ConnectTimeout)
 		defer cancel()
-		up, err := g.connect(ctx, nil)
+		server, err := g.connect(ctx, nil)
 		if err != nil {
 			return err
 		}
-		a.params = up.params
-		up.close()
+		a.params = server.params
+		server.close()
 		return nil
 	})
 	t := g.greeting

@@ -69,7 +69,7 @@ func (c *conn) onlyRead() error {
 	return c.unwritten(answers[0])
 }
 
-// unwritten judges the answer to lockedSQL.
+// unwritten reads the answer to lockedSQL.
 func (c *conn) unwritten(a answer) error {
 	if c.tx.executed || len(a.rows) == 1 && a.rows[0][0] == "0" {
 		return nil

@@ -11,7 +11,7 @@ import (
 // acts, where it looks, and what is there. The server is asked whenever
 // something ran that may have changed it; nothing is inferred from a SET.
 type names struct {
-	stale     bool   // ask the server before the next judgement
+	stale     bool   // ask the server before the next text is classified
 	objects   bool   // objects may have changed as well
 	renamed   bool   // and been given other names, columns perhaps
 	temp      uint32 // oid of the connection's temporary schema; 0: none
@@ -182,7 +182,7 @@ func (c *conn) noteFailed(j *classified) {
 	for _, s := range j.Statements {
 		switch s.Kind {
 		case sql.KindPrepare, sql.KindDeallocate, sql.KindDiscard:
-			// Unknown names are judged as the worst that they could be.
+			// Unknown names are classified as the worst that they could be.
 			if s.Kind == sql.KindDiscard || s.Name == "" || strings.EqualFold(s.Name, "all") {
 				c.server.prepared.ForgetAll()
 				clear(c.statements)

@@ -10,8 +10,8 @@ import (
 // why.
 var errFatal = errors.New("the server ended the connection")
 
-// A pump carries the server's answer to the client, message by message, and
-// notes what came of it.
+// A pump passes the server's answer on to the client, message by message, and notes
+// what came of it. It reads from the backend and writes to the frontend.
 type pump struct {
 	replies int  // how many replies end it; negative: ReadyForQuery does
 	hold    bool // keep the last CommandComplete back, in held
@@ -29,7 +29,7 @@ type pump struct {
 	copied   bool   // data came in from the client
 	fatal    bool   // the last error was the end of the connection
 	errored  bool   // an error came that was not: what was provisional is undone
-	final    bool   // the server said that it has committed, or has run all that w holds
+	final    bool   // the server said that it has committed, or has run all that it was sent
 	commands int    // CommandCompletes that came
 	held     []byte
 }

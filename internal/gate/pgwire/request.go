@@ -68,7 +68,7 @@ func (c *conn) newRequest(actions []signalbox.Action, texts []string, statements
 	}
 	r.Text = text.String()
 	r.Partial = len(r.Text) > maxShown
-	n := &names{} // settings are judged before there is a server's connection
+	n := &names{} // settings are decided before there is a server's connection
 	if c.server != nil {
 		n = &c.server.names
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/gate"
 )
 
-// checkExecutes refuses what cannot be judged as what it runs.
+// checkExecutes refuses what cannot be classified as what it runs.
 func (c *conn) checkExecutes(j *classified) error {
 	for _, s := range j.Statements {
 		for _, in := range s.Chain() {
@@ -45,7 +45,7 @@ func (c *conn) executable(s sql.Statement) error {
 	if c.phase() == implicit {
 		return refuse // to ask would end the implicit transaction
 	}
-	// Not seen or not understood, so it is judged as the worst. PREPARE, by a
+	// Not seen or not understood, so it is classified as the worst. PREPARE, by a
 	// function perhaps, takes nothing else.
 	answers, err := c.server.ask(preparedSQL + quoteLiteral(s.Name))
 	if err != nil {
@@ -60,7 +60,7 @@ func (c *conn) executable(s sql.Statement) error {
 }
 
 // admitSettings gives the settings that the server's connection is begun with:
-// the client's own, judged like a SET of each, and ours.
+// the client's own, decided like a SET of each, and ours.
 func (c *conn) admitSettings() ([]setting, error) {
 	var settings []setting
 	var text strings.Builder

@@ -125,10 +125,10 @@ func (c *conn) checkSyntax(text string) (refused bool, err error) {
 // sees one answer. Blanks keep the positions in errors right.
 func (c *conn) runPieces(text string, j *classified, raw []byte) (bool, error) {
 	if !c.agent() {
-		if settled, open := c.effectsOf(j); !settled || !open {
+		if final, open := c.effectsOf(j); !final || !open {
 			// The server's own rules for such texts hold in every detail when it
 			// gets them whole.
-			return c.runWhole(text, j, raw, settled)
+			return c.runWhole(text, j, raw, final)
 		}
 	}
 	at := 0
@@ -185,16 +185,16 @@ func blank(s string) string {
 }
 
 // effectsOf tells what comes of effects when the text has run, if nothing in it
-// fails: whether some are settled in the course of it, by a COMMIT or by the end
+// fails: whether some are made final in the course of it, by a COMMIT or by the end
 // of the implicit transaction, and whether some are still open at its end.
-func (c *conn) effectsOf(j *classified) (settled, open bool) {
+func (c *conn) effectsOf(j *classified) (final, open bool) {
 	block, effects := c.inBlock(), len(c.tx.admissions) > 0
 	for _, s := range j.Statements {
 		switch s.Kind {
 		case sql.KindBegin:
 			block = true
 		case sql.KindCommit, sql.KindRollback, sql.KindPrepareTx:
-			settled = settled || effects
+			final = final || effects
 			block, effects = false, false
 		default:
 			if newClassified(sql.Result{Statements: []sql.Statement{s}}, 0).writes {
@@ -205,11 +205,11 @@ func (c *conn) effectsOf(j *classified) (settled, open bool) {
 	if !block && effects {
 		return true, false
 	}
-	return settled, effects
+	return final, effects
 }
 
 // runWhole runs a text with transaction control in it as one request, in one piece.
-func (c *conn) runWhole(text string, j *classified, raw []byte, settles bool) (bool, error) {
+func (c *conn) runWhole(text string, j *classified, raw []byte, final bool) (bool, error) {
 	if err := c.checkExecutes(j); err != nil {
 		return false, c.refuse(err)
 	}
@@ -225,7 +225,7 @@ func (c *conn) runWhole(text string, j *classified, raw []byte, settles bool) (b
 	switch {
 	case len(c.tx.admissions) == 0 && a.Read():
 		return c.forward(nil, w)
-	case settles:
+	case final:
 		as := c.tx.take()
 		if !a.Read() {
 			as = append(as, a)

@@ -169,7 +169,7 @@ func (c *conn) rollback() error {
 	return nil
 }
 
-// control is forwardControl, with the judgement that PREPARE TRANSACTION needs: its
+// control is forwardControl, with the decision that PREPARE TRANSACTION needs: its
 // effects outlive the session.
 func (c *conn) control(s sql.Statement, w *work, text string) (bool, error) {
 	if s.Kind == sql.KindPrepareTx {

@@ -20,13 +20,13 @@ func (c *conn) attend() {
 		return
 	}
 	c.mu.Lock()
-	up := c.server
+	server := c.server
 	c.mu.Unlock()
-	if up == nil || !c.state.CompareAndSwap(idle, watched) {
+	if server == nil || !c.state.CompareAndSwap(idle, watched) {
 		return
 	}
 	go func() {
-		if c.g.guarded("watcher", func() error { c.watch(up); return nil }) != nil {
+		if c.g.guarded("watcher", func() error { c.watch(server); return nil }) != nil {
 			c.serverGone.Store(true)
 			c.client.wake() // the connection's end
 		}
@@ -36,9 +36,9 @@ func (c *conn) attend() {
 
 // watch passes on what the server says of its own accord, until it is dismissed
 // or the server hangs up.
-func (c *conn) watch(up *backend) {
+func (c *conn) watch(server *backend) {
 	for {
-		typ, size, err := up.in.at(0)
+		typ, size, err := server.in.at(0)
 		if err != nil {
 			if !timedOut(err) {
 				c.serverGone.Store(true)
@@ -47,12 +47,12 @@ func (c *conn) watch(up *backend) {
 			return
 		}
 		if typ == 'E' {
-			c.client.write(up.in.raw(0, size)) // FATAL: the end of the connection follows
+			c.client.write(server.in.raw(0, size)) // FATAL: the end of the connection follows
 			c.explained = true
 		} else {
 			c.server.aside(typ, size)
 		}
-		up.in.drop(size)
+		server.in.drop(size)
 		if c.client.flush() != nil {
 			return
 		}

@@ -14,6 +14,8 @@ import (
 	"os/exec"
 	"strings"
 
+	"github.com/signalbox-dev/signalbox/internal/gate/aws"
+	"github.com/signalbox-dev/signalbox/internal/secret"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 	"github.com/signalbox-dev/signalbox/test/awstest"
 )
@@ -78,10 +80,10 @@ func child(ctx context.Context, what string) error {
 		go func() { _ = http.Serve(l, proxy) }() // ends with the process
 		fmt.Println("http://"+l.Addr().String(), os.Getenv(childKey), os.Getenv(childSecret))
 	case "gate":
-		h, err := open(ctx, os.Stderr, config.Gate{Kind: "aws", Upstream: config.Upstream{
+		h, err := open(ctx, os.Stderr, config.Gate{Kind: "aws", Settings: &aws.Settings{Upstream: aws.Account{
 			Account: benchAccount, Region: awstest.Region, Endpoint: os.Getenv(childURL),
-			Credentials: config.Credentials{AccessKeyID: os.Getenv(childKey), SecretAccessKey: config.Secret{Env: childSecret}},
-		}})
+			Credentials: aws.Key{AccessKeyID: os.Getenv(childKey), SecretAccessKey: secret.Source{Env: childSecret}},
+		}}})
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/client"
+	"github.com/signalbox-dev/signalbox/internal/gate/pgwire"
+	"github.com/signalbox-dev/signalbox/internal/secret"
 	"github.com/signalbox-dev/signalbox/internal/server"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 	"github.com/signalbox-dev/signalbox/test/pgtest"
@@ -77,10 +79,10 @@ func startGate(ctx context.Context, out io.Writer, behind *pgtest.Server) (route
 	}
 	h, err := open(ctx, out, config.Gate{
 		Kind: "postgres",
-		Upstream: config.Upstream{
+		Settings: &pgwire.Settings{Upstream: pgwire.Server{
 			Host: "127.0.0.1", Port: behind.Port, User: pgtest.User, Database: "bench", TLS: "disable",
-			Password: config.Secret{Env: "SIGNALBOX_BENCH_PASSWORD"},
-		},
+			Password: secret.Source{Env: "SIGNALBOX_BENCH_PASSWORD"},
+		}},
 	})
 	if err != nil {
 		return route{}, err

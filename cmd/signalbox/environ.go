@@ -2,99 +2,89 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/client"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 )
 
 // What a command in a session gets of its caller's environment, and what it gets
 // of the session's. `run` sets it; `session start --env` prints the second part.
 
-// A leak is a variable of the caller that a command must not get.
-type leak struct {
-	name   string // a * at its end stands for all names that begin so
-	reason string
-}
-
-// leaks are known credentials and ways around the gates. Of the families that new
-// members are invented for every year, all goes but what harmless names.
-var leaks = []leak{
-	{"SIGNALBOX_*", "your own token, and where it is kept"},
-	{"PG*", "credentials of PostgreSQL, and whatever leads its tools elsewhere or makes them somebody else"},
-	{"DATABASE_URL", "an address of a database with its password, by convention"},
-	{"MYSQL_PWD", "a password of MySQL"},
-	{"REDISCLI_AUTH", "a password of Redis"},
-	{"AWS_*", "credentials of AWS, and files, profiles and endpoints that lead around the gate"},
-	{"BOTO_CONFIG", "a file with credentials of AWS"},
-	{"GOOGLE_APPLICATION_CREDENTIALS", "a file with credentials of Google Cloud"},
-	{"GOOGLE_CREDENTIALS", "credentials of Google Cloud"},
-	{"GOOGLE_OAUTH_ACCESS_TOKEN", "a token of Google Cloud"},
-	{"CLOUDSDK_*", "credentials and configuration of Google Cloud's tools"},
-	{"AZURE_*", "credentials of Azure"},
-	{"ARM_*", "credentials of Azure, for Terraform"},
-	{"KUBECONFIG", "a file with credentials of Kubernetes clusters"},
-	{"VAULT_TOKEN", "a token of Vault, which gives out others"},
-	{"CONSUL_HTTP_TOKEN", "a token of Consul"},
-	{"NOMAD_TOKEN", "a token of Nomad, which runs anything"},
-	{"TF_TOKEN_*", "tokens of Terraform's registries and of HCP Terraform"},
-	{"GITHUB_TOKEN", "a token of GitHub: pipelines deploy what is pushed"},
-	{"GH_TOKEN", "a token of GitHub"},
-	{"GH_ENTERPRISE_TOKEN", "a token of GitHub"},
-	{"GITHUB_ENTERPRISE_TOKEN", "a token of GitHub"},
-	{"GITLAB_TOKEN", "a token of GitLab"},
-	{"CI_JOB_TOKEN", "a token of GitLab"},
-	{"ACTIONS_ID_TOKEN_REQUEST_TOKEN", "asks GitHub for identities that clouds accept"},
-	{"ACTIONS_ID_TOKEN_REQUEST_URL", "asks GitHub for identities that clouds accept"},
-	{"NPM_TOKEN", "a token that publishes packages"},
-	{"NODE_AUTH_TOKEN", "a token that publishes packages"},
-	{"DOCKER_HOST", "another machine's container engine, which is root there"},
-	{"DOCKER_AUTH_CONFIG", "credentials of container registries"},
-	{"SSH_AUTH_SOCK", "your SSH agent, which logs in wherever you can"},
-	{"SSH_AGENT_PID", "your SSH agent"},
-	{"SSH_ASKPASS", "a program that gives out passwords"},
-	{"GIT_ASKPASS", "a program that gives out passwords"},
-	{"KRB5CCNAME", "your Kerberos tickets"},
-	{"OP_SERVICE_ACCOUNT_TOKEN", "a token of 1Password"},
-	{"DIGITALOCEAN_ACCESS_TOKEN", "a token of DigitalOcean"},
-	{"CLOUDFLARE_API_TOKEN", "a token of Cloudflare"},
-	{"CLOUDFLARE_API_KEY", "a key of Cloudflare"},
-	{"HCLOUD_TOKEN", "a token of Hetzner"},
-	{"HEROKU_API_KEY", "a key of Heroku"},
-	{"FLY_API_TOKEN", "a token of Fly"},
-	{"SSLKEYLOGFILE", "has the keys of TLS connections written to a file, the session's password with them"},
-}
-
-// harmless are members of the families above that lead nowhere.
-var harmless = []string{
-	"PGTZ", "PGDATESTYLE", "PGCLIENTENCODING", "PGAPPNAME", "PGCONNECT_TIMEOUT", "PGLOCALEDIR", "PG_COLOR", "PG_COLORS",
-	"AWS_PAGER", "AWS_DEFAULT_OUTPUT", "AWS_CLI_AUTO_PROMPT", "AWS_CLI_FILE_ENCODING", "AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE",
-	"AWS_DEFAULTS_MODE", "AWS_SDK_UA_APP_ID", "AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION",
-	"AWS_DISABLE_REQUEST_COMPRESSION", "AWS_REQUEST_MIN_COMPRESSION_SIZE_BYTES",
+// leaks are known credentials of what no gate is for, and ways around all gates. Each
+// kind of gate adds its own.
+var leaks = []gate.Leak{
+	{Name: "SIGNALBOX_*", Reason: "your own token, and where it is kept"},
+	{Name: "DATABASE_URL", Reason: "an address of a database with its password, by convention"},
+	{Name: "MYSQL_PWD", Reason: "a password of MySQL"},
+	{Name: "REDISCLI_AUTH", Reason: "a password of Redis"},
+	{Name: "GOOGLE_APPLICATION_CREDENTIALS", Reason: "a file with credentials of Google Cloud"},
+	{Name: "GOOGLE_CREDENTIALS", Reason: "credentials of Google Cloud"},
+	{Name: "GOOGLE_OAUTH_ACCESS_TOKEN", Reason: "a token of Google Cloud"},
+	{Name: "CLOUDSDK_*", Reason: "credentials and configuration of Google Cloud's tools"},
+	{Name: "AZURE_*", Reason: "credentials of Azure"},
+	{Name: "ARM_*", Reason: "credentials of Azure, for Terraform"},
+	{Name: "KUBECONFIG", Reason: "a file with credentials of Kubernetes clusters"},
+	{Name: "VAULT_TOKEN", Reason: "a token of Vault, which gives out others"},
+	{Name: "CONSUL_HTTP_TOKEN", Reason: "a token of Consul"},
+	{Name: "NOMAD_TOKEN", Reason: "a token of Nomad, which runs anything"},
+	{Name: "TF_TOKEN_*", Reason: "tokens of Terraform's registries and of HCP Terraform"},
+	{Name: "GITHUB_TOKEN", Reason: "a token of GitHub: pipelines deploy what is pushed"},
+	{Name: "GH_TOKEN", Reason: "a token of GitHub"},
+	{Name: "GH_ENTERPRISE_TOKEN", Reason: "a token of GitHub"},
+	{Name: "GITHUB_ENTERPRISE_TOKEN", Reason: "a token of GitHub"},
+	{Name: "GITLAB_TOKEN", Reason: "a token of GitLab"},
+	{Name: "CI_JOB_TOKEN", Reason: "a token of GitLab"},
+	{Name: "ACTIONS_ID_TOKEN_REQUEST_TOKEN", Reason: "asks GitHub for identities that clouds accept"},
+	{Name: "ACTIONS_ID_TOKEN_REQUEST_URL", Reason: "asks GitHub for identities that clouds accept"},
+	{Name: "NPM_TOKEN", Reason: "a token that publishes packages"},
+	{Name: "NODE_AUTH_TOKEN", Reason: "a token that publishes packages"},
+	{Name: "DOCKER_HOST", Reason: "another machine's container engine, which is root there"},
+	{Name: "DOCKER_AUTH_CONFIG", Reason: "credentials of container registries"},
+	{Name: "SSH_AUTH_SOCK", Reason: "your SSH agent, which logs in wherever you can"},
+	{Name: "SSH_AGENT_PID", Reason: "your SSH agent"},
+	{Name: "SSH_ASKPASS", Reason: "a program that gives out passwords"},
+	{Name: "GIT_ASKPASS", Reason: "a program that gives out passwords"},
+	{Name: "KRB5CCNAME", Reason: "your Kerberos tickets"},
+	{Name: "OP_SERVICE_ACCOUNT_TOKEN", Reason: "a token of 1Password"},
+	{Name: "DIGITALOCEAN_ACCESS_TOKEN", Reason: "a token of DigitalOcean"},
+	{Name: "CLOUDFLARE_API_TOKEN", Reason: "a token of Cloudflare"},
+	{Name: "CLOUDFLARE_API_KEY", Reason: "a key of Cloudflare"},
+	{Name: "HCLOUD_TOKEN", Reason: "a token of Hetzner"},
+	{Name: "HEROKU_API_KEY", Reason: "a key of Heroku"},
+	{Name: "FLY_API_TOKEN", Reason: "a token of Fly"},
+	{Name: "SSLKEYLOGFILE", Reason: "has the keys of TLS connections written to a file, the session's password with them"},
 }
 
 // leaking reports why a variable of the caller must not reach the command: "" if
 // it may. secrets are the names of variables that the server reads secrets from.
 // Upper and lower case are one: some tools and systems read both.
-func leaking(name, value string, secrets []string) string {
+func (p *program) leaking(name, value string, secrets []string) string {
 	if slices.Contains(secrets, name) {
 		return "a secret of the server's own"
 	}
-	upper := strings.ToUpper(name)
-	if !slices.Contains(harmless, upper) {
-		for _, l := range leaks {
-			family, whole := strings.CutSuffix(l.name, "*")
-			if upper == l.name || whole && strings.HasPrefix(upper, family) {
-				return l.reason
-			}
+	if reason := leakingBy(leaks, nil, name, value); reason != "" {
+		return reason
+	}
+	for _, k := range p.kinds {
+		if reason := leakingBy(k.Leaks, k.Harmless, name, value); reason != "" {
+			return reason
 		}
 	}
-	if strings.HasPrefix(value, "postgres://") || strings.HasPrefix(value, "postgresql://") {
-		return "an address of a database"
+	return ""
+}
+
+func leakingBy(leaks []gate.Leak, harmless []string, name, value string) string {
+	upper := strings.ToUpper(name)
+	for _, l := range leaks {
+		family, whole := strings.CutSuffix(l.Name, "*")
+		named := l.Name != "" && upper == l.Name || whole && strings.HasPrefix(upper, family)
+		if named && !slices.Contains(harmless, upper) || l.Value != "" && strings.HasPrefix(value, l.Value) {
+			return l.Reason
+		}
 	}
 	return ""
 }
@@ -105,13 +95,13 @@ type variable struct{ name, value string }
 // environment is the command's: the caller's without what leaks, and the
 // session's. It names what was taken out. What is in keep stays, but nothing
 // stands in the way of what the session sets.
-func environment(caller []string, session []variable, secrets, keep []string) (env, removed []string) {
+func (p *program) environment(caller []string, session []variable, secrets, keep []string) (env, removed []string) {
 	for _, v := range caller {
 		name, value, _ := strings.Cut(v, "=")
 		if slices.ContainsFunc(session, func(s variable) bool { return s.name == name }) {
 			continue
 		}
-		if leaking(name, value, secrets) != "" && !slices.Contains(keep, name) {
+		if p.leaking(name, value, secrets) != "" && !slices.Contains(keep, name) {
 			if !strings.HasPrefix(name, "SIGNALBOX_") {
 				removed = append(removed, name)
 			}
@@ -127,9 +117,8 @@ func environment(caller []string, session []variable, secrets, keep []string) (e
 }
 
 // variables are what leads a command to the gates. Authorities and the like stand
-// in files of the folder. Credentials do so only if files may hold them; the
-// folder is then private and goes with the command.
-func (p *program) variables(server string, gates []gateAccess, o client.OpenedSession, folder string, inFiles bool) ([]variable, error) {
+// in files of the folder.
+func (p *program) variables(server string, gates []gate.Access, o client.OpenedSession, f gate.Folder) ([]variable, error) {
 	var list strings.Builder
 	if err := writeJSON(&list, gates, ""); err != nil {
 		return nil, err
@@ -140,48 +129,31 @@ func (p *program) variables(server string, gates []gateAccess, o client.OpenedSe
 		{"SIGNALBOX_TOKEN", o.Credentials["api"]},
 		{"SIGNALBOX_GATES", strings.TrimSpace(list.String())},
 	}
-	ofKind := func(kind string) []gateAccess {
-		return slices.DeleteFunc(slices.Clone(gates), func(g gateAccess) bool { return g.Kind != kind })
-	}
-	accounts, databases := ofKind("aws"), ofKind("postgres")
-	if len(accounts)+len(databases) == 0 {
+	if len(gates) == 0 {
 		fmt.Fprintln(p.stderr, "signalbox: no gate is open for this session")
 	}
-	vars, err := p.awsVariables(accounts, folder, inFiles)
-	if err != nil {
-		return nil, err
-	}
-	out = append(out, vars...)
-	switch len(databases) {
-	case 0:
-	case 1:
-		g := databases[0]
-		out = append(out, variable{"PGHOST", g.Host}, variable{"PGPORT", fmt.Sprint(g.Port)}, variable{"PGUSER", g.User}, variable{"PGPASSWORD", g.Password})
-		if g.Database != "" {
-			out = append(out, variable{"PGDATABASE", g.Database})
+	for _, k := range p.kinds {
+		own := slices.DeleteFunc(slices.Clone(gates), func(g gate.Access) bool { return g.Kind != k.Name })
+		if len(own) == 0 {
+			continue
 		}
-		out = append(out, variable{"PGSSLMODE", "verify-full"}, variable{"PGSSLROOTCERT", g.CAFile}, variable{"PGGSSENCMODE", "disable"})
-	default:
-		fmt.Fprintln(p.stderr, "signalbox: there are several PostgreSQL gates: choose one with --gate, or read SIGNALBOX_GATES")
+		if len(own) > 1 {
+			how := "or read SIGNALBOX_GATES"
+			if k.Choose != "" && f.Secrets {
+				how = "or " + k.Choose
+			}
+			fmt.Fprintf(p.stderr, "signalbox: there are several %s gates: choose one with --gate, %s\n", k.Title, how)
+		}
+		vars, err := k.Variables(own, f)
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range vars {
+			name, value, _ := strings.Cut(v, "=")
+			out = append(out, variable{name, value})
+		}
 	}
 	return out, nil
-}
-
-// gateAccess is how a session reaches a gate, as SIGNALBOX_GATES and
-// `session start --json` tell it.
-type gateAccess struct {
-	Name        string                `json:"name"`
-	Kind        string                `json:"kind"`
-	Environment signalbox.Environment `json:"environment"`
-	Host        string                `json:"host"`
-	Port        int                   `json:"port"`
-	Database    string                `json:"database,omitempty"`
-	URL         string                `json:"url,omitempty"`    // of a gate for AWS
-	Region      string                `json:"region,omitempty"` // of a gate for AWS
-	User        string                `json:"user"`             // for AWS, the access key id
-	Password    string                `json:"password"`         // for AWS, the secret access key
-	CA          string                `json:"ca,omitempty"`     // PEM of the authority, where there is no file
-	CAFile      string                `json:"ca_file,omitempty"`
 }
 
 // systemCAs is where Debian and its kin keep the authorities of the system.
@@ -190,19 +162,23 @@ const systemCAs = "/etc/ssl/certs/ca-certificates.crt"
 
 // access tells of the gates that the session has credentials for, with their
 // authorities in files of the folder; with no folder, as text.
-func access(gates []client.Gate, o client.OpenedSession, folder string) ([]gateAccess, error) {
-	out := []gateAccess{}
+func (p *program) access(gates []client.Gate, o client.OpenedSession, folder string) ([]gate.Access, error) {
+	out := []gate.Access{}
 	for _, g := range gates {
 		password := o.Credentials[g.Name]
 		if password == "" {
 			continue
 		}
-		a := gateAccess{
+		k, err := p.kindOf(g.Name, g.Kind)
+		if err != nil {
+			return nil, err
+		}
+		a := gate.Access{
 			Name: g.Name, Kind: g.Kind, Environment: g.Environment, Host: g.Host, Port: g.Port, Database: g.Database,
 			User: string(o.Session.ID), Password: password, Region: g.Region,
 		}
-		if g.Kind == "aws" {
-			a.User, a.URL = accessKey(o), "https://"+net.JoinHostPort(g.Host, fmt.Sprint(g.Port))
+		if k.Login != nil {
+			k.Login(&a)
 		}
 		switch {
 		case g.CA != "" && folder == "":
@@ -213,7 +189,7 @@ func access(gates []client.Gate, o client.OpenedSession, folder string) ([]gateA
 				return nil, err
 			}
 		default:
-			a.CAFile = "system"
+			a.CAFile = gate.SystemCAs
 			if _, err := os.Stat(systemCAs); err == nil {
 				a.CAFile = systemCAs
 			}
@@ -221,4 +197,29 @@ func access(gates []client.Gate, o client.OpenedSession, folder string) ([]gateA
 		out = append(out, a)
 	}
 	return out, nil
+}
+
+// kindOf gives the kind of a gate. A server that is newer than this program may
+// have gates that it does not know how to use.
+func (p *program) kindOf(name, kind string) (gate.Kind, error) {
+	i := slices.IndexFunc(p.kinds, func(k gate.Kind) bool { return k.Name == kind })
+	if i < 0 {
+		return gate.Kind{}, hinted{fmt.Errorf("gate %q is of kind %q, which this program does not know", name, kind),
+			"use a signalbox of the server's version, or name other gates with --gate"}
+	}
+	return p.kinds[i], nil
+}
+
+// usable refuses gates of a kind that is not known, before a session is opened for
+// them. With no names all gates are meant.
+func (p *program) usable(gates []client.Gate, names []string) error {
+	for _, g := range gates {
+		if len(names) > 0 && !slices.Contains(names, g.Name) {
+			continue
+		}
+		if _, err := p.kindOf(g.Name, g.Kind); err != nil {
+			return err
+		}
+	}
+	return nil
 }

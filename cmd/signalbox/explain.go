@@ -40,7 +40,7 @@ every line was judged.`,
 			} else if f, ok := in.(*os.File); ok && terminal(f) {
 				fmt.Fprintln(p.stderr, "reading scenarios from the terminal, one a line; end with Ctrl-D")
 			}
-			sum, err := explain.Run(cmd.Context(), explain.Config{Policy: set}, in, p.stdout)
+			sum, err := explain.Run(cmd.Context(), explain.Config{Policy: set, Kinds: p.kinds}, in, p.stdout)
 			if err != nil {
 				return err
 			}

@@ -15,8 +15,8 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/client"
+	"github.com/signalbox-dev/signalbox/internal/secret"
 	"github.com/signalbox-dev/signalbox/internal/server"
-	"github.com/signalbox-dev/signalbox/internal/server/config"
 )
 
 // logins is what the login file holds.
@@ -55,7 +55,7 @@ func readLogins() (logins, error) {
 	if err != nil {
 		return l, err
 	}
-	data, err := config.ReadPrivate(name)
+	data, err := secret.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return l, nil
 	}

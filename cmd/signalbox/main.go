@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/signalbox-dev/signalbox/internal/server"
 )
 
 func main() {
@@ -24,7 +26,7 @@ func main() {
 
 // run executes one command line and gives its exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	p := &program{stdin: stdin, stdout: stdout, stderr: stderr}
+	p := &program{stdin: stdin, stdout: stdout, stderr: stderr, kinds: server.Kinds()}
 	root := p.root()
 	root.SetArgs(args)
 	root.SetIn(stdin)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/signalbox-dev/signalbox/internal/demo/standin"
+	"github.com/signalbox-dev/signalbox/internal/server"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 	"github.com/signalbox-dev/signalbox/test/awstest"
 	"github.com/signalbox-dev/signalbox/test/pgtest"
@@ -233,7 +234,7 @@ func (r *reader) configure(text string) {
 		}
 	}
 	write(text)
-	c, err := config.Read(name)
+	c, err := config.Read(name, server.Kinds())
 	if err != nil {
 		r.t.Fatalf("as it stands: %v", err)
 	}

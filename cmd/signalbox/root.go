@@ -12,6 +12,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/client"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 )
 
@@ -20,6 +21,7 @@ type program struct {
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
+	kinds  []gate.Kind // that there are
 
 	server  string // flag: the server's address
 	json    bool   // flag: print JSON

@@ -19,6 +19,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/client"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 )
 
@@ -97,6 +98,9 @@ agents that you do not trust in a container, or as another user.`,
 			if err != nil {
 				return err
 			}
+			if err := p.usable(gates, nil); err != nil {
+				return err
+			}
 			server, err := api.Server(ctx)
 			if err != nil {
 				return err
@@ -117,15 +121,15 @@ agents that you do not trust in a container, or as another user.`,
 				return err
 			}
 			defer os.RemoveAll(folder)
-			told, err := access(gates, o, folder)
+			told, err := p.access(gates, o, folder)
 			if err != nil {
 				return err
 			}
-			vars, err := p.variables(api.URL(), told, o, folder, true)
+			vars, err := p.variables(api.URL(), told, o, gate.Folder{Path: folder, Secrets: true})
 			if err != nil {
 				return err
 			}
-			env, removed := environment(os.Environ(), vars, server.Secrets, keep)
+			env, removed := p.environment(os.Environ(), vars, server.Secrets, keep)
 			if len(removed) > 0 && !quiet {
 				fmt.Fprintf(p.stderr, "signalbox: taken out of the command's environment: %s (--keep-env NAME keeps one)\n", signalbox.Visible(strings.Join(removed, ", ")))
 			}

@@ -13,23 +13,25 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/client"
+	"github.com/signalbox-dev/signalbox/internal/gate"
+	"github.com/signalbox-dev/signalbox/internal/server"
 )
 
 // sessionEnvironment is what a command gets, as `run` makes it, and what it is told.
 func sessionEnvironment(t *testing.T, caller []string, o client.OpenedSession, keep []string, gates ...client.Gate) (got map[string]string, removed []string, told string) {
 	t.Helper()
 	var stderr bytes.Buffer
-	p := &program{stderr: &stderr}
+	p := &program{stderr: &stderr, kinds: server.Kinds()}
 	folder := t.TempDir()
-	list, err := access(gates, o, folder)
+	list, err := p.access(gates, o, folder)
 	if err != nil {
 		t.Fatal(err)
 	}
-	vars, err := p.variables("http://127.0.0.1:7420", list, o, folder, true)
+	vars, err := p.variables("http://127.0.0.1:7420", list, o, gate.Folder{Path: folder, Secrets: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	env, removed := environment(caller, vars, []string{"ORDERS_SECRET"}, keep)
+	env, removed := p.environment(caller, vars, []string{"ORDERS_SECRET"}, keep)
 	got = map[string]string{}
 	for _, v := range env {
 		name, value, _ := strings.Cut(v, "=")
@@ -56,7 +58,7 @@ func TestEnvironment(t *testing.T) {
 	if pem, err := os.ReadFile(got["PGSSLROOTCERT"]); err != nil || string(pem) != "PEM" {
 		t.Errorf("authority: %q, %v", pem, err)
 	}
-	var gates []gateAccess
+	var gates []gate.Access
 	if err := json.Unmarshal([]byte(got["SIGNALBOX_GATES"]), &gates); err != nil || len(gates) != 1 || gates[0].Password != "pw1" || gates[0].CAFile != got["PGSSLROOTCERT"] {
 		t.Errorf("gates: %+v, %v", gates, err)
 	}
@@ -99,14 +101,19 @@ func TestEnvironment(t *testing.T) {
 }
 
 func TestLeaksHaveReasons(t *testing.T) {
-	for _, l := range leaks {
-		if l.reason == "" || strings.Contains(strings.TrimSuffix(l.name, "*"), "*") || l.name != strings.ToUpper(l.name) {
-			t.Errorf("%+v", l)
+	p := &program{kinds: server.Kinds()}
+	all := slices.Clone(leaks)
+	for _, k := range p.kinds {
+		all = append(all, k.Leaks...)
+		for _, name := range k.Harmless {
+			if p.leaking(name, "x", nil) != "" || p.leaking(name+"X", "x", nil) == "" {
+				t.Errorf("%s is no exception to a family", name)
+			}
 		}
 	}
-	for _, name := range harmless {
-		if leaking(name, "x", nil) != "" || leaking(name+"X", "x", nil) == "" {
-			t.Errorf("%s is no exception to a family", name)
+	for _, l := range all {
+		if l.Reason == "" || strings.Contains(strings.TrimSuffix(l.Name, "*"), "*") || l.Name != strings.ToUpper(l.Name) || (l.Name == "") == (l.Value == "") {
+			t.Errorf("%+v", l)
 		}
 	}
 }

@@ -41,7 +41,7 @@ While nobody is enrolled it prints a one-time code for the first administrator.`
 				file = localConfig
 				fmt.Fprintf(p.stderr, "signalbox: configured by %s here\n", localConfig)
 			}
-			c, err := serverConfig(file, listen, data)
+			c, err := p.serverConfig(file, listen, data)
 			if err != nil {
 				return err
 			}
@@ -67,9 +67,9 @@ While nobody is enrolled it prints a one-time code for the first administrator.`
 	return c
 }
 
-func serverConfig(file, listen, data string) (config.Config, error) {
+func (p *program) serverConfig(file, listen, data string) (config.Config, error) {
 	if file == "" {
-		c := config.Config{Data: data, Listen: listen}
+		c := config.Config{Kinds: p.kinds, Data: data, Listen: listen}
 		here, err := os.Getwd()
 		if err != nil {
 			return c, err
@@ -87,7 +87,7 @@ func serverConfig(file, listen, data string) (config.Config, error) {
 		}
 		data = abs
 	}
-	c, err := config.ReadWith(file, func(c *config.Config) {
+	c, err := config.ReadWith(file, p.kinds, func(c *config.Config) {
 		if data != "" {
 			c.Data = data // before what lies in it by default
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/client"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 )
 
 func (p *program) sessionCommand() *cobra.Command {
@@ -134,42 +135,45 @@ elsewhere needs them there, or takes --json, which has all of it.
 			if err != nil {
 				return err
 			}
+			if err := p.usable(gates, f.gates); err != nil {
+				return err
+			}
 			o, err := api.OpenSession(cmd.Context(), f.request())
 			if err != nil {
 				return err
 			}
 			if p.json {
-				told, err := access(gates, o, "")
+				told, err := p.access(gates, o, "")
 				if err != nil {
 					return err
 				}
 				return p.printJSON(struct {
 					client.OpenedSession
-					Gates []gateAccess `json:"gates"`
+					Gates []gate.Access `json:"gates"`
 				}{o, told})
 			}
 			folder, err := sessionFolder(o.Session.ID)
 			if err != nil {
 				return err
 			}
-			told, err := access(gates, o, folder)
+			told, err := p.access(gates, o, folder)
 			if err != nil {
 				return err
 			}
 			if format != "" {
-				vars, err := p.variables(api.URL(), told, o, folder, false)
+				vars, err := p.variables(api.URL(), told, o, gate.Folder{Path: folder})
 				if err != nil {
 					return err
 				}
 				return write(p, vars)
 			}
 			pairs := []string{"session", string(o.Session.ID), "who", o.Session.Actor.String(), "until", clock(o.Session.Expires), "API token", o.Credentials["api"]}
-			for _, g := range told {
-				text := fmt.Sprintf("%s:%d database %s user %s password %s", g.Host, g.Port, g.Database, g.User, g.Password)
-				if g.Kind == "aws" {
-					text = fmt.Sprintf("%s region %s access key id %s secret access key %s", g.URL, g.Region, g.User, g.Password)
+			for _, a := range told {
+				k, err := p.kindOf(a.Name, a.Kind)
+				if err != nil {
+					return err
 				}
-				pairs = append(pairs, "gate "+g.Name, text, "  authority", g.CAFile)
+				pairs = append(pairs, "gate "+a.Name, k.Text(a), "  authority", a.CAFile)
 			}
 			return p.fields(pairs...)
 		},

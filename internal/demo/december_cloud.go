@@ -18,6 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/signalbox-dev/signalbox/internal/demo/standin"
+	awsgate "github.com/signalbox-dev/signalbox/internal/gate/aws"
+	"github.com/signalbox-dev/signalbox/internal/secret"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 )
 
@@ -90,14 +92,14 @@ func (d *december) environment(endpoint, id, secret string, more ...string) []st
 
 // gateConfig is the gate before the cloud, with the real credential.
 func (d *december) gateConfig() (config.Gate, error) {
-	secret := filepath.Join(d.folder, "cloud.secret")
+	file := filepath.Join(d.folder, "cloud.secret")
 	return config.Gate{
 		Name: "cloud", Kind: "aws", Environment: "production", Listen: "127.0.0.1:0",
-		Upstream: config.Upstream{
+		Settings: &awsgate.Settings{Upstream: awsgate.Account{
 			Account: standin.Account, Region: standin.Region, Endpoint: d.cloud.URL(),
-			Credentials: config.Credentials{AccessKeyID: d.cloud.AccessKeyID, SecretAccessKey: config.Secret{File: secret}},
-		},
-	}, os.WriteFile(secret, []byte(d.cloud.SecretAccessKey), 0o600)
+			Credentials: awsgate.Key{AccessKeyID: d.cloud.AccessKeyID, SecretAccessKey: secret.Source{File: file}},
+		}},
+	}, os.WriteFile(file, []byte(d.cloud.SecretAccessKey), 0o600)
 }
 
 // key is the session's own at the gate.

@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/signalbox-dev/signalbox/internal/gate/pgwire"
+	"github.com/signalbox-dev/signalbox/internal/secret"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 	"github.com/signalbox-dev/signalbox/test/pgtest"
 )
@@ -36,16 +38,16 @@ func (o *orders) set(ctx context.Context, c Config) error {
 	if err := o.furnish(ctx, password); err != nil {
 		return fmt.Errorf("fill the database: %w", err)
 	}
-	secret := filepath.Join(o.folder, "orders.password")
-	if err := os.WriteFile(secret, []byte(password), 0o600); err != nil {
+	file := filepath.Join(o.folder, "orders.password")
+	if err := os.WriteFile(file, []byte(password), 0o600); err != nil {
 		return err
 	}
 	return o.open(ctx, config.Gate{
 		Name: gateName, Kind: "postgres", Environment: "production", Listen: "127.0.0.1:0",
-		Upstream: config.Upstream{
+		Settings: &pgwire.Settings{Upstream: pgwire.Server{
 			Host: "127.0.0.1", Port: o.postgres.Port, Database: database,
-			User: role, Password: config.Secret{File: secret},
-		},
+			User: role, Password: secret.Source{File: file},
+		}},
 	}, "order 42 hangs: find out why and mend it")
 }
 

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 	"github.com/signalbox-dev/signalbox/internal/interlock/policy"
 	"github.com/signalbox-dev/signalbox/internal/interlock/session"
@@ -30,6 +31,8 @@ const MaxLine = 16 << 20
 type Config struct {
 	// Policy is the set to judge by. Required.
 	Policy *policy.Set
+	// Kinds are the kinds of gate whose requests are understood. Default none.
+	Kinds []gate.Kind
 	// Now is the time at which every request is judged. Default the present.
 	Now time.Time
 }
@@ -171,7 +174,7 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 
 // explain judges one line. It returns an error only when ctx ends.
 func (c Config) explain(ctx context.Context, line []byte, number int) (answer, error) {
-	s, who, requests, err := parse(line)
+	s, who, requests, err := c.parse(line)
 	if err != nil {
 		return answer{ID: s.ID, Error: fmt.Sprintf("line %d: %v", number, err)}, nil
 	}
@@ -195,7 +198,6 @@ type play struct {
 	env     signalbox.Environment
 	control interlock.Control
 	memory  session.Memory
-	backend *backend
 }
 
 func newPlay(c Config, s scenario, who signalbox.Actor) *play {
@@ -204,7 +206,6 @@ func newPlay(c Config, s scenario, who signalbox.Actor) *play {
 		now:     c.Now,
 		session: signalbox.Session{ID: "explain", Actor: who, Started: c.Now, Expires: c.Now.Add(time.Hour)},
 		env:     signalbox.Environment(s.Environment),
-		backend: newBackend(),
 	}
 	if s.Freeze {
 		p.control.Freezes = []interlock.Freeze{{ID: "scenario", From: c.Now, Until: c.Now.Add(time.Hour), By: "the scenario"}}
@@ -213,14 +214,14 @@ func newPlay(c Config, s scenario, who signalbox.Actor) *play {
 }
 
 func (p *play) judge(r request) Result {
-	actions, ran := p.classify(r)
+	actions, ran := r.explained.Classify()
 	views := make([]session.View, len(actions))
 	for i, a := range actions {
 		views[i] = p.memory.View(a, p.now)
 	}
 	v, _ := interlock.Decide(p.set, interlock.Case{
 		Session: p.session,
-		Gate:    interlock.Gate{Name: r.Gate, Protocol: r.Gate, Target: r.target(), Environment: p.env},
+		Gate:    interlock.Gate{Name: r.kind, Protocol: r.kind, Target: r.explained.Target, Environment: p.env},
 		Actions: actions,
 		Views:   views,
 		Control: p.control,
@@ -233,30 +234,6 @@ func (p *play) judge(r request) Result {
 		ran()
 	}
 	return result(actions, v)
-}
-
-// classify gives the actions of a request, and what to do when it has run.
-func (p *play) classify(r request) (actions []signalbox.Action, ran func()) {
-	switch r.Gate {
-	case "postgres":
-		return p.backend.classify(*r.SQL)
-	case "aws":
-		return awsActions(r), func() {}
-	}
-	worst := signalbox.Worst(r.Gate, fmt.Sprintf("requests of the %s gate are not understood yet, so the worst is assumed", r.Gate))
-	return []signalbox.Action{worst}, func() {}
-}
-
-func (r request) target() string {
-	switch r.Gate {
-	case "postgres":
-		return r.Database
-	case "aws":
-		return r.Service
-	case "mcp":
-		return r.Server
-	}
-	return r.Gate
 }
 
 func result(actions []signalbox.Action, v signalbox.Verdict) Result {

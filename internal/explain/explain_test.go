@@ -19,6 +19,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox/internal/explain"
 	"github.com/signalbox-dev/signalbox/internal/interlock/policy"
+	"github.com/signalbox-dev/signalbox/internal/server"
 	"github.com/signalbox-dev/signalbox/policies"
 )
 
@@ -34,7 +35,7 @@ func config(t testing.TB) explain.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return explain.Config{Policy: set, Now: noon}
+	return explain.Config{Policy: set, Kinds: server.Kinds(), Now: noon}
 }
 
 type answer struct {

@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 )
 
 // A scenario is one line of input: requests in order and in one session.
@@ -30,18 +32,16 @@ type actor struct {
 	Automation string `json:"automation"`
 }
 
-// A request is one native request. Only the members of its gate are read.
+// A request is one native request, of which nothing but the gate's kind is read
+// here.
 type request struct {
-	Gate string `json:"gate"`
+	kind      string
+	explained gate.Explained
+}
 
-	Database string  `json:"database"` // postgres
-	SQL      *string `json:"sql"`
-
-	Service    string    `json:"service"` // aws
-	Operation  string    `json:"operation"`
-	Region     string    `json:"region"`
-	Parameters rawMember `json:"parameters"`
-
+// An unsupportedRequest is of a kind for which there is no gate yet. It must say what
+// it is, and is judged as the worst that it could be.
+type unsupportedRequest struct {
 	Method string `json:"method"` // kubernetes
 	Path   string `json:"path"`
 
@@ -53,13 +53,23 @@ type request struct {
 	Plan rawMember `json:"plan"` // terraform
 }
 
-// gates lists the protocols that a request may name, those included whose
-// requests nobody here understands yet.
-var gates = []string{"aws", "kubernetes", "mcp", "postgres", "shell", "terraform"}
+// unsupported are the members that requests of kinds without a gate must have.
+var unsupported = map[string][]struct {
+	member string
+	given  func(unsupportedRequest) bool
+}{
+	"kubernetes": {
+		{"method", func(s unsupportedRequest) bool { return s.Method != "" }},
+		{"path", func(s unsupportedRequest) bool { return s.Path != "" }},
+	},
+	"mcp":       {{"tool", func(s unsupportedRequest) bool { return s.Tool != "" }}},
+	"shell":     {{"command", func(s unsupportedRequest) bool { return s.Command != nil }}},
+	"terraform": {{"plan", func(s unsupportedRequest) bool { return len(s.Plan) > 0 }}},
+}
 
 // parse reads one line. The id is given back also with an error, if it could
 // be read, so that the answer can carry it.
-func parse(line []byte) (scenario, signalbox.Actor, []request, error) {
+func (c Config) parse(line []byte) (scenario, signalbox.Actor, []request, error) {
 	var s scenario
 	var who signalbox.Actor
 	if err := unmarshal(line, &s); err != nil {
@@ -82,16 +92,64 @@ func parse(line []byte) (scenario, signalbox.Actor, []request, error) {
 	if len(s.Requests) == 0 {
 		return s, who, nil, errors.New("requests are missing")
 	}
+	explainers := make(map[string]gate.Explainer)
+	for _, k := range c.Kinds {
+		explainers[k.Name] = k.Explain()
+	}
 	requests := make([]request, len(s.Requests))
 	for i, raw := range s.Requests {
-		if err := unmarshal(raw, &requests[i]); err != nil {
-			return s, who, nil, fmt.Errorf("request %d: %w", i, err)
-		}
-		if err := requests[i].validate(); err != nil {
-			return s, who, nil, fmt.Errorf("request %d: %w", i, err)
+		if requests[i], err = parseRequest(raw, explainers); err != nil {
+			return s, who, nil, fmt.Errorf("request %d: %w", i, forPeople(err))
 		}
 	}
 	return s, who, requests, nil
+}
+
+// parseRequest reads one request of a scenario.
+func parseRequest(raw rawMember, explainers map[string]gate.Explainer) (request, error) {
+	var head struct {
+		Gate string `json:"gate"`
+	}
+	if err := unmarshal(raw, &head); err != nil {
+		return request{}, err
+	}
+	r := request{kind: head.Gate}
+	var err error
+	explainer, known := explainers[r.kind]
+	_, named := unsupported[r.kind]
+	switch {
+	case r.kind == "":
+		err = errors.New("gate is missing")
+	case known:
+		r.explained, err = explainer(raw)
+	case named:
+		r.explained, err = explainUnsupported(r.kind, raw)
+	default:
+		names := slices.AppendSeq(slices.Collect(maps.Keys(explainers)), maps.Keys(unsupported))
+		slices.Sort(names)
+		names = slices.Compact(names)
+		err = fmt.Errorf("gate %q is none of %s", r.kind, strings.Join(names, ", "))
+	}
+	return r, err
+}
+
+// explainUnsupported reads a request that nobody here understands.
+func explainUnsupported(kind string, raw rawMember) (gate.Explained, error) {
+	var s unsupportedRequest
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return gate.Explained{}, err
+	}
+	for _, must := range unsupported[kind] {
+		if !must.given(s) {
+			return gate.Explained{}, fmt.Errorf("%s request without %q", kind, must.member)
+		}
+	}
+	worst := signalbox.Worst(kind, fmt.Sprintf("requests of the %s gate are not understood yet, so the worst is assumed", kind))
+	e := gate.Explained{Target: kind, Classify: func() ([]signalbox.Action, func()) { return []signalbox.Action{worst}, func() {} }}
+	if kind == "mcp" {
+		e.Target = s.Server
+	}
+	return e, nil
 }
 
 // unmarshal is json.Unmarshal with errors for people, and without null for an
@@ -100,15 +158,20 @@ func unmarshal(data []byte, v any) error {
 	if !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) {
 		return errors.New("not a JSON object")
 	}
-	err := json.Unmarshal(data, v)
+	return forPeople(json.Unmarshal(data, v))
+}
+
+// forPeople says in other words what package json has found.
+func forPeople(err error) error {
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) {
 		return fmt.Errorf("member %q cannot be a JSON %s", wrong.Field, wrong.Value)
 	}
-	if err != nil {
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
 		return fmt.Errorf("not JSON: %w", err)
 	}
-	return nil
+	return err
 }
 
 func (a actor) actor() (signalbox.Actor, error) {
@@ -126,31 +189,4 @@ func (a actor) actor() (signalbox.Actor, error) {
 		return signalbox.Actor{}, errors.New(`actor needs exactly one of "agent", "human" and "automation"`)
 	}
 	return found[0], found[0].Validate()
-}
-
-func (r request) validate() error {
-	missing := func(name string) error { return fmt.Errorf("%s request without %q", r.Gate, name) }
-	switch {
-	case r.Gate == "":
-		return errors.New("gate is missing")
-	case !slices.Contains(gates, r.Gate):
-		return fmt.Errorf("gate %q is none of %s", r.Gate, strings.Join(gates, ", "))
-	case r.Gate == "postgres" && r.SQL == nil:
-		return missing("sql")
-	case r.Gate == "aws" && r.Service == "":
-		return missing("service")
-	case r.Gate == "aws" && r.Operation == "":
-		return missing("operation")
-	case r.Gate == "kubernetes" && r.Method == "":
-		return missing("method")
-	case r.Gate == "kubernetes" && r.Path == "":
-		return missing("path")
-	case r.Gate == "shell" && r.Command == nil:
-		return missing("command")
-	case r.Gate == "mcp" && r.Tool == "":
-		return missing("tool")
-	case r.Gate == "terraform" && len(r.Plan) == 0:
-		return missing("plan")
-	}
-	return nil
 }

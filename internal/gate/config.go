@@ -19,6 +19,9 @@ type Config struct {
 	// Interlock decides and records.
 	Interlock Interlock
 
+	// Hosts are the names that clients know the gate by. Default localhost, 127.0.0.1
+	// and ::1.
+	Hosts []string
 	// TLS serves clients that use TLS. Nil: none can.
 	TLS *tls.Config
 	// RequireTLS refuses clients that do not use TLS. Default false, for the
@@ -56,6 +59,9 @@ func (c *Config) Complete(protocol string, maxPerSession int) error {
 		return c.Wrap(errors.New("it has no interlock"))
 	case c.RequireTLS && c.TLS == nil:
 		return c.Wrap(errors.New("it requires TLS and has no certificate"))
+	}
+	if len(c.Hosts) == 0 {
+		c.Hosts = []string{"localhost", "127.0.0.1", "::1"}
 	}
 	if c.TLS != nil {
 		c.TLS = c.TLS.Clone()

@@ -4,5 +4,6 @@
 // package has no protocol: how a gate sees the interlock, what a refusal says
 // before it is put into the protocol's words, the sessions that are connected,
 // the limit on failed log-ins, the summaries of what was read. Each gate is a
-// folder below this one, and what it must keep is tested by package gatetest.
+// folder below this one with its [Kind], by which all others know it, and what it
+// must keep is tested by package gatetest.
 package gate

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/signalbox-dev/signalbox/internal/secret"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 )
 
@@ -46,7 +47,7 @@ func openAuthority(folder string) (*authority, error) {
 	}
 	// Key and certificate are one file, so that a crash cannot part them. The
 	// certificate is copied to ca.pem for clients at each start.
-	data, err := config.ReadPrivate(name)
+	data, err := secret.ReadFile(name)
 	if err != nil {
 		return nil, fmt.Errorf("certificate authority: %w", err)
 	}
@@ -144,7 +145,7 @@ func loadCertificate(t config.TLS) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	key, err := config.ReadPrivate(t.Key)
+	key, err := secret.ReadFile(t.Key)
 	if err != nil {
 		return tls.Certificate{}, err
 	}

@@ -18,6 +18,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/signalbox-dev/signalbox/client"
+	"github.com/signalbox-dev/signalbox/internal/gate/pgwire"
+	"github.com/signalbox-dev/signalbox/internal/secret"
 	"github.com/signalbox-dev/signalbox/internal/server"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 	"github.com/signalbox-dev/signalbox/test/pgtest"
@@ -42,7 +44,7 @@ func gated(t *testing.T) (*server.Server, *client.Client) {
 	s := start(t, func(c *config.Config) {
 		c.Gates = []config.Gate{{
 			Name: "orders", Kind: "postgres", Environment: "production", Listen: "127.0.0.1:0",
-			Upstream: config.Upstream{Host: "127.0.0.1", Port: db.Port, Database: db.Name, User: pgtest.User, Password: config.Secret{Env: "ORDERS_PASSWORD"}},
+			Settings: &pgwire.Settings{Upstream: pgwire.Server{Host: "127.0.0.1", Port: db.Port, Database: db.Name, User: pgtest.User, Password: secret.Source{Env: "ORDERS_PASSWORD"}}},
 		}}
 	})
 	return s, enrol(t, s)

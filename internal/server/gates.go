@@ -14,22 +14,6 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 )
 
-// gateKinds are the protocols that gates speak. A new kind of gate is a line
-// here, and its name among those that package config knows.
-var gateKinds = map[string]func(*Server, config.Gate, *tls.Config) (protocol, error){
-	"aws":      awsGate,
-	"postgres": postgresGate,
-}
-
-// A protocol serves the clients of one gate.
-type protocol interface {
-	// Serve accepts clients until the gate is shut down.
-	Serve(ctx context.Context, l net.Listener) error
-	// Shutdown refuses new clients, waits for those connected until ctx ends,
-	// and cuts them.
-	Shutdown(ctx context.Context) error
-}
-
 // shutdownTime is how long clients may take to let go when a gate closes.
 const shutdownTime = 5 * time.Second
 
@@ -50,9 +34,9 @@ func (s *Server) openGates() error {
 }
 
 func (s *Server) openGate(g config.Gate, ca *authority) error {
-	open, ok := gateKinds[g.Kind]
-	if !ok {
-		return fmt.Errorf("kind %q is not known", g.Kind)
+	kind, err := s.config.KindOf(g)
+	if err != nil {
+		return err
 	}
 	l, err := net.Listen("tcp", g.Listen)
 	if err != nil {
@@ -69,8 +53,8 @@ func (s *Server) openGate(g config.Gate, ca *authority) error {
 	} else {
 		told.CA = string(ca.pem)
 		names := []string{told.Host}
-		if g.Kind == "aws" && net.ParseIP(told.Host) == nil {
-			names = append(names, "*."+told.Host) // buckets
+		if kind.Subdomains && net.ParseIP(told.Host) == nil {
+			names = append(names, "*."+told.Host)
 		}
 		pair, err = ca.issue(names...)
 	}
@@ -78,7 +62,7 @@ func (s *Server) openGate(g config.Gate, ca *authority) error {
 		l.Close()
 		return fmt.Errorf("certificate: %w", err)
 	}
-	p, err := open(s, g, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})
+	p, err := g.Settings.Open(s.gateConfig(g, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}))
 	if err != nil {
 		l.Close()
 		return err
@@ -111,10 +95,11 @@ func (s *Server) openGate(g config.Gate, ca *authority) error {
 func (s *Server) gateConfig(g config.Gate, t *tls.Config) gate.Config {
 	return gate.Config{
 		Gate: interlock.Gate{
-			Name: g.Name, Target: target(g), Environment: g.Environment, Wait: g.Wait,
+			Name: g.Name, Target: g.Settings.Target(), Environment: g.Environment, Wait: g.Wait,
 			Ceiling: interlock.Ceiling{Request: g.Ceiling.Request, Total: g.Ceiling.Total},
 		},
 		Interlock:  gate.Through(s.interlock, s.decisions),
+		Hosts:      hostsOf(g),
 		TLS:        t,
 		RequireTLS: !config.Loopback(g.Listen),
 		ReadEach:   g.Reads == config.ReadsEach,
@@ -144,18 +129,24 @@ func tell(g config.Gate, addr net.Addr) (client.Gate, error) {
 	if g.Advertise != "" {
 		host = g.Advertise
 	}
+	var more gate.Access
+	g.Settings.Tell(&more)
 	return client.Gate{
-		Name: g.Name, Kind: g.Kind, Environment: g.Environment, Target: target(g),
-		Host: host, Port: n, Database: g.Upstream.Database, Region: g.Upstream.Region,
+		Name: g.Name, Kind: g.Kind, Environment: g.Environment, Target: g.Settings.Target(),
+		Host: host, Port: n, Database: more.Database, Region: more.Region,
 	}, nil
 }
 
-// target names what stands behind a gate: part of every digest and entry.
-func target(g config.Gate) string {
-	if g.Kind == "aws" {
-		return "aws://" + g.Upstream.Account
+// hostsOf gives the names that clients reach a gate by.
+func hostsOf(g config.Gate) []string {
+	hosts := []string{"localhost", "127.0.0.1", "::1"}
+	if host, _, err := net.SplitHostPort(g.Listen); err == nil && net.ParseIP(host) == nil {
+		hosts = append(hosts, host)
 	}
-	return fmt.Sprintf("%s://%s/%s", g.Kind, net.JoinHostPort(g.Upstream.Host, strconv.Itoa(g.Upstream.Port)), g.Upstream.Database)
+	if g.Advertise != "" {
+		hosts = append(hosts, g.Advertise)
+	}
+	return hosts
 }
 
 // Gates lists the open gates as their clients must know them.

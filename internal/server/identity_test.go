@@ -17,6 +17,8 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/client"
+	"github.com/signalbox-dev/signalbox/internal/gate/pgwire"
+	"github.com/signalbox-dev/signalbox/internal/secret"
 	"github.com/signalbox-dev/signalbox/internal/server"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 	"github.com/signalbox-dev/signalbox/test/pgtest"
@@ -177,8 +179,8 @@ func twins(t *testing.T) (one, two *server.Server) {
 	replica := func(name string) *server.Server {
 		return start(t, func(c *config.Config) {
 			c.Replica = name
-			c.Database.URL = config.Secret{Env: "STATE_URL"}
-			c.MasterKey = config.Secret{Env: "MASTER_KEY"}
+			c.Database.URL = secret.Source{Env: "STATE_URL"}
+			c.MasterKey = secret.Source{Env: "MASTER_KEY"}
 			c.Log.Origin, c.Log.Key = "signalbox.test/twins", filepath.Join(shared, "log.key")
 		})
 	}
@@ -432,11 +434,11 @@ func TestProtectionIsState(t *testing.T) {
 	begin := func(change func(*config.Config)) (*server.Server, error) {
 		c := config.Config{
 			Data: t.TempDir(), Listen: "127.0.0.1:0",
-			Database: config.Database{URL: config.Secret{Env: "STATE_URL"}}, MasterKey: config.Secret{Env: "MASTER_KEY"},
+			Database: config.Database{URL: secret.Source{Env: "STATE_URL"}}, MasterKey: secret.Source{Env: "MASTER_KEY"},
 			Log: config.Log{Origin: "signalbox.test/protection", Key: filepath.Join(shared, "log.key")},
 			Gates: []config.Gate{{
 				Name: "orders", Kind: "postgres", Environment: "production", Listen: "127.0.0.1:0",
-				Upstream: config.Upstream{Host: "127.0.0.1", Port: 1, User: "nobody", Password: config.Secret{Env: "TARGET_PASSWORD"}},
+				Settings: &pgwire.Settings{Upstream: pgwire.Server{Host: "127.0.0.1", Port: 1, User: "nobody", Password: secret.Source{Env: "TARGET_PASSWORD"}}},
 			}},
 		}
 		change(&c)

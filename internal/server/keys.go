@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/signalbox-dev/signalbox/internal/interlock/session"
+	"github.com/signalbox-dev/signalbox/internal/secret"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 )
 
@@ -56,12 +57,12 @@ func origin(c config.Config) (string, error) {
 // keep reads a small private file, or makes it. Of two processes that start at
 // once one makes it and both read the same.
 func keep(name string, make func() string) (string, error) {
-	data, err := config.ReadPrivate(name)
+	data, err := secret.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := create(name, make()+"\n"); err != nil {
 			return "", err
 		}
-		data, err = config.ReadPrivate(name)
+		data, err = secret.ReadFile(name)
 	}
 	if err != nil {
 		return "", err

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/secret"
 	"github.com/signalbox-dev/signalbox/internal/server"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 	"github.com/signalbox-dev/signalbox/test/pgtest"
@@ -21,13 +22,13 @@ func TestForeignMasterKey(t *testing.T) {
 	t.Setenv("NEW", strings.Repeat("fedcba9876543210", 4))
 	for name, database := range map[string]config.Database{
 		"SQLite":     {},
-		"PostgreSQL": {URL: config.Secret{Env: "STATE_URL"}},
+		"PostgreSQL": {URL: secret.Source{Env: "STATE_URL"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			data := t.TempDir()
 			with := func(key string, replace bool) (*server.Server, error) {
 				c := config.Config{
-					Data: data, Listen: "127.0.0.1:0", Database: database, MasterKey: config.Secret{Env: key}, ReplaceMaster: replace,
+					Data: data, Listen: "127.0.0.1:0", Database: database, MasterKey: secret.Source{Env: key}, ReplaceMaster: replace,
 					Log: config.Log{Origin: "signalbox.test/master", Key: filepath.Join(data, "log.key")},
 				}
 				return server.Start(t.Context(), c.Defaults(), slog.New(slog.NewTextHandler(t.Output(), nil)))

@@ -81,7 +81,7 @@ func (s *Server) explain(ctx context.Context, in io.Reader, out io.Writer) error
 	if err != nil {
 		return fmt.Errorf("active policies: %w", err)
 	}
-	_, err = explain.Run(ctx, explain.Config{Policy: set}, in, out)
+	_, err = explain.Run(ctx, explain.Config{Policy: set, Kinds: s.config.Kinds}, in, out)
 	return err
 }
 

@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/signalbox-dev/signalbox/client"
+	"github.com/signalbox-dev/signalbox/internal/gate/pgwire"
+	"github.com/signalbox-dev/signalbox/internal/secret"
 	"github.com/signalbox-dev/signalbox/internal/server"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 	"github.com/signalbox-dev/signalbox/test/pgtest"
@@ -26,12 +28,12 @@ func TestReplicas(t *testing.T) {
 	replica := func(name string) *server.Server {
 		return start(t, func(c *config.Config) {
 			c.Replica = name
-			c.Database.URL = config.Secret{Env: "STATE_URL"}
-			c.MasterKey = config.Secret{Env: "MASTER_KEY"}
+			c.Database.URL = secret.Source{Env: "STATE_URL"}
+			c.MasterKey = secret.Source{Env: "MASTER_KEY"}
 			c.Log.Origin, c.Log.Key = "signalbox.test/replicas", filepath.Join(shared, "log.key")
 			c.Gates = []config.Gate{{
 				Name: "orders", Kind: "postgres", Environment: "production", Listen: "127.0.0.1:0",
-				Upstream: config.Upstream{Host: "127.0.0.1", Port: target.Port, Database: target.Name, User: pgtest.User, Password: config.Secret{Env: "TARGET_PASSWORD"}},
+				Settings: &pgwire.Settings{Upstream: pgwire.Server{Host: "127.0.0.1", Port: target.Port, Database: target.Name, User: pgtest.User, Password: secret.Source{Env: "TARGET_PASSWORD"}}},
 			}}
 		})
 	}
@@ -96,7 +98,7 @@ func TestReplicas(t *testing.T) {
 func TestForeignKey(t *testing.T) {
 	ours := pgtest.Shared(t)
 	t.Setenv("STATE_URL", ours.URL())
-	c := config.Config{Data: t.TempDir(), Listen: "127.0.0.1:0", Database: config.Database{URL: config.Secret{Env: "STATE_URL"}}, Log: config.Log{Origin: "signalbox.test/a"}}
+	c := config.Config{Data: t.TempDir(), Listen: "127.0.0.1:0", Database: config.Database{URL: secret.Source{Env: "STATE_URL"}}, Log: config.Log{Origin: "signalbox.test/a"}}
 	s, err := server.Start(t.Context(), c.Defaults(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +127,7 @@ func TestPolicyFolder(t *testing.T) {
 	again := func() (*server.Server, error) {
 		c := config.Config{Data: data, Listen: "127.0.0.1:0", Policies: folder, Gates: []config.Gate{{
 			Name: "orders", Kind: "postgres", Environment: "production", Listen: "127.0.0.1:0",
-			Upstream: config.Upstream{Host: "127.0.0.1", Port: 1, User: "nobody", Password: config.Secret{Env: "TARGET_PASSWORD"}},
+			Settings: &pgwire.Settings{Upstream: pgwire.Server{Host: "127.0.0.1", Port: 1, User: "nobody", Password: secret.Source{Env: "TARGET_PASSWORD"}}},
 		}}}
 		return server.Start(t.Context(), c.Defaults(), nil)
 	}

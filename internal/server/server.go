@@ -82,6 +82,9 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (*Server, err
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	if c.Kinds == nil {
+		c.Kinds = Kinds()
+	}
 	s := &Server{config: c, log: log}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.start(ctx); err != nil {
@@ -93,6 +96,11 @@ func Start(ctx context.Context, c config.Config, log *slog.Logger) (*Server, err
 
 func (s *Server) start(ctx context.Context) error {
 	c := s.config
+	for _, g := range c.Gates {
+		if _, err := c.KindOf(g); err != nil {
+			return fmt.Errorf("gate %q: %w", g.Name, err)
+		}
+	}
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}

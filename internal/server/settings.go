@@ -13,7 +13,7 @@ func gateSettings(c config.Config) []proof.GateSetting {
 	var out []proof.GateSetting
 	for _, g := range c.Gates {
 		out = append(out, proof.GateSetting{
-			Name: g.Name, Protocol: g.Kind, Environment: g.Environment, Target: target(g),
+			Name: g.Name, Protocol: g.Kind, Environment: g.Environment, Target: g.Settings.Target(),
 			Reads:          cmp.Or(g.Reads, config.ReadsSummary),
 			CeilingRequest: g.Ceiling.Request, CeilingTotal: g.Ceiling.Total,
 		})

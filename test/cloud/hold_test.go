@@ -15,7 +15,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/demo/standin"
-	"github.com/signalbox-dev/signalbox/internal/server/config"
+	awsgate "github.com/signalbox-dev/signalbox/internal/gate/aws"
 	"github.com/signalbox-dev/signalbox/test/awstest"
 )
 
@@ -109,8 +109,8 @@ func TestAssumeRole(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(cloud.Close)
-	h := build(t, signalbox.Production, config.Upstream{
-		Region: standin.Region, Endpoint: cloud.URL(), Credentials: config.Credentials{AccessKeyID: cloud.AccessKeyID},
+	h := build(t, signalbox.Production, awsgate.Account{
+		Region: standin.Region, Endpoint: cloud.URL(), Credentials: awsgate.Key{AccessKeyID: cloud.AccessKeyID},
 	}, cloud.SecretAccessKey)
 	s := h.session()
 	c := s.sdk()

@@ -27,6 +27,8 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/client"
+	awsgate "github.com/signalbox-dev/signalbox/internal/gate/aws"
+	"github.com/signalbox-dev/signalbox/internal/secret"
 	"github.com/signalbox-dev/signalbox/internal/server"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 	"github.com/signalbox-dev/signalbox/test/awstest"
@@ -44,9 +46,9 @@ type house struct {
 }
 
 // build puts a gate before what upstream names, in this process.
-func build(t *testing.T, environment signalbox.Environment, upstream config.Upstream, secret string) *house {
+func build(t *testing.T, environment signalbox.Environment, upstream awsgate.Account, key string) *house {
 	t.Helper()
-	s, err := server.Start(t.Context(), configured(t, environment, upstream, secret), slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))
+	s, err := server.Start(t.Context(), configured(t, environment, upstream, key), slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,20 +56,20 @@ func build(t *testing.T, environment signalbox.Environment, upstream config.Upst
 	return inhabited(t, s.URL(), s.Code())
 }
 
-func configured(t *testing.T, environment signalbox.Environment, upstream config.Upstream, secret string) config.Config {
+func configured(t *testing.T, environment signalbox.Environment, upstream awsgate.Account, key string) config.Config {
 	t.Helper()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "secret")
-	if err := os.WriteFile(file, []byte(secret), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(key), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	upstream.Account, upstream.Credentials.SecretAccessKey = account, config.Secret{File: file}
+	upstream.Account, upstream.Credentials.SecretAccessKey = account, secret.Source{File: file}
 	if upstream.Region == "" {
 		upstream.Region = awstest.Region
 	}
 	return config.Config{
 		Data: filepath.Join(dir, "data"), Listen: "127.0.0.1:0",
-		Gates: []config.Gate{{Name: "cloud", Kind: "aws", Environment: environment, Listen: "127.0.0.1:0", Upstream: upstream}},
+		Gates: []config.Gate{{Name: "cloud", Kind: "aws", Environment: environment, Listen: "127.0.0.1:0", Settings: &awsgate.Settings{Upstream: upstream}}},
 	}.Defaults()
 }
 
@@ -96,7 +98,7 @@ func before(t *testing.T, environment signalbox.Environment, kinds ...awstest.Ki
 	t.Helper()
 	servers, endpoints := awstest.Account(t, kinds...)
 	one := servers[kinds[0]]
-	return build(t, environment, config.Upstream{Endpoints: endpoints, Credentials: config.Credentials{AccessKeyID: one.AccessKeyID}}, one.SecretAccessKey), servers
+	return build(t, environment, awsgate.Account{Endpoints: endpoints, Credentials: awsgate.Key{AccessKeyID: one.AccessKeyID}}, one.SecretAccessKey), servers
 }
 
 func (h *house) must(err error) {

@@ -23,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"github.com/signalbox-dev/signalbox"
+	awsgate "github.com/signalbox-dev/signalbox/internal/gate/aws"
 	"github.com/signalbox-dev/signalbox/internal/server"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 	"github.com/signalbox-dev/signalbox/test/awstest"
@@ -91,17 +92,25 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// childConfig is what a server in a process of its own is told. Settings are those of
+// its one gate, since JSON does not say of which kind they are.
+type childConfig struct {
+	config.Config
+	Settings awsgate.Settings
+}
+
 // serve runs a server until its standard input ends.
 func serve(file string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	var c config.Config
-	if err := json.Unmarshal(text, &c); err != nil {
+	var told childConfig
+	if err := json.Unmarshal(text, &told); err != nil {
 		return err
 	}
-	s, err := server.Start(context.Background(), c, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	told.Gates[0].Settings = &told.Settings
+	s, err := server.Start(context.Background(), told.Config, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if err != nil {
 		return err
 	}
@@ -116,10 +125,12 @@ func serve(file string) error {
 func alone(t *testing.T) (*house, int) {
 	t.Helper()
 	behind := awstest.New(t, awstest.S3)
-	c := configured(t, signalbox.Development, config.Upstream{
-		Endpoint: behind.URL, Credentials: config.Credentials{AccessKeyID: behind.AccessKeyID},
+	c := configured(t, signalbox.Development, awsgate.Account{
+		Endpoint: behind.URL, Credentials: awsgate.Key{AccessKeyID: behind.AccessKeyID},
 	}, behind.SecretAccessKey)
-	text, err := json.Marshal(c)
+	told := childConfig{c, *c.Gates[0].Settings.(*awsgate.Settings)}
+	told.Gates[0].Settings = nil
+	text, err := json.Marshal(told)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,8 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/client"
+	"github.com/signalbox-dev/signalbox/internal/gate/pgwire"
+	"github.com/signalbox-dev/signalbox/internal/secret"
 	"github.com/signalbox-dev/signalbox/internal/server"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 	"github.com/signalbox-dev/signalbox/proof"
@@ -69,16 +71,16 @@ func build(t *testing.T, n int, change func(*config.Config)) *house {
 	}
 	password, _ := up.User.Password()
 	shared := config.Config{
-		Listen: "127.0.0.1:0", MasterKey: config.Secret{File: write("master", hex.EncodeToString(make([]byte, 32)))},
+		Listen: "127.0.0.1:0", MasterKey: secret.Source{File: write("master", hex.EncodeToString(make([]byte, 32)))},
 		Log: config.Log{Origin: "test.example/e2e", Key: filepath.Join(dir, "log.key"), Publish: 50 * time.Millisecond},
 		Gates: []config.Gate{{
 			Name: "orders", Kind: "postgres", Environment: signalbox.Production, Listen: "127.0.0.1:0",
-			Upstream: config.Upstream{Host: "127.0.0.1", Port: h.target.Port, Database: h.target.Name, User: up.User.Username(),
-				Password: config.Secret{File: write("password", password)}, TLS: "disable"},
+			Settings: &pgwire.Settings{Upstream: pgwire.Server{Host: "127.0.0.1", Port: h.target.Port, Database: h.target.Name, User: up.User.Username(),
+				Password: secret.Source{File: write("password", password)}, TLS: "disable"}},
 		}},
 	}
 	if n > 1 {
-		shared.Database.URL = config.Secret{File: write("database", pgtest.Shared(t).URL())}
+		shared.Database.URL = secret.Source{File: write("database", pgtest.Shared(t).URL())}
 	}
 	if change != nil {
 		change(&shared)

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/signalbox-dev/signalbox/client"
+	"github.com/signalbox-dev/signalbox/internal/gate/pgwire"
+	"github.com/signalbox-dev/signalbox/internal/secret"
 	"github.com/signalbox-dev/signalbox/internal/server"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 	"github.com/signalbox-dev/signalbox/test/pgtest"
@@ -44,10 +46,10 @@ func throughGate(t *testing.T, upstream *pgtest.Server) []string {
 		Policies: permit,
 		Gates: []config.Gate{{
 			Name: "regress", Kind: "postgres", Environment: "production", Listen: "127.0.0.1:0",
-			Upstream: config.Upstream{
+			Settings: &pgwire.Settings{Upstream: pgwire.Server{
 				Host: "127.0.0.1", Port: upstream.Port, Database: database,
-				User: pgtest.User, Password: config.Secret{File: password}, TLS: "disable",
-			},
+				User: pgtest.User, Password: secret.Source{File: password}, TLS: "disable",
+			}},
 		}},
 	}
 	s, err := server.Start(t.Context(), c.Defaults(), slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))

@@ -26,6 +26,7 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 	"github.com/signalbox-dev/signalbox/internal/interlock/policy"
+	"github.com/signalbox-dev/signalbox/internal/server"
 	"github.com/signalbox-dev/signalbox/policies"
 	"github.com/signalbox-dev/signalbox/test/pgtest"
 )
@@ -99,7 +100,7 @@ func scenarios(t *testing.T, gateName string) []explained {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
-		if _, err := explain.Run(t.Context(), explain.Config{Policy: set}, bytes.NewReader(data), &out); err != nil {
+		if _, err := explain.Run(t.Context(), explain.Config{Policy: set, Kinds: server.Kinds()}, bytes.NewReader(data), &out); err != nil {
 			t.Fatal(err)
 		}
 		answers := json.NewDecoder(&out)

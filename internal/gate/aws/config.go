@@ -21,16 +21,13 @@ import (
 )
 
 // Config says what a gate stands in front of, and how strict it is. MaxPerSession
-// is of requests that are served at once, 256 if it is not given.
+// is of requests that are served at once, 256 if it is not given. What stands before
+// one of Hosts in a request's host is a bucket of S3, or another host prefix.
 type Config struct {
 	gate.Config
 	// Upstream is the account behind the gate.
 	Upstream Upstream
 
-	// Hosts are the names that clients know the gate by. What stands before one
-	// of them in a request's host is a bucket of S3, or another host prefix.
-	// Default localhost, 127.0.0.1 and ::1.
-	Hosts []string
 	// MaxHeld caps the bytes of request bodies that are held whole, of all
 	// clients together. A quarter of it is for those that must be read before it
 	// can be proved whose they are. Default 512 MiB.
@@ -99,7 +96,7 @@ func (u Upstream) LogValue() slog.Value {
 var twelveDigits = regexp.MustCompile(`^[0-9]{12}$`)
 
 func (c Config) withDefaults() (Config, error) {
-	if err := c.Complete("aws", 256); err != nil {
+	if err := c.Complete(Kind.Name, 256); err != nil {
 		return c, err
 	}
 	switch {
@@ -120,9 +117,6 @@ func (c Config) withDefaults() (Config, error) {
 		if err := validEndpoint(c.Upstream.Endpoint); err != nil {
 			return c, c.Wrap(fmt.Errorf("endpoint: %w", err))
 		}
-	}
-	if len(c.Hosts) == 0 {
-		c.Hosts = []string{"localhost", "127.0.0.1", "::1"}
 	}
 	positive(&c.MaxHeld, 512<<20)
 	positive(&c.HeaderTimeout, 20*time.Second)

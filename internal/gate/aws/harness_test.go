@@ -186,6 +186,7 @@ func newBench(t testing.TB, change func(*Config, *upstream)) *bench {
 		Config: gate.Config{
 			Gate:      interlock.Gate{Name: "prod", Environment: signalbox.Production},
 			Interlock: s,
+			Hosts:     []string{"127.0.0.1", "localhost", "gate.test"},
 			TLS:       &tls.Config{Certificates: []tls.Certificate{certificate}},
 			HoldURL:   func(id string) string { return "http://signalbox.test/holds/" + id },
 			Logger:    slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -194,7 +195,6 @@ func newBench(t testing.TB, change func(*Config, *upstream)) *bench {
 			Account: account, Region: "eu-central-1", Endpoint: b.up.server.URL,
 			Credentials: Credentials{AccessKeyID: realKey, SecretAccessKey: realSecret},
 		},
-		Hosts: []string{"127.0.0.1", "localhost", "gate.test"},
 	}
 	if change != nil {
 		change(&config, b.up)

@@ -61,15 +61,22 @@ type Upstream struct {
 	ConnectTimeout time.Duration
 }
 
+// Defaults that settings show and a gate that is made without them has too.
+const (
+	defaultPort       = 5432
+	defaultAuth       = "scram-sha-256"
+	defaultPerSession = 32
+)
+
 func (c Config) withDefaults() (Config, error) {
-	if err := c.Complete("postgres", 32); err != nil {
+	if err := c.Complete(Kind.Name, defaultPerSession); err != nil {
 		return c, err
 	}
 	if c.Upstream.Host == "" || c.Upstream.User == "" {
 		return c, c.Wrap(errors.New("upstream needs host and user"))
 	}
 	if c.Upstream.Port == 0 {
-		c.Upstream.Port = 5432
+		c.Upstream.Port = defaultPort
 	}
 	if c.Upstream.Database == "" {
 		c.Upstream.Database = c.Upstream.User
@@ -84,7 +91,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Upstream.ConnectTimeout = 10 * time.Second
 	}
 	if c.Upstream.Auth == "" && c.Upstream.Password != "" {
-		c.Upstream.Auth = "scram-sha-256"
+		c.Upstream.Auth = defaultAuth
 	}
 	if c.Gate.Target == "" {
 		c.Gate.Target = net.JoinHostPort(c.Upstream.Host, strconv.Itoa(c.Upstream.Port)) + "/" + c.Upstream.Database

@@ -2,108 +2,129 @@ package pgwire
 
 import (
 	"fmt"
+	"net"
+	"strconv"
 	"strings"
 
-	"github.com/signalbox-dev/signalbox/internal/classify/sql"
 	"github.com/signalbox-dev/signalbox/internal/gate"
+	"github.com/signalbox-dev/signalbox/internal/secret"
 )
 
-// checkExecutes refuses what cannot be classified as what it runs.
-func (c *conn) checkExecutes(j *classified) error {
-	for _, s := range j.Statements {
-		for _, in := range s.Chain() {
-			if in.Kind == sql.KindExecute {
-				if err := c.executable(*in); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return nil
+// Kind is the kind of gates for PostgreSQL.
+var Kind = gate.Kind{
+	Name:      "postgres",
+	Title:     "PostgreSQL",
+	Settings:  func() gate.Settings { return new(Settings) },
+	Text:      text,
+	Variables: variables,
+	Leaks:     leaks,
+	Harmless:  harmless,
+	Explain:   explainer,
 }
 
-// preparedSQL asks how a statement of this name was prepared.
-const preparedSQL = "SELECT from_sql FROM pg_catalog.pg_prepared_statements WHERE name OPERATOR(pg_catalog.=) "
-
-// executable refuses an EXECUTE of anything but a query or a change of rows.
-// PREPARE takes nothing else, but a Parse message does: a COMMIT or a FETCH that
-// was prepared so would run unseen by all that looks at kinds of statements.
-func (c *conn) executable(s sql.Statement) error {
-	refuse := &refusal{code: "0A000", message: fmt.Sprintf("EXECUTE %s would run something else than a query or a change of rows", quoteIdent(s.Name)), hint: "Send the statement itself."}
-	if s.Runs != nil {
-		switch s.Runs.Kind {
-		case sql.KindQuery, sql.KindWrite, sql.KindExecute: // an EXECUTE behind EXPLAIN has its own turn
-			return nil
-		case sql.KindUnknown:
-		default:
-			return refuse
-		}
-	}
-	if c.server.status == 'E' {
-		return nil // it fails
-	}
-	if c.phase() == implicit {
-		return refuse // to ask would end the implicit transaction
-	}
-	// Not seen or not understood, so it is classified as the worst. PREPARE, by a
-	// function perhaps, takes nothing else.
-	answers, err := c.server.ask(preparedSQL + quoteLiteral(s.Name))
-	if err != nil {
-		return err
-	}
-	for _, row := range answers[0].rows {
-		if row[0] != "t" {
-			return refuse
-		}
-	}
-	return nil
+// Settings are what a gate for PostgreSQL is told besides what all gates are.
+type Settings struct {
+	// Upstream is the server, with the credentials that only the gate knows.
+	Upstream Server `yaml:"upstream"`
+	// Count is "estimate" (a hold shows how many rows the planner expects a change
+	// to touch) or "exact" (they are counted, by a SELECT of at most ten
+	// seconds). Default estimate.
+	Count string `yaml:"count"`
+	// MaxConnections is how many connections one session may have open. Each may
+	// have one to the server behind the gate. Default 32.
+	MaxConnections int `yaml:"max_connections"`
 }
 
-// admitSettings gives the settings that the server's connection is begun with:
-// the client's own, decided like a SET of each, and ours.
-func (c *conn) admitSettings() ([]setting, error) {
-	var settings []setting
-	var text strings.Builder
-	for _, s := range c.settings {
-		settings = append(settings, s)
-		if s.name == "application_name" {
-			continue // it changes nothing for anybody else
-		}
-		fmt.Fprintf(&text, "SET %s TO '%s';\n", quoteName(s.name), strings.ReplaceAll(s.value, "'", "''"))
-	}
-	if text.Len() > 0 {
-		j := newClassified(c.g.cache.Classify(text.String(), nil), 0)
-		r := c.newRequest(j.actions, []string{text.String()}, nil)
-		a, err := c.g.Interlock.Admit(c.ctx, r.Request, r)
-		if err != nil {
-			return nil, err
-		}
-		if !a.Read() {
-			c.g.Interlock.Abandon([]gate.Admission{a})
-			return nil, &refusal{code: StateDenied, message: "settings at the start of a connection may only concern the session itself", hint: "Connect without them and SET them, so that each can be recorded."}
-		}
-	}
-	if c.agent() {
-		settings = append(settings, setting{readOnlyGUC, "on"})
-	}
-	return settings, nil
+// The ways to tell how many rows a held change would touch.
+const (
+	CountEstimate = "estimate"
+	CountExact    = "exact"
+)
+
+// A Server is a PostgreSQL server behind a gate.
+type Server struct {
+	Host     string        `yaml:"host"`     // name or address, or the folder of a Unix socket
+	Port     int           `yaml:"port"`     // default 5432
+	Database string        `yaml:"database"` // the database that clients reach; default the user's name
+	User     string        `yaml:"user"`     // the role that the gate logs in as
+	Password secret.Source `yaml:"password"` // default: none, for trust or peer authentication
+	// TLS is "disable", "require" (encrypted, not authenticated), "verify-ca"
+	// or "verify-full", as libpq's sslmode. Default verify-full; on a Unix
+	// socket or a loopback address TLS is used where the server offers it.
+	TLS string `yaml:"tls"`
+	// Auth lists how the gate may prove itself to the server, as libpq's
+	// require_auth: scram-sha-256, md5, password, none, with commas between. Default
+	// scram-sha-256 where there is a password.
+	Auth string `yaml:"auth"`
+	// CA is a PEM file with the authorities that are trusted, for verify-ca and
+	// verify-full. Default those of the system.
+	CA gate.File `yaml:"ca"`
 }
 
-// quoteName quotes each part of a setting's name.
-func quoteName(name string) string {
-	parts := strings.Split(name, ".")
-	for i, p := range parts {
-		parts[i] = `"` + p + `"`
+var _ gate.Settings = (*Settings)(nil)
+
+// Defaults implements [gate.Settings].
+func (s *Settings) Defaults() {
+	if s.Count == "" {
+		s.Count = CountEstimate
 	}
-	return strings.Join(parts, ".")
+	if s.MaxConnections == 0 {
+		s.MaxConnections = defaultPerSession
+	}
+	u := &s.Upstream
+	if u.Auth == "" && u.Password.Set() {
+		u.Auth = defaultAuth
+	}
+	if u.Port == 0 {
+		u.Port = defaultPort
+	}
+	if u.Database == "" {
+		u.Database = u.User
+	}
 }
 
-// quoteLiteral quotes a string for a statement of our own, whatever
-// standard_conforming_strings says.
-func quoteLiteral(s string) string {
-	quoted := "'" + strings.ReplaceAll(s, "'", "''") + "'"
-	if strings.Contains(s, `\`) {
-		return "E" + strings.ReplaceAll(quoted, `\`, `\\`)
+// Check implements [gate.Settings].
+func (s *Settings) Check(r gate.Report) {
+	r.OneOf("count", s.Count, CountEstimate, CountExact)
+	if s.MaxConnections < 1 || s.MaxConnections > 4096 {
+		r.Problem("max_connections", "must be between 1 and 4096", "")
 	}
-	return quoted
+	u := s.Upstream
+	if u.Host == "" {
+		r.Problem("upstream.host", "missing", "name the host of the database server")
+	}
+	if u.User == "" {
+		r.Problem("upstream.user", "missing", "name the database role that the gate logs in as")
+	}
+	if u.Port < 1 || u.Port > 65535 {
+		r.Problem("upstream.port", strconv.Itoa(u.Port)+" is not a port", "")
+	}
+	r.OneOf("upstream.tls", u.TLS, "", "disable", "require", "verify-ca", "verify-full")
+	for method := range strings.SplitSeq(u.Auth, ",") {
+		r.OneOf("upstream.auth", method, "", "scram-sha-256", "md5", "password", "none")
+	}
+}
+
+// Target implements [gate.Settings].
+func (s *Settings) Target() string {
+	u := s.Upstream
+	return "postgres://" + net.JoinHostPort(u.Host, strconv.Itoa(u.Port)) + "/" + u.Database
+}
+
+// Tell implements [gate.Settings].
+func (s *Settings) Tell(a *gate.Access) { a.Database = s.Upstream.Database }
+
+// Open implements [gate.Settings].
+func (s *Settings) Open(c gate.Config) (gate.Gate, error) {
+	u := s.Upstream
+	up := Upstream{Host: u.Host, Port: u.Port, Database: u.Database, User: u.User, SSLMode: u.TLS, RootCA: string(u.CA), Auth: u.Auth}
+	if u.Password.Set() {
+		var err error
+		if up.Password, err = u.Password.Read(); err != nil {
+			return nil, fmt.Errorf("password: %w", err)
+		}
+	}
+	c.Gate.Patient = true
+	c.MaxPerSession = s.MaxConnections
+	return New(Config{Config: c, Upstream: up, ExactCounts: s.Count == CountExact})
 }

@@ -2,20 +2,20 @@ package config
 
 import (
 	"fmt"
-	"maps"
 	"net"
 	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/secret"
 	"github.com/signalbox-dev/signalbox/proof"
 )
 
@@ -41,9 +41,18 @@ func (c Config) Resolve(folder string) Config {
 		g := &c.Gates[i]
 		abs(&g.TLS.Cert)
 		abs(&g.TLS.Key)
-		abs(&g.Upstream.Password.File)
-		abs(&g.Upstream.Credentials.SecretAccessKey.File)
-		abs(&g.Upstream.CA)
+		if g.Settings == nil {
+			continue
+		}
+		g.Settings = clone(g.Settings)
+		sources(g.Settings, func(_ string, from any) {
+			switch from := from.(type) {
+			case *secret.Source:
+				abs(&from.File)
+			case *gate.File:
+				abs((*string)(from))
+			}
+		})
 	}
 	return c
 }
@@ -70,21 +79,16 @@ func (c Config) Defaults() Config {
 	for i := range c.Gates {
 		g := &c.Gates[i]
 		if g.Listen == "" {
-			host, port, _ := net.SplitHostPort(DefaultPostgresListen)
+			host, port, _ := net.SplitHostPort(DefaultGateListen)
 			first, _ := strconv.Atoi(port)
 			g.Listen = net.JoinHostPort(host, strconv.Itoa(first+i))
 		}
 		fill(&g.Reads, ReadsSummary)
 		fill(&g.Ceiling.Request, 100)
 		fill(&g.Ceiling.Total, 1000)
-		if g.Kind != "aws" {
-			fill(&g.Count, CountEstimate)
-			fill(&g.MaxConnections, 32)
-			if g.Upstream.Password.Set() {
-				fill(&g.Upstream.Auth, "scram-sha-256")
-			}
-			fill(&g.Upstream.Port, 5432)
-			fill(&g.Upstream.Database, g.Upstream.User)
+		if g.Settings != nil {
+			g.Settings = clone(g.Settings)
+			g.Settings.Defaults()
 		}
 	}
 	return c
@@ -118,9 +122,16 @@ func (c Config) Production() bool {
 
 // Variables names the environment variables that secrets are read from.
 func (c Config) Variables() []string {
-	secrets := []Secret{c.Database.URL, c.MasterKey}
+	secrets := []secret.Source{c.Database.URL, c.MasterKey}
 	for _, g := range c.Gates {
-		secrets = append(secrets, g.Upstream.Password, g.Upstream.Credentials.SecretAccessKey)
+		if g.Settings == nil {
+			continue
+		}
+		sources(g.Settings, func(_ string, from any) {
+			if s, ok := from.(*secret.Source); ok {
+				secrets = append(secrets, *s)
+			}
+		})
 	}
 	var names []string
 	for _, s := range secrets {
@@ -194,7 +205,7 @@ func (p *reading) gates(c Config) {
 			p.fail(at("name"), fmt.Sprintf("%s: the name %q is taken", at("name"), g.Name), "give every gate a name of its own")
 		}
 		names[g.Name] = true
-		p.oneOf(at("kind"), g.Kind, "postgres", "aws")
+		p.oneOf(at("kind"), g.Kind, p.kindNames()...)
 		if g.Environment == "" {
 			p.fail(at("environment"), at("environment")+": missing", "say where the target stands: production, staging, development or a name of your own")
 		} else if err := signalbox.ValidName("environment", string(g.Environment)); err != nil {
@@ -213,103 +224,45 @@ func (p *reading) gates(c Config) {
 		if g.Ceiling.Request < 0 || g.Ceiling.Total < 0 {
 			p.fail(at("ceiling"), at("ceiling")+": must not be negative", "")
 		}
-		if g.Kind == "aws" {
-			p.foreign(fmt.Sprintf("gates[%d]", i), "postgres", map[string]bool{"count": g.Count != "", "max_connections": g.MaxConnections != 0})
-			p.account(at("upstream"), g.Upstream)
-		} else {
-			p.oneOf(at("count"), g.Count, CountEstimate, CountExact)
-			if g.MaxConnections < 1 || g.MaxConnections > 4096 {
-				p.fail(at("max_connections"), at("max_connections")+": must be between 1 and 4096", "")
+		if g.Settings != nil {
+			p.settings(fmt.Sprintf("gates[%d]", i), g.Settings)
+		}
+	}
+	for _, f := range p.foreign {
+		if f.given() {
+			p.fail(f.path, f.path+": is for gates of kind "+strings.Join(f.kinds, ", "), "")
+		}
+	}
+}
+
+// settings checks what only gates of one kind are told.
+func (p *reading) settings(at string, s gate.Settings) {
+	sources(s, func(key string, from any) {
+		switch key := at + "." + key; from := from.(type) {
+		case *secret.Source:
+			p.secret(key, *from)
+		case *gate.File:
+			if *from != "" {
+				p.exists(key, string(*from))
 			}
-			p.database(at("upstream"), g.Upstream)
 		}
-	}
-}
-
-// foreign refuses keys that belong to gates of another kind.
-func (p *reading) foreign(at, kind string, set map[string]bool) {
-	for _, key := range slices.Sorted(maps.Keys(set)) {
-		if set[key] {
-			p.fail(at+"."+key, fmt.Sprintf("%s.%s: is for gates of kind %s", at, key, kind), "")
-		}
-	}
-}
-
-// account checks what stands behind a gate for AWS.
-func (p *reading) account(at string, u Upstream) {
-	p.foreign(at, "postgres", map[string]bool{
-		"host": u.Host != "", "port": u.Port != 0, "database": u.Database != "", "user": u.User != "", "password": u.Password.Set(), "tls": u.TLS != "", "auth": u.Auth != "",
 	})
-	if !accountID.MatchString(u.Account) {
-		p.fail(at+".account", fmt.Sprintf("%s.account: %q has not twelve digits", at, u.Account), `write the number of the account in quotes: "123456789012"`)
-	}
-	if !regionName.MatchString(u.Region) {
-		p.fail(at+".region", fmt.Sprintf("%s.region: %q is no region", at, u.Region), "write it like eu-central-1")
-	}
-	for i, a := range u.Accounts {
-		if !accountID.MatchString(a) {
-			p.fail(fmt.Sprintf("%s.accounts[%d]", at, i), fmt.Sprintf("%s.accounts[%d]: %q has not twelve digits", at, i, a), "")
-		}
-	}
-	for i, o := range u.Unsigned {
-		if service, operation, ok := strings.Cut(o, ":"); !ok || service == "" || operation == "" {
-			p.fail(fmt.Sprintf("%s.unsigned[%d]", at, i), fmt.Sprintf("%s.unsigned[%d]: %q is no operation", at, i, o), "write it like cognito-idp:InitiateAuth")
-		}
-	}
-	p.endpoint(at+".endpoint", u.Endpoint)
-	for service, e := range u.Endpoints {
-		p.endpoint(at+".endpoints."+service, e)
-	}
-	c := u.Credentials
-	p.secret(at+".credentials.secret_access_key", c.SecretAccessKey)
-	switch {
-	case c.Profile != "" && (c.AccessKeyID != "" || c.SecretAccessKey.Set()):
-		p.fail(at+".credentials", at+".credentials: both a profile and an access key", "keep one of them")
-	case (c.AccessKeyID != "") != c.SecretAccessKey.Set():
-		p.fail(at+".credentials", at+".credentials: access_key_id and secret_access_key belong together", "")
-	}
-	if u.CA != "" {
-		p.exists(at+".ca", u.CA)
-	}
+	s.Check(report{p, at})
 }
 
-var (
-	accountID  = regexp.MustCompile(`^[0-9]{12}$`)
-	regionName = regexp.MustCompile(`^[a-z]{2,}(-[a-z]+)+-[0-9]+$`)
-)
-
-func (p *reading) endpoint(at, value string) {
-	if value == "" {
-		return
-	}
-	if u, err := url.Parse(value); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/")+u.RawQuery != "" {
-		p.fail(at, fmt.Sprintf("%s: %q is no endpoint", at, value), "write it like https://vpce-1234.s3.eu-central-1.vpce.amazonaws.com")
-	}
+// report implements [gate.Report] for a gate that is written at a key.
+type report struct {
+	*reading
+	at string
 }
 
-// database checks what stands behind a gate for PostgreSQL.
-func (p *reading) database(at string, u Upstream) {
-	p.foreign(at, "aws", map[string]bool{
-		"account": u.Account != "", "region": u.Region != "", "credentials": u.Credentials != Credentials{}, "endpoint": u.Endpoint != "",
-		"endpoints": u.Endpoints != nil, "accounts": u.Accounts != nil, "unsigned": u.Unsigned != nil,
-	})
-	if u.Host == "" {
-		p.fail(at+".host", at+".host: missing", "name the host of the database server")
-	}
-	if u.User == "" {
-		p.fail(at+".user", at+".user: missing", "name the database role that the gate logs in as")
-	}
-	if u.Port < 1 || u.Port > 65535 {
-		p.fail(at+".port", fmt.Sprintf("%s.port: %d is not a port", at, u.Port), "")
-	}
-	p.secret(at+".password", u.Password)
-	p.oneOf(at+".tls", u.TLS, "", "disable", "require", "verify-ca", "verify-full")
-	for method := range strings.SplitSeq(u.Auth, ",") {
-		p.oneOf(at+".auth", method, "", "scram-sha-256", "md5", "password", "none")
-	}
-	if u.CA != "" {
-		p.exists(at+".ca", u.CA)
-	}
+func (r report) Problem(key, problem, hint string) {
+	key = r.at + "." + key
+	r.fail(key, key+": "+problem, hint)
+}
+
+func (r report) OneOf(key, value string, allowed ...string) {
+	r.oneOf(r.at+"."+key, value, allowed...)
 }
 
 // oneOf wants one of the words allowed; "" among them means that the key may be
@@ -355,7 +308,7 @@ func (p *reading) tls(at string, t TLS) {
 	p.exists(at+".key", t.Key)
 }
 
-func (p *reading) secret(at string, s Secret) {
+func (p *reading) secret(at string, s secret.Source) {
 	if s.Env != "" && s.File != "" {
 		p.fail(at, at+": both env and file", "keep one of them")
 	}

@@ -4,7 +4,7 @@
 // known, a value of the wrong kind, a secret written into the file: each is
 // refused with its line and a hint, all of them at once, and nothing is started
 // with half of a configuration. Secrets come from environment variables or from
-// files that only their owner can read (see [Secret]).
+// files that only their owner can read (see [secret.Source]).
 //
 // docs/configuration.md describes the file field by field.
 package config
@@ -13,12 +13,14 @@ import (
 	"time"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/gate"
+	"github.com/signalbox-dev/signalbox/internal/secret"
 )
 
 // The ports that are used where nothing else is said.
 const (
-	DefaultListen         = "127.0.0.1:7420" // API, console, log
-	DefaultPostgresListen = "127.0.0.1:7432" // the first PostgreSQL gate
+	DefaultListen     = "127.0.0.1:7420" // API, console, log
+	DefaultGateListen = "127.0.0.1:7432" // the first gate; the others count upwards
 )
 
 // A Config is what a server is told. The zero value, after [Config.Defaults],
@@ -48,7 +50,7 @@ type Config struct {
 	Database Database `yaml:"database"`
 	// MasterKey is the secret that all credentials derive from: 32 bytes in
 	// hexadecimal. Default the file master.key in Data, made on first start.
-	MasterKey Secret `yaml:"master_key"`
+	MasterKey secret.Source `yaml:"master_key"`
 	// ReplaceMaster accepts a master key other than that which the database was
 	// begun with. It is asked for once, at the start, and never in the file.
 	ReplaceMaster bool `yaml:"-" json:"-"`
@@ -67,6 +69,8 @@ type Config struct {
 	Limits    Limits    `yaml:"limits"`
 	Metrics   Metrics   `yaml:"metrics"`
 
+	// Kinds are the kinds of gate that there are. Default all that the server has.
+	Kinds []gate.Kind `yaml:"-" json:"-"`
 	// Gates are the entrances, one for each target.
 	Gates []Gate `yaml:"gates"`
 }
@@ -83,7 +87,7 @@ func (t TLS) Set() bool { return t != TLS{} }
 // Database says where state is kept. Zero is SQLite in the data folder.
 type Database struct {
 	// URL is a postgres:// URL; it may hold a password, so it is a secret.
-	URL Secret `yaml:"url"`
+	URL secret.Source `yaml:"url"`
 	// Reserve is how many bytes of the disk SQLite keeps for outcomes, halts
 	// and the like, when there is no room for anything else. Default 64 MiB.
 	Reserve int64 `yaml:"reserve"`
@@ -144,7 +148,7 @@ type Metrics struct {
 type Gate struct {
 	// Name is how people and policies call the gate. It must be unique.
 	Name string `yaml:"name"`
-	// Kind is the protocol: "postgres" or "aws".
+	// Kind is the protocol, by the name of its [gate.Kind].
 	Kind string `yaml:"kind"`
 	// Environment is where the target stands: production, staging, development
 	// or a name of your own, which counts as production. It must be given.
@@ -158,8 +162,6 @@ type Gate struct {
 	// Advertise is the host name that clients connect to, where it is not the
 	// host of Listen. A default certificate is made for it.
 	Advertise string `yaml:"advertise"`
-	// Upstream is the target, with the credentials that only the gate knows.
-	Upstream Upstream `yaml:"upstream"`
 	// Wait is how long a held request outside a transaction waits for its
 	// approvals before the client is told that it is held. Default 0.
 	Wait time.Duration `yaml:"wait"`
@@ -167,78 +169,19 @@ type Gate struct {
 	// late) or "each" (every read is recorded before its answer is released).
 	// Default summary.
 	Reads string `yaml:"reads"`
-	// Count is "estimate" (a hold shows how many rows the planner expects a change
-	// to touch) or "exact" (they are counted, by a SELECT of at most ten
-	// seconds). Only for PostgreSQL. Default estimate.
-	Count string `yaml:"count"`
-	// MaxConnections is how many connections one session may have open. Each may
-	// have one to the server behind the gate. Only for PostgreSQL. Default 32.
-	MaxConnections int `yaml:"max_connections"`
 	// Ceiling bounds what agents' changes may touch without approval.
 	Ceiling Ceiling `yaml:"ceiling"`
-}
 
-// The ways to tell how many rows a held change would touch.
-const (
-	CountEstimate = "estimate"
-	CountExact    = "exact"
-)
+	// Settings are what gates of this kind are told besides, as the kind makes
+	// them. Their keys stand among the others.
+	Settings gate.Settings `yaml:"-"`
+}
 
 // The ways to record reads.
 const (
 	ReadsSummary = "summary"
 	ReadsEach    = "each"
 )
-
-// An Upstream is the target behind a gate: a PostgreSQL server, or an AWS
-// account.
-type Upstream struct {
-	Host     string `yaml:"host"`     // name or address, or the folder of a Unix socket
-	Port     int    `yaml:"port"`     // default 5432
-	Database string `yaml:"database"` // the database that clients reach; default the user's name
-	User     string `yaml:"user"`     // the role that the gate logs in as
-	Password Secret `yaml:"password"` // default: none, for trust or peer authentication
-	// TLS is "disable", "require" (encrypted, not authenticated), "verify-ca"
-	// or "verify-full", as libpq's sslmode. Default verify-full; on a Unix
-	// socket or a loopback address TLS is used where the server offers it.
-	TLS string `yaml:"tls"`
-	// Auth lists how the gate may prove itself to the server, as libpq's
-	// require_auth: scram-sha-256, md5, password, none, with commas between. Default
-	// scram-sha-256 where there is a password.
-	Auth string `yaml:"auth"`
-	// CA is a PEM file with the authorities that are trusted: for verify-ca and
-	// verify-full, and for endpoints of AWS. Default those of the system.
-	CA string `yaml:"ca"`
-
-	// Account is the AWS account, twelve digits.
-	Account string `yaml:"account"`
-	// Region is where clients work that name no other, and where the gate
-	// assumes roles.
-	Region string `yaml:"region"`
-	// Credentials are the gate's own at AWS. Default the SDK's chain: environment
-	// variables, shared files, web identity, container, instance.
-	Credentials Credentials `yaml:"credentials"`
-	// Endpoint is the URL of all services, for an emulator or a private
-	// endpoint. Default AWS's own.
-	Endpoint string `yaml:"endpoint"`
-	// Endpoints are the URLs of single services, by their endpoint prefix or
-	// signing name.
-	Endpoints map[string]string `yaml:"endpoints"`
-	// Accounts are further ones whose roles may be assumed. They count as the
-	// gate's environment.
-	Accounts []string `yaml:"accounts"`
-	// Unsigned are operations that by design carry no signature, and may be
-	// called with the session's credential as a bearer token.
-	Unsigned []string `yaml:"unsigned"`
-}
-
-// Credentials say as whom a gate acts at AWS: a profile of the shared files, or
-// an access key. The zero value is the SDK's default chain.
-type Credentials struct {
-	Profile         string `yaml:"profile"`
-	AccessKeyID     string `yaml:"access_key_id"`
-	SecretAccessKey Secret `yaml:"secret_access_key"`
-}
 
 // A Ceiling bounds rows touched by an agent's changes in production that
 // nobody approved; beyond it they are rolled back and held.

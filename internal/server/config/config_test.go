@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/signalbox-dev/signalbox/internal/server"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 )
 
@@ -39,7 +40,7 @@ func TestMistakes(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			_, err := config.Read(file)
+			_, err := config.Read(file, server.Kinds())
 			var es config.Errors
 			if !errors.As(err, &es) {
 				t.Fatalf("got %v, want config.Errors", err)
@@ -68,7 +69,7 @@ func TestGood(t *testing.T) {
 				t.Fatal(err)
 			}
 			// A path that is the same on every machine, for the golden file.
-			c, err := config.Parse("/etc/signalbox/signalbox.yaml", data)
+			c, err := config.Parse("/etc/signalbox/signalbox.yaml", data, server.Kinds())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -81,43 +82,6 @@ func TestGood(t *testing.T) {
 			}
 			golden(t, strings.TrimSuffix(file, ".yaml")+".golden", string(b)+"\n")
 		})
-	}
-}
-
-func TestSecret(t *testing.T) {
-	dir := t.TempDir()
-	open, closed, empty := filepath.Join(dir, "open"), filepath.Join(dir, "closed"), filepath.Join(dir, "empty")
-	for name, mode := range map[string]os.FileMode{open: 0o644, closed: 0o600, empty: 0o600} {
-		text := "hunter2\n"
-		if name == empty {
-			text = "\n"
-		}
-		if err := os.WriteFile(name, []byte(text), mode); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Setenv("SECRET_HERE", " hunter2\n")
-	for _, tt := range []struct {
-		secret config.Secret
-		want   string
-		err    string
-	}{
-		{secret: config.Secret{Env: "SECRET_HERE"}, want: "hunter2"},
-		{secret: config.Secret{Env: "SECRET_NOT_HERE"}, err: "is not set"},
-		{secret: config.Secret{File: closed}, want: "hunter2"},
-		{secret: config.Secret{File: open}, err: "chmod 600"},
-		{secret: config.Secret{File: empty}, err: "is empty"},
-		{secret: config.Secret{File: dir}, err: "is a folder"},
-		{secret: config.Secret{File: filepath.Join(dir, "missing")}, err: "no such file"},
-		{err: "no secret configured"},
-	} {
-		got, err := tt.secret.Read()
-		if got != tt.want || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
-			t.Errorf("%s: got %q, %v; want %q, %q", tt.secret, got, err, tt.want, tt.err)
-		}
-		if err != nil && strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("the error quotes the secret: %v", err)
-		}
 	}
 }
 
@@ -135,7 +99,7 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		_, err := config.Parse("signalbox.yaml", data)
+		_, err := config.Parse("signalbox.yaml", data, server.Kinds())
 		var es config.Errors
 		if err != nil && (!errors.As(err, &es) || len(es) == 0) {
 			t.Fatalf("%q: got %v (%T), want config.Errors", data, err, err)

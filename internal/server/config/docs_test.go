@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/signalbox-dev/signalbox/internal/secret"
+	"github.com/signalbox-dev/signalbox/internal/server"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 )
 
@@ -18,13 +20,17 @@ func TestDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := string(data)
-	for _, key := range keys(reflect.TypeFor[config.Config](), "") {
+	all := keys(reflect.TypeFor[config.Config](), "")
+	for _, k := range server.Kinds() {
+		all = append(all, keys(reflect.TypeOf(k.Settings()).Elem(), "")...)
+	}
+	for _, key := range all {
 		if !strings.Contains(text, "`"+key+"`") {
 			t.Errorf("docs/configuration.md does not describe %q", key)
 		}
 	}
 	known := map[string]bool{}
-	for _, key := range append(keys(reflect.TypeFor[config.Config](), ""), "env", "file") {
+	for _, key := range append(all, "env", "file") {
 		known[key] = true
 	}
 	tables, _, _ := strings.Cut(text, "## Addresses")
@@ -46,7 +52,7 @@ func TestDocumented(t *testing.T) {
 		}
 	}
 	example = strings.ReplaceAll(example, "/etc/signalbox", dir)
-	if _, err := config.Parse(dir+"/signalbox.yaml", []byte(example)); err != nil {
+	if _, err := config.Parse(dir+"/signalbox.yaml", []byte(example), server.Kinds()); err != nil {
 		t.Errorf("the example: %v", err)
 	}
 }
@@ -59,7 +65,7 @@ func keys(t reflect.Type, path string) []string {
 		key := strings.TrimPrefix(path+"."+f.Tag.Get("yaml"), ".")
 		switch {
 		case f.Tag.Get("yaml") == "-": // not of the file
-		case f.Type == reflect.TypeFor[config.Secret]():
+		case f.Type == reflect.TypeFor[secret.Source]():
 			out = append(out, key)
 		case f.Type.Kind() == reflect.Struct:
 			out = append(out, keys(f.Type, key)...)

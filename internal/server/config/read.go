@@ -14,29 +14,34 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/signalbox-dev/signalbox/internal/gate"
+	"github.com/signalbox-dev/signalbox/internal/secret"
 )
 
-// Read reads a configuration file, fills in defaults and checks it. Its error
-// is of type [Errors] when the file has mistakes. Relative paths in the file
-// start at the file's folder.
-func Read(file string) (Config, error) { return ReadWith(file, nil) }
+// Read reads a configuration file, fills in defaults and checks it. Its gates are
+// of the kinds given. Its error is of type [Errors] when the file has mistakes.
+// Relative paths in the file start at the file's folder.
+func Read(file string, kinds []gate.Kind) (Config, error) { return ReadWith(file, kinds, nil) }
 
 // ReadWith is [Read] with what the command line says instead: change is called
 // before anything is derived from what it may change.
-func ReadWith(file string, change func(*Config)) (Config, error) {
+func ReadWith(file string, kinds []gate.Kind, change func(*Config)) (Config, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return Config{}, fmt.Errorf("read configuration: %w", err)
 	}
-	return parse(file, data, change)
+	return parse(file, data, kinds, change)
 }
 
 // Parse is [Read] of a file whose content is at hand.
-func Parse(file string, data []byte) (Config, error) { return parse(file, data, nil) }
+func Parse(file string, data []byte, kinds []gate.Kind) (Config, error) {
+	return parse(file, data, kinds, nil)
+}
 
-func parse(file string, data []byte, change func(*Config)) (Config, error) {
-	p := &reading{file: file, at: map[string]*token.Position{}}
-	var c Config
+func parse(file string, data []byte, kinds []gate.Kind, change func(*Config)) (Config, error) {
+	p := &reading{file: file, kinds: kinds, at: map[string]*token.Position{}}
+	c := Config{Kinds: kinds}
 	tree, err := parser.ParseBytes(data, 0)
 	if err != nil {
 		return Config{}, p.yaml(err)
@@ -50,11 +55,11 @@ func parse(file string, data []byte, change func(*Config)) (Config, error) {
 	switch len(docs) {
 	case 0: // nothing but comments: the defaults
 	case 1:
-		p.walk(docs[0], reflect.TypeFor[Config](), "")
+		p.walk(docs[0], "", shape{Type: reflect.TypeFor[Config]()})
 		if len(p.errs) > 0 {
 			break
 		}
-		if err := yaml.NodeToValue(docs[0], &c, yaml.Strict()); err != nil {
+		if err := p.decode(docs[0], &c); err != nil {
 			return Config{}, p.yaml(err)
 		}
 	default:
@@ -78,9 +83,32 @@ func parse(file string, data []byte, change func(*Config)) (Config, error) {
 
 // reading is one file being read.
 type reading struct {
-	file string
-	at   map[string]*token.Position // of each key: "gates[0].listen"
-	errs Errors
+	file    string
+	kinds   []gate.Kind
+	at      map[string]*token.Position // of each key: "gates[0].listen"
+	written []ast.Node                 // the gates
+	foreign []foreign
+	errs    Errors
+}
+
+// decode reads what walk has found to be well written. The library is not strict
+// any more, since it does not know the keys of a gate's kind.
+func (p *reading) decode(n ast.Node, c *Config) error {
+	if err := yaml.NodeToValue(n, c); err != nil {
+		return err
+	}
+	for i, n := range p.written {
+		k, known := p.kindOf(n)
+		if !known {
+			continue // check says so
+		}
+		s := k.Settings()
+		if err := yaml.NodeToValue(n, s); err != nil {
+			return err
+		}
+		c.Gates[i].Settings = s
+	}
+	return nil
 }
 
 // fail notes a mistake at a key, or at the nearest thing around it that is
@@ -151,8 +179,10 @@ func kindName(t reflect.Type) string {
 }
 
 // walk compares what is written with what is known, so that every unknown key
-// is found at once and with a hint, and remembers where each key stands.
-func (p *reading) walk(n ast.Node, t reflect.Type, path string) {
+// is found at once and with a hint, and remembers where each key stands. Where more
+// than one shape is given, all are structs whose keys stand beside each other.
+func (p *reading) walk(n ast.Node, path string, shapes ...shape) {
+	t := shapes[0].Type
 	switch n := n.(type) {
 	case *ast.AnchorNode, *ast.AliasNode, *ast.TagNode:
 		p.failAt(n.GetToken().Position, "anchors, aliases and tags are not read here", "write the value itself")
@@ -169,7 +199,7 @@ func (p *reading) walk(n ast.Node, t reflect.Type, path string) {
 			p.failAt(n.GetToken().Position, fmt.Sprintf("%s: wrong kind of value: want %s", orTop(path), kindName(t)), secretHint(t))
 			return
 		}
-		p.fields(entries, t, path)
+		p.fields(entries, path, shapes)
 	case reflect.Map:
 		entries, ok := mapping(n)
 		if !ok {
@@ -180,7 +210,7 @@ func (p *reading) walk(n ast.Node, t reflect.Type, path string) {
 			key := e.Key.GetToken()
 			at := path + "." + key.Value
 			p.at[at] = key.Position
-			p.walk(e.Value, t.Elem(), at)
+			p.walk(e.Value, at, shape{Type: t.Elem()})
 		}
 	case reflect.Slice:
 		seq, ok := n.(*ast.SequenceNode)
@@ -194,7 +224,12 @@ func (p *reading) walk(n ast.Node, t reflect.Type, path string) {
 			if entries, ok := mapping(v); ok && len(entries) > 0 {
 				p.at[at] = entries[0].Key.GetToken().Position // not the colon
 			}
-			p.walk(v, t.Elem(), at)
+			if t.Elem() == reflect.TypeFor[Gate]() {
+				p.written = append(p.written, v)
+				p.walk(v, at, p.gateShapes(v)...)
+				continue
+			}
+			p.walk(v, at, shape{Type: t.Elem()})
 		}
 	}
 }
@@ -220,22 +255,31 @@ func (p *reading) scalar(n ast.Node, t reflect.Type, path string) {
 	}
 }
 
-func (p *reading) fields(entries []*ast.MappingValueNode, t reflect.Type, path string) {
-	known := map[string]reflect.Type{}
+func (p *reading) fields(entries []*ast.MappingValueNode, path string, shapes []shape) {
+	known := map[string][]shape{}
 	var names []string
-	for i := range t.NumField() {
-		name := t.Field(i).Tag.Get("yaml")
-		known[name] = t.Field(i).Type
-		names = append(names, name)
+	open := false
+	for _, s := range shapes {
+		open = open || s.open
+		for i := range s.NumField() {
+			name := s.Field(i).Tag.Get("yaml")
+			if name == "-" {
+				continue // not of the file
+			}
+			if known[name] == nil {
+				names = append(names, name)
+			}
+			known[name] = append(known[name], shape{s.Field(i).Type, s.kind, s.open})
+		}
 	}
 	seen := map[string]bool{}
 	for _, e := range entries {
 		key := e.Key.GetToken()
 		name := key.Value
 		at := strings.TrimPrefix(path+"."+name, ".")
-		field, ok := known[name]
 		switch {
-		case !ok:
+		case known[name] == nil && open:
+		case known[name] == nil:
 			hint := "known here: " + strings.Join(names, ", ")
 			if n := nearest(name, names); n != "" {
 				hint = fmt.Sprintf("did you mean %q?", n)
@@ -246,9 +290,30 @@ func (p *reading) fields(entries []*ast.MappingValueNode, t reflect.Type, path s
 		default:
 			seen[name] = true
 			p.at[at] = key.Position
-			p.walk(e.Value, field, at)
+			p.field(e.Value, at, known[name])
 		}
 	}
+}
+
+// field walks a key's value. The first shape decides what the value is; the others
+// count where it is keys and values like the first's.
+func (p *reading) field(n ast.Node, at string, shapes []shape) {
+	first := shapes[0]
+	if first.kind != "" {
+		// Reported by check, but what is in it must be well written here.
+		f := foreign{path: at, node: n, typ: first.Type}
+		for _, s := range shapes {
+			f.kinds = append(f.kinds, s.kind)
+		}
+		p.foreign = append(p.foreign, f)
+	}
+	beside := []shape{{Type: first.Type, open: first.open}}
+	for _, s := range shapes[1:] {
+		if first.kind == "" && first.Kind() == reflect.Struct && s.Kind() == reflect.Struct {
+			beside = append(beside, s)
+		}
+	}
+	p.walk(n, at, beside...)
 }
 
 func mapping(n ast.Node) ([]*ast.MappingValueNode, bool) {
@@ -262,7 +327,7 @@ func mapping(n ast.Node) ([]*ast.MappingValueNode, bool) {
 }
 
 func secretHint(t reflect.Type) string {
-	if t == reflect.TypeFor[Secret]() {
+	if t == reflect.TypeFor[secret.Source]() {
 		return "secrets do not stand in this file: write {env: NAME} or {file: PATH}"
 	}
 	return ""

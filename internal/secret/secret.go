@@ -1,4 +1,9 @@
-package config
+// Package secret reads secrets from where they are kept: an environment variable,
+// or a file that only its owner can read.
+//
+// The one thing to know before using it: a configuration holds a [Source] and
+// never the secret itself, so that it can be shown, logged and kept in a repository.
+package secret
 
 import (
 	"bytes"
@@ -9,21 +14,21 @@ import (
 	"os"
 )
 
-// A Secret says where a secret comes from: an environment variable or a file,
+// A Source says where a secret comes from: an environment variable or a file,
 // never the configuration itself. The zero value names none.
-type Secret struct {
+type Source struct {
 	Env  string `yaml:"env"`  // name of an environment variable
 	File string `yaml:"file"` // a file that only its owner can read
 }
 
 // Set reports whether the secret comes from anywhere.
-func (s Secret) Set() bool { return s != Secret{} }
+func (s Source) Set() bool { return s != Source{} }
 
 // LogValue implements [slog.LogValuer]: it says where the secret comes from.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+func (s Source) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // String says where the secret comes from.
-func (s Secret) String() string {
+func (s Source) String() string {
 	switch {
 	case s.Env != "":
 		return "$" + s.Env
@@ -35,7 +40,7 @@ func (s Secret) String() string {
 
 // Read gives the secret without white space around it. It is an error if it is
 // empty, or if others than its owner can read the file. No error quotes it.
-func (s Secret) Read() (string, error) {
+func (s Source) Read() (string, error) {
 	if s.Env != "" {
 		v := string(bytes.TrimSpace([]byte(os.Getenv(s.Env))))
 		if v == "" {
@@ -46,7 +51,7 @@ func (s Secret) Read() (string, error) {
 	if s.File == "" {
 		return "", errors.New("no secret configured")
 	}
-	data, err := ReadPrivate(s.File)
+	data, err := ReadFile(s.File)
 	if err != nil {
 		return "", err
 	}
@@ -56,9 +61,9 @@ func (s Secret) Read() (string, error) {
 	return string(data), nil
 }
 
-// ReadPrivate reads a file that holds a secret, and refuses one that others
+// ReadFile reads a file that holds a secret, and refuses one that others
 // than its owner can read.
-func ReadPrivate(name string) ([]byte, error) {
+func ReadFile(name string) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err

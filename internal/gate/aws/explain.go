@@ -1,4 +1,4 @@
-package explain
+package aws
 
 import (
 	"encoding/json"
@@ -9,18 +9,42 @@ import (
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/classify/aws"
 	"github.com/signalbox-dev/signalbox/internal/classify/aws/awswire"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 )
 
-// awsActions gives the actions of a call that is described as the CLI's
-// `--cli-input-json` describes it: members in the API's names.
-func awsActions(r request) []signalbox.Action {
-	native := r.Service + ":" + r.Operation
-	parameters, err := awsParameters(r.Parameters)
-	if err != nil {
-		return []signalbox.Action{signalbox.Worst(native, fmt.Sprintf("its parameters cannot be read: %v", err))}
+// described is a call as the CLI's `--cli-input-json` describes it: members in the
+// API's names.
+type described struct {
+	Service    string          `json:"service"`
+	Operation  string          `json:"operation"`
+	Region     string          `json:"region"`
+	Parameters json.RawMessage `json:"parameters"`
+}
+
+// explainer reads calls. One does not change what the next means.
+func explainer() gate.Explainer {
+	return func(request json.RawMessage) (gate.Explained, error) {
+		var d described
+		if err := json.Unmarshal(request, &d); err != nil {
+			return gate.Explained{}, err
+		}
+		switch {
+		case d.Service == "":
+			return gate.Explained{}, errors.New(`aws request without "service"`)
+		case d.Operation == "":
+			return gate.Explained{}, errors.New(`aws request without "operation"`)
+		}
+		return gate.Explained{Target: d.Service, Classify: func() ([]signalbox.Action, func()) { return d.actions(), func() {} }}, nil
 	}
-	c := aws.Call{Service: r.Service, Operation: r.Operation, Region: r.Region, Parameters: parameters, Payload: -1}
-	if op, ok := awswire.Find(r.Service, r.Operation); ok {
+}
+
+func (d described) actions() []signalbox.Action {
+	parameters, err := readParameters(d.Parameters)
+	if err != nil {
+		return []signalbox.Action{signalbox.Worst(d.Service+":"+d.Operation, fmt.Sprintf("its parameters cannot be read: %v", err))}
+	}
+	c := aws.Call{Service: d.Service, Operation: d.Operation, Region: d.Region, Parameters: parameters, Payload: -1}
+	if op, ok := awswire.Find(d.Service, d.Operation); ok {
 		// What streams is no parameter on the wire: the gate knows its length alone.
 		if member, streams := op.Streaming(); streams {
 			if text, ok := parameters[member].(string); ok {
@@ -32,9 +56,9 @@ func awsActions(r request) []signalbox.Action {
 	return aws.Classify(c)
 }
 
-// awsParameters reads an object with numbers as they stand. A member that occurs
+// readParameters reads an object with numbers as they stand. A member that occurs
 // twice means one thing to one reader and another to the next: it is refused.
-func awsParameters(raw rawMember) (map[string]any, error) {
+func readParameters(raw json.RawMessage) (map[string]any, error) {
 	if len(raw) == 0 || string(raw) == "null" {
 		return map[string]any{}, nil
 	}

@@ -1,18 +1,40 @@
-package explain
+package pgwire
 
 import (
+	"encoding/json"
+	"errors"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/classify/sql"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 )
 
-// A backend is the imagined PostgreSQL session of a scenario: what earlier
+// explainer reads statements, which remember what those before them left in their
+// session.
+func explainer() gate.Explainer {
+	b := newImagined()
+	return func(request json.RawMessage) (gate.Explained, error) {
+		var d struct {
+			Database string  `json:"database"`
+			SQL      *string `json:"sql"`
+		}
+		if err := json.Unmarshal(request, &d); err != nil {
+			return gate.Explained{}, err
+		}
+		if d.SQL == nil {
+			return gate.Explained{}, errors.New(`postgres request without "sql"`)
+		}
+		return gate.Explained{Target: d.Database, Classify: func() ([]signalbox.Action, func()) { return b.classify(*d.SQL) }}, nil
+	}
+}
+
+// imagined is the PostgreSQL session of a scenario, which nobody opens: what earlier
 // requests that were allowed would have left there. There is no catalog, so
 // names are taken as written.
-type backend struct {
+type imagined struct {
 	session sql.Session
 	// temp has the temporary tables, by bare name. They are forgotten as soon
 	// as a name might mean another table: for explain it is better to forget
@@ -20,10 +42,10 @@ type backend struct {
 	temp map[string]bool
 }
 
-func newBackend() *backend { return &backend{temp: make(map[string]bool)} }
+func newImagined() *imagined { return &imagined{temp: make(map[string]bool)} }
 
 // classify gives the actions of a text, and what to do when it has run.
-func (b *backend) classify(text string) (actions []signalbox.Action, ran func()) {
+func (b *imagined) classify(text string) (actions []signalbox.Action, ran func()) {
 	r := b.session.Classify(text, nil, nil)
 	for _, a := range r.Actions() {
 		actions = append(actions, b.mark(a))
@@ -43,7 +65,7 @@ func (b *backend) classify(text string) (actions []signalbox.Action, ran func())
 }
 
 // mark adds [signalbox.TraitTemporary] to an action on temporary tables alone.
-func (b *backend) mark(a signalbox.Action) signalbox.Action {
+func (b *imagined) mark(a signalbox.Action) signalbox.Action {
 	if len(a.Resources) == 0 || a.Verb == signalbox.Create && a.Resources[0].Whole {
 		return a
 	}
@@ -65,7 +87,7 @@ func (b *backend) mark(a signalbox.Action) signalbox.Action {
 // transaction.
 var onCommit = regexp.MustCompile(`(?i)\bon\s+commit\b`)
 
-func (b *backend) ran(s sql.Statement) {
+func (b *imagined) ran(s sql.Statement) {
 	switch s.Real().Kind {
 	case sql.KindUnknown, sql.KindRollback, sql.KindRollbackTo:
 		clear(b.temp) // what was made may never have been

@@ -56,9 +56,9 @@ func (r *arrivals) add(ctx context.Context, conn net.Conn) (a *arrival, crowded 
 	return a, crowded
 }
 
-// settle takes a connection out, because it has logged in or gone. It may be
+// done takes a connection out, because it has logged in or gone. It may be
 // called twice.
-func (r *arrivals) settle(a *arrival) {
+func (r *arrivals) done(a *arrival) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.remove(a)

@@ -35,7 +35,7 @@ func (g *Gate) cancelRequest(client net.Conn, packet []byte) {
 	}
 	defer c.cancelling.Store(false)
 	c.mu.Lock()
-	up, stop := c.up, c.waiting
+	server, stop := c.server, c.waiting
 	c.mu.Unlock()
 	if stop != nil {
 		stop() // it waits for approvals, and the server knows nothing of it
@@ -45,12 +45,12 @@ func (g *Gate) cancelRequest(client net.Conn, packet []byte) {
 	// BEGIN that makes what follows provisional, wait until the request is over.
 	c.cancels.Lock()
 	defer c.cancels.Unlock()
-	if up == nil || !c.running {
+	if server == nil || !c.running {
 		return
 	}
 	ctx, cancel := context.WithTimeout(g.ctx, 2*time.Second)
 	defer cancel()
-	if err := up.cancel(ctx); err != nil {
+	if err := server.cancel(ctx); err != nil {
 		c.log.Warn("cancel request not passed on", "error", err)
 	}
 }
@@ -58,9 +58,9 @@ func (g *Gate) cancelRequest(client net.Conn, packet []byte) {
 // cancel asks the server to stop what the backend is doing, on a connection of
 // its own: to the same address, and under TLS if that one is. It returns when the
 // server has seen the request.
-func (u *upstream) cancel(ctx context.Context) error {
-	network, address := pgconn.NetworkAddress(u.config.Host, u.config.Port)
-	if a := u.conn.RemoteAddr(); a != nil && a.Network() == "tcp" {
+func (b *backend) cancel(ctx context.Context) error {
+	network, address := pgconn.NetworkAddress(b.config.Host, b.config.Port)
+	if a := b.conn.RemoteAddr(); a != nil && a.Network() == "tcp" {
 		network, address = a.Network(), a.String() // a name may lead to several
 	}
 	d := net.Dialer{}
@@ -72,7 +72,7 @@ func (u *upstream) cancel(ctx context.Context) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		conn.SetDeadline(deadline)
 	}
-	if u.tls != nil {
+	if b.tls != nil {
 		var answer [1]byte
 		ask := binary.BigEndian.AppendUint32([]byte{0, 0, 0, 8}, sslCode)
 		if _, err := conn.Write(ask); err != nil {
@@ -81,12 +81,12 @@ func (u *upstream) cancel(ctx context.Context) error {
 		if _, err := io.ReadFull(conn, answer[:]); err != nil || answer[0] != 'S' {
 			return errors.New("cancel: the server declines TLS, which the connection has")
 		}
-		conn = tls.Client(conn, u.tls)
+		conn = tls.Client(conn, b.tls)
 	}
-	b := binary.BigEndian.AppendUint32(nil, uint32(12+len(u.secret)))
-	b = binary.BigEndian.AppendUint32(b, cancelCode)
-	b = binary.BigEndian.AppendUint32(b, u.pid)
-	if _, err := conn.Write(append(b, u.secret...)); err != nil {
+	req := binary.BigEndian.AppendUint32(nil, uint32(12+len(b.secret)))
+	req = binary.BigEndian.AppendUint32(req, cancelCode)
+	req = binary.BigEndian.AppendUint32(req, b.pid)
+	if _, err := conn.Write(append(req, b.secret...)); err != nil {
 		return fmt.Errorf("cancel: %w", err)
 	}
 	// The server closes when it has sent the signal.

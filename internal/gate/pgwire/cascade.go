@@ -119,7 +119,7 @@ func (r *request) cascade(relations, keys answer) *cascade {
 	for _, s := range r.statements {
 		for _, a := range s.Actions() {
 			for i, res := range a.Resources {
-				rel, known := r.c.names.catalog.Relations[res.Name]
+				rel, known := r.c.server.names.catalog.Relations[res.Name]
 				if !known || a.Verb == signalbox.Read {
 					continue
 				}
@@ -159,14 +159,14 @@ func (c *cascade) own() []probed {
 // reached estimates how many rows of which relations change with so many of the
 // request's own: as many of each as belong to one on average. Where foreign keys
 // lead in a circle, all that is there.
-func (c *cascade) reached(conn *conn, rows int64) []probed {
+func (c *cascade) reached(b *backend, rows int64) []probed {
 	held := make(map[string]int64)
 	size := func(id string) int64 {
 		n, known := held[id]
 		if !known {
 			t := c.relations[id]
 			if n = t.rows; n < 0 {
-				n, _ = conn.rowsOf(t)
+				n, _ = b.rowsOf(t)
 			}
 			held[id] = n
 		}

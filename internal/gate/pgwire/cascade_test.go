@@ -79,7 +79,7 @@ CREATE VIEW v AS SELECT id, lower(note) AS note FROM t WHERE mail = 'a@B'::citex
 		"SELECT gen_random_uuid()", "SELECT replace(note, 'a', 'b') FROM t", "SELECT max(mail), min(id) FROM t", "SELECT tags -> 'a', path <@ 'a' FROM t",
 		"SELECT id + 1, id < 2, id <> 3, note || 'x' FROM t", "SELECT * FROM v WHERE note LIKE 'n%'", "SELECT similarity(note, 'x'), unaccent(note) FROM t",
 	}
-	judge := func(text string) []string {
+	classify := func(text string) []string {
 		b.Clear()
 		conn := b.connect(t, "agent-kiro")
 		defer conn.Close(t.Context())
@@ -89,7 +89,7 @@ CREATE VIEW v AS SELECT id, lower(note) AS note FROM t WHERE mail = 'a@B'::citex
 		return b.Entries("read")
 	}
 	for _, text := range reads {
-		if got := judge(text); len(got) > 0 {
+		if got := classify(text); len(got) > 0 {
 			t.Errorf("%s: %q", text, got)
 		}
 	}
@@ -105,7 +105,7 @@ ALTER ROLE CURRENT_USER SET search_path = public, pg_catalog`, "SELECT 1"} {
 		}
 	}
 	for _, text := range []string{"SELECT * FROM w", "SELECT * FROM t WHERE id = 1", "SELECT lower(note) FROM t"} {
-		if got := judge(text); len(got) == 0 {
+		if got := classify(text); len(got) == 0 {
 			t.Errorf("%s counts as a read although a user's own stands before PostgreSQL's", text)
 		}
 	}

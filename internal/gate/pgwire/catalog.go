@@ -10,7 +10,7 @@ import (
 )
 
 // catalogs keeps the snapshot of the database's objects that all connections of
-// a gate judge by. It is what is committed, and is brought up to date only when
+// a gate classify by. It is what is committed, and is brought up to date only when
 // sums over the system catalogs say that something was created, changed or
 // dropped; see [facts].
 type catalogs struct {
@@ -56,7 +56,7 @@ func (s *snapshot) as(database, role string, superuser bool, path []string, temp
 	return c
 }
 
-// outdated reports whether a connection that judges by s should look again.
+// outdated reports whether a connection that classifies by s should look again.
 // Within a transaction block it looks for itself alone: it may see what is not
 // committed, or no longer so.
 func (k *catalogs) outdated(s *snapshot, inBlock bool) bool {
@@ -78,10 +78,10 @@ func (k *catalogs) outdated(s *snapshot, inBlock bool) bool {
 	return true
 }
 
-// get gives the snapshot that connection c must judge by. changed says that c
+// get gives the snapshot that connection b must classify by. changed says that b
 // itself may have changed objects, renamed that it gave names. In a transaction
-// block c sees what others do not: what it reads then is its own.
-func (k *catalogs) get(c *conn, changed, renamed, inBlock bool) (*snapshot, error) {
+// block b sees what others do not: what it reads then is its own.
+func (k *catalogs) get(b *backend, changed, renamed, inBlock bool) (*snapshot, error) {
 	// One at a time: the others wait for the same answer.
 	k.mu.Lock()
 	shared := k.shared
@@ -99,7 +99,7 @@ func (k *catalogs) get(c *conn, changed, renamed, inBlock bool) (*snapshot, erro
 		before = shared.facts
 	}
 	now := time.Now()
-	f, err := c.readFacts(before)
+	f, err := b.readFacts(before)
 	switch {
 	case err != nil:
 		return nil, err

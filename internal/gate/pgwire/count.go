@@ -17,26 +17,26 @@ var (
 
 // countTouched counts the rows that INSERT … SELECT, UPDATE and DELETE would touch
 // now, by SELECTs that the classifier knows to do nothing else.
-func (c *conn) countTouched(planned []bound) (int64, error) {
+func (b *backend) countTouched(planned []bound) (int64, error) {
 	var questions []question
-	for _, b := range planned {
-		query, used, ok := sql.Counting(b.Text, c.names.catalog)
+	for _, p := range planned {
+		query, used, ok := sql.Counting(p.Text, b.names.catalog)
 		if !ok {
 			return 0, errUncountable
 		}
-		q := question{sql: query, types: b.types}
-		if b.tail != nil {
-			params, _, err := decodeParams(nil, b.tail)
+		q := question{sql: query, types: p.types}
+		if p.tail != nil {
+			params, _, err := decodeParams(nil, p.tail)
 			if err != nil {
 				return 0, err
 			}
-			q.types, q.tail = onlyParams(params, b.types, used)
+			q.types, q.tail = onlyParams(params, p.types, used)
 		}
 		questions = append(questions, q)
 	}
 	var total int64
 	for _, q := range questions {
-		n, err := c.count(q)
+		n, err := b.count(q)
 		if err != nil {
 			return 0, err
 		}
@@ -46,8 +46,8 @@ func (c *conn) countTouched(planned []bound) (int64, error) {
 }
 
 // count asks for one number, within the probe's time.
-func (c *conn) count(q question) (int64, error) {
-	answers, err := c.probeAll([]question{{sql: c.g.probeTimeout()}, q})
+func (b *backend) count(q question) (int64, error) {
+	answers, err := b.probeAll([]question{{sql: b.probeTimeout()}, q})
 	if err != nil {
 		return 0, err
 	}

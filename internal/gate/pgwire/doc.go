@@ -4,29 +4,67 @@
 //
 // The one thing to know: one goroutine per client connection owns both of its
 // sockets and works in lockstep. It reads what the client sends up to the next
-// Sync, Flush or Query (a unit), has it judged, forwards the bytes as they came,
-// and pumps the server's answer back until the server is ready again. A unit of
-// the extended protocol is judged and forwarded a group at a time (extended.go):
-// a group ends where something has run that may change what the rest means. Nothing else touches the sockets, except the watcher that stands
-// in while the connection is idle (watch.go) and whoever cuts it.
+// Sync, Flush or Query (a unit), has it decided, forwards the bytes as they came,
+// and passes the server's answer back until the server is ready again. A unit of
+// the extended protocol is decided and forwarded a group at a time (extended.go):
+// a group ends where something has run that may change what the rest means. Nothing
+// else touches the sockets, except the watcher that stands in while the connection
+// is idle (watch.go) and whoever cuts it.
 //
-// What the server is in, as far as an agent is concerned, and what may be sent:
+// A connection is four objects:
 //
-//	idle             reads: they run READ ONLY by the connection's default
-//	idle             writes: in a block of ours, opened for one admitted request
-//	implicit, begun  part of a unit has run, its Sync is due: reads alone
-//	opened           a block of ours around the client's implicit transaction
-//	block            the client's own: admitted writes, provisional to its COMMIT
-//	block, shielded  reads: READ ONLY behind a savepoint of ours
-//	failed           what ends or rolls back; the server refuses the rest
+//   - [frontend] is the client: messages in and out. It knows no server.
+//   - [backend] is the server: what it is asked, what it reported, and what its
+//     names mean. It knows no client and no interlock.
+//   - [txn] is what is provisional on the server: its phase, what was admitted in
+//     it, and what its end may change back.
+//   - [conn] joins the three with the interlock.
 //
-// Statements of the gate's own (ask, in upstream.go) must succeed, or nothing
-// goes on as if they had. Only send, in transaction.go, forwards what clients sent.
+// # What may be sent
 //
-// The files follow a connection's life: startup.go and scram.go let it in,
-// conn.go is the loop, simple.go and extended.go make requests of units,
-// transaction.go settles them, upstream.go and pump.go talk to the server,
-// execute.go makes effects final, ceiling.go and probe.go measure what is touched, reads.go accounts for what
-// was read. See the protocol's chapter in PostgreSQL's manual, "Frontend/Backend
-// Protocol", for the messages.
+// All that is sent to the server passes [backend.write]. The phase of the
+// transaction says what may be. Of an agent's:
+//
+//	phase           what is forwarded, by whom             what is refused
+//	none            reads, READ ONLY by the connection's   -
+//	                default: forward
+//	                one admitted request, whose end is
+//	                final: runBlock, in a block of the
+//	                gate's; runLone, if it cannot run in one
+//	                a BEGIN, made READ WRITE: forwardControl
+//	implicit        reads alone: forward                   a write (0A000): it could not be measured
+//	ours            admitted requests: provisional;        a cursor WITH HOLD (0A000)
+//	                at the Sync, COMMIT: commitOwn
+//	ours, reading   reads: forward                         -
+//	block           admitted requests: provisional;        a cursor WITH HOLD (0A000)
+//	                what cannot be undone, under an intent
+//	                of its own: executeAtOnce
+//	block, reading  reads: forward                         -
+//	failed          what the client sends: the server      by the server (25P02)
+//	                refuses all but the end
+//	committing      COMMIT, behind its intent: commit      the whole transaction, which is rolled back
+//
+// For other clients there is no READ ONLY default: their implicit transactions
+// are forwarded as they come (runPlain), unless rows must be measured or something
+// was approved, and the phases that read do not occur.
+//
+// What is refused is told as an error of the gate's with its SQLSTATE (errors.go),
+// and the transaction fails at the server as the client now believes: see
+// conn.refuse. When the connection to the server is lost, the client is told 08006
+// if everything is rolled back by that, and 08007 if effects may have become final.
+//
+// Statements of the gate's own must succeed ([backend.ask]), or nothing goes on as
+// if they had. [backend.try] leaves failures to its caller.
+//
+// # Where to read
+//
+// The files follow a connection's life: startup.go and scram.go let it in, conn.go
+// is the loop, simple.go and extended.go make requests of units (steps.go says what
+// their names mean, classified.go what their texts are), perform.go has a request
+// decided, transaction.go begins and ends transactions, forward.go and copy.go send
+// what was admitted, execute.go makes effects final, pump.go passes answers back,
+// and end.go ends it. measure.go and probe.go measure what is touched, recheck.go
+// looks at it again under locks, reads.go accounts for what was read. See the
+// protocol's chapter in PostgreSQL's manual, "Frontend/Backend Protocol", for the
+// messages.
 package pgwire

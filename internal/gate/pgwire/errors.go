@@ -82,9 +82,9 @@ func (r *refusal) encode() []byte {
 	return b
 }
 
-// refused turns what interlock said into what the client is told. It gives nil
+// refusalOf turns what interlock said into what the client is told. It gives nil
 // for an error that is not a refusal.
-func (c *conn) refused(err error) *refusal {
+func (c *conn) refusalOf(err error) *refusal {
 	var (
 		own    *refusal
 		server *askError
@@ -97,7 +97,7 @@ func (c *conn) refused(err error) *refusal {
 		return &refusal{code: StateUnavailable, message: server.Error(), hint: "Nothing was done."}
 	}
 	if r, ok := c.g.Refuse(err); ok {
-		return encoded(r, c.status != 'I')
+		return encoded(r, c.client.status != 'I')
 	}
 	return nil
 }
@@ -106,29 +106,26 @@ func (c *conn) refused(err error) *refusal {
 func encoded(r gate.Refusal, inTransaction bool) *refusal {
 	switch r.Kind {
 	case gate.Held:
-		told := &refusal{code: StateHeld, message: r.Reason, detail: fmt.Sprintf("Hold %s, %s.", r.Hold.ID, r.Status())}
+		refuse := &refusal{code: StateHeld, message: r.Reason, detail: fmt.Sprintf("Hold %s, %s.", r.Hold.ID, r.Status())}
 		if r.URL != "" {
-			told.detail += " " + r.URL
+			refuse.detail += " " + r.URL
 		}
-		told.hint = fmt.Sprintf("Wait with %s, then send the same statement again.", r.Wait())
+		refuse.hint = fmt.Sprintf("Wait with %s, then send the same statement again.", r.Wait())
 		if inTransaction {
-			told.hint = fmt.Sprintf("Roll back. Wait with %s, then send the same transaction again.", r.Wait())
+			refuse.hint = fmt.Sprintf("Roll back. Wait with %s, then send the same transaction again.", r.Wait())
 		}
-		return told
+		return refuse
 	case gate.Denied:
-		told := &refusal{code: StateDenied, message: r.Reason}
+		refuse := &refusal{code: StateDenied, message: r.Reason}
 		if len(r.Policy) > 0 {
-			told.detail = fmt.Sprintf("Decided by %s.", strings.Join(r.Policy, ", "))
+			refuse.detail = fmt.Sprintf("Decided by %s.", strings.Join(r.Policy, ", "))
 		}
 		if r.Record != "" {
-			told.detail += " Recorded as " + r.Record + "."
+			refuse.detail += " Recorded as " + r.Record + "."
 		}
-		return told
+		return refuse
 	case gate.Unknown:
 		return &refusal{code: StateUnknown, message: r.Reason, hint: "Look before you repeat it."}
 	}
 	return &refusal{code: StateUnavailable, message: r.Reason, hint: "Nothing was done. Try again; Signalbox's operator finds the cause in its log."}
 }
-
-// refuse tells the client an error.
-func (c *conn) refuse(r *refusal) { c.out.write(r.encode()) }

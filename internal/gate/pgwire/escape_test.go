@@ -299,10 +299,10 @@ func TestNamesAreReadAgainAfterATransaction(t *testing.T) {
 		"a temporary table ON COMMIT": "CREATE TEMP TABLE orders (x int) ON COMMIT DROP",
 	} {
 		t.Run(name, func(t *testing.T) {
-			var judged string
+			var classified string
 			b := newBench(t, func(_ *Config, s *gatetest.Script) {
 				s.Decide = func(r interlock.Request) error {
-					judged = fmt.Sprint(r.Actions[signalbox.Gravest(r.Actions)].Resources)
+					classified = fmt.Sprint(r.Actions[signalbox.Gravest(r.Actions)].Resources)
 					return nil
 				}
 			})
@@ -314,8 +314,8 @@ func TestNamesAreReadAgainAfterATransaction(t *testing.T) {
 			for _, sql := range []string{"BEGIN", before, "SELECT 1", "COMMIT", "DROP TABLE orders"} {
 				r.query(sql)
 			}
-			if !strings.Contains(judged, "public.orders") {
-				t.Errorf("DROP TABLE orders was judged as one of %s", judged)
+			if !strings.Contains(classified, "public.orders") {
+				t.Errorf("DROP TABLE orders was judged as one of %s", classified)
 			}
 		})
 	}

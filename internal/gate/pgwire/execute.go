@@ -6,27 +6,77 @@ import (
 	"fmt"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 )
 
-// finalRun gives what makes w final in an implicit transaction: as it is, or
+// An effect is what makes the effects of a request final.
+type effect struct {
+	// run forwards the request. It is called by the interlock, when the intent is
+	// durable.
+	run func(context.Context, *interlock.Permit) (signalbox.Outcome, ending, error)
+	// atomic reports whether what was approved is looked at again, under its locks,
+	// in the block that runs it. It is asked when the intent is recorded.
+	atomic func() bool
+}
+
+// An ending is what remains to be said to the client when a request has run.
+type ending struct {
+	held   []byte // the last CommandComplete
+	failed bool   // the server refused; the client has been told
+	err    error  // the connection to the server is lost, or must not be used again
+}
+
+// An execution is the executor of one intent. It takes the ending past the
+// interlock, which has no use for it.
+type execution struct {
+	*request
+	effect
+	end ending
+}
+
+// Prepare implements [interlock.Executor].
+func (x *execution) Prepare(context.Context) interlock.Prepared {
+	return interlock.Prepared{Reference: x.reference(), Atomic: x.atomic != nil && x.atomic()}
+}
+
+// Execute implements [interlock.Executor].
+func (x *execution) Execute(ctx context.Context, p *interlock.Permit) (signalbox.Outcome, error) {
+	out, end, err := x.run(ctx, p)
+	x.end = end
+	out.Reference = x.reference()
+	return out, err
+}
+
+// execute has the admissions recorded in one intent and their effects made final.
+// What the session has read so far is recorded in the transaction of the intent,
+// so that locks are held for one commit and not two.
+func (c *conn) execute(as []gate.Admission, r *request, e effect) (bool, error) {
+	x := &execution{request: r, effect: e}
+	_, err := c.at.Execute(c.ctx, as, x)
+	return c.release(x.end, err)
+}
+
+// finalEffect gives what makes w final in an implicit transaction: as it is, or
 // within a block of our own where the rows it touches must be measured, or
 // where an agent's connection is READ ONLY by default.
-func (c *conn) finalRun(r *request, w *work) func(context.Context, *interlock.Permit) (signalbox.Outcome, error) {
-	r.inBlock = func() bool { return !w.lone && (c.tx.opened || c.agent() || r.state != nil) }
-	return func(_ context.Context, permit *interlock.Permit) (signalbox.Outcome, error) {
-		switch {
-		case w.lone && c.agent():
-			return c.runLone(w, permit)
-		case c.tx.opened || permit.Limited || c.agent() || r.state != nil && !w.lone:
-			return c.runBlock(r, w, permit)
-		}
-		return c.runPlain(w)
+func (c *conn) finalEffect(r *request, w *work) effect {
+	return effect{
+		atomic: func() bool { return !w.lone && (c.phase().own() || c.agent() || r.state != nil) },
+		run: func(_ context.Context, permit *interlock.Permit) (signalbox.Outcome, ending, error) {
+			switch {
+			case w.lone && c.agent():
+				return c.runLone(w, permit)
+			case c.phase().own() || permit.Limited || c.agent() || r.state != nil && !w.lone:
+				return c.runBlock(r, w, permit)
+			}
+			return c.runPlain(w)
+		},
 	}
 }
 
 // runPlain forwards w and reports what the server said.
-func (c *conn) runPlain(w *work) (signalbox.Outcome, error) {
+func (c *conn) runPlain(w *work) (signalbox.Outcome, ending, error) {
 	p := &pump{replies: -1, hold: true, quiet: true}
 	err := c.send(w, p)
 	if err == nil && w.sync && !p.ready {
@@ -34,88 +84,89 @@ func (c *conn) runPlain(w *work) (signalbox.Outcome, error) {
 	}
 	// A simple query is told complete when it is committed, statements of the
 	// extended protocol before that.
-	p.settled = w.simple && w.commands > 0 && p.commands == w.commands
+	p.final = w.simple && w.commands > 0 && p.commands == w.commands
 	p.rows += c.tx.changed // by parts of the implicit transaction that ran before
-	if err == nil && c.up.status == 'I' {
+	if err == nil && c.server.status == 'I' {
 		c.ended()
 	}
-	return c.conclude(p, err, true)
+	return conclude(p, err, true)
 }
 
-// conclude makes the outcome of a pumped answer, and leaves its held-back end
-// for released. final says that what was forwarded makes effects final, so that
-// a lost connection may leave them unknown: an end of the connection is no
-// answer, not even when the server gives a reason for it.
-func (c *conn) conclude(p *pump, err error, final bool) (signalbox.Outcome, error) {
-	c.ending.held, c.ending.failed = p.held, p.failed()
+// conclude makes the outcome of a pumped answer, and the ending that is due to the
+// client. final says that what was forwarded makes effects final, so that a lost
+// connection may leave them unknown: an end of the connection is no answer, not
+// even when the server gives a reason for it.
+func conclude(p *pump, err error, final bool) (signalbox.Outcome, ending, error) {
+	end := ending{held: p.held, failed: p.failed()}
 	out := signalbox.Outcome{Result: signalbox.Done, Rows: p.rows}
 	if p.failed() {
 		out = signalbox.Outcome{Result: signalbox.Failed, Code: p.code, Detail: p.message}
 	}
 	if err == nil {
-		return out, nil
+		return out, end, nil
 	}
-	c.ending.err = err
-	c.ending.failed = true
+	end.err = err
+	end.failed = true
 	switch {
-	case p.settled:
-		c.ending.failed = false
-		return signalbox.Outcome{Result: signalbox.Done, Rows: p.rows}, nil
+	case p.final:
+		end.failed = false
+		return signalbox.Outcome{Result: signalbox.Done, Rows: p.rows}, end, nil
 	case p.errored:
-		return out, nil // the server said that it failed before it hung up
+		return out, end, nil // the server said that it failed before it hung up
 	case !final:
 		if !p.failed() {
 			out = signalbox.Outcome{Result: signalbox.Failed, Code: "08006", Detail: "the connection was lost before COMMIT: the server rolls back"}
 		}
-		return out, nil
+		return out, end, nil
 	}
-	c.ending.unknown = true
-	return signalbox.Outcome{Result: signalbox.ResultUnknown, Rows: signalbox.CountUnknown}, err
+	if lost := (*lostError)(nil); errors.As(err, &lost) {
+		end.err = &lostError{err: lost.err, unknown: true} // the client is told so
+	}
+	return signalbox.Outcome{Result: signalbox.ResultUnknown, Rows: signalbox.CountUnknown}, end, err
 }
 
 // refusedOwn is the outcome when the server refused a statement of the gate's own
 // that had to succeed before the client's: nothing was forwarded, and the client
 // is told what the server said. A lost connection is not final either.
-func (c *conn) refusedOwn(err error) (signalbox.Outcome, error) {
+func (c *conn) refusedOwn(err error) (signalbox.Outcome, ending, error) {
 	own := (*askError)(nil)
 	if !errors.As(err, &own) {
-		return c.conclude(&pump{}, err, false)
+		return conclude(&pump{}, err, false)
 	}
 	if b, err := own.response.Encode(nil); err == nil {
-		c.out.write(b)
+		c.client.write(b)
 	}
-	c.ending.failed = true
-	c.discard = true
-	if c.up.status != 'I' {
+	c.client.skips = true
+	if c.server.status != 'I' {
 		if err := c.rollback(); err != nil {
-			return c.conclude(&pump{}, err, false)
+			return conclude(&pump{}, err, false)
 		}
 	}
-	return signalbox.Outcome{Result: signalbox.Failed, Code: own.response.Code, Detail: own.response.Message}, nil
+	return signalbox.Outcome{Result: signalbox.Failed, Code: own.response.Code, Detail: own.response.Message}, ending{failed: true}, nil
 }
 
 // runLone forwards a statement that PostgreSQL refuses in a transaction block,
 // with the READ ONLY default lifted around it.
-func (c *conn) runLone(w *work, permit *interlock.Permit) (signalbox.Outcome, error) {
-	// It stands alone, and such statements touch no rows: see errLonely.
+func (c *conn) runLone(w *work, permit *interlock.Permit) (signalbox.Outcome, ending, error) {
+	// It stands alone, and such statements touch no rows: see errNotAlone.
 	if err := permit.Spend(nil); err != nil {
-		return signalbox.Outcome{}, err
+		return signalbox.Outcome{}, ending{}, err
 	}
-	c.lifted = true
-	if _, err := c.ask("SET " + readOnlyGUC + " = off"); err != nil {
-		c.lifted = false
+	c.server.lifted = true
+	if _, err := c.server.ask("SET " + readOnlyGUC + " = off"); err != nil {
+		c.server.lifted = false
 		return c.refusedOwn(err)
 	}
-	out, err := c.runPlain(w)
-	if c.ending.err != nil {
-		return out, err
+	out, end, err := c.runPlain(w)
+	if end.err != nil {
+		return out, end, err
 	}
-	if _, aerr := c.ask("SET " + readOnlyGUC + " = on"); aerr != nil {
+	if _, aerr := c.server.ask("SET " + readOnlyGUC + " = on"); aerr != nil {
 		// A connection that an agent could write on must not be used again.
-		c.ending.err = &lostError{aerr}
+		end.err = &lostError{err: aerr}
 	}
-	c.lifted = false
-	return out, err
+	c.server.lifted = false
+	return out, end, err
 }
 
 // openBlock opens a block of our own around what the client believes to be an
@@ -125,21 +176,21 @@ func (c *conn) openBlock() error {
 	if c.agent() {
 		begin = "BEGIN READ WRITE"
 	}
-	if _, err := c.ask(begin); err != nil {
+	if _, err := c.server.ask(begin); err != nil {
 		return err
 	}
-	if c.up.status != 'T' {
-		return &lostError{errors.New("the server opened no transaction block")}
+	if c.server.status != 'T' {
+		return &lostError{err: errors.New("the server opened no transaction block")}
 	}
-	c.tx.opened = true
+	c.tx.to(ours)
 	c.tx.changed = 0
 	return nil
 }
 
 // runBlock runs w between BEGIN and COMMIT of our own, and measures what it
 // touched before the COMMIT.
-func (c *conn) runBlock(r *request, w *work, permit *interlock.Permit) (signalbox.Outcome, error) {
-	if !c.tx.opened {
+func (c *conn) runBlock(r *request, w *work, permit *interlock.Permit) (signalbox.Outcome, ending, error) {
+	if !c.phase().own() {
 		if err := c.openBlock(); err != nil {
 			return c.refusedOwn(err)
 		}
@@ -149,69 +200,68 @@ func (c *conn) runBlock(r *request, w *work, permit *interlock.Permit) (signalbo
 			return c.undo(&pump{}, err)
 		}
 	}
-	if d, err := c.stillSo(r, permit.Still); err != nil {
+	if d, err := c.difference(r, permit.Still); err != nil {
 		return c.refusedOwn(err)
 	} else if d != "" {
 		return c.undo(&pump{}, fmt.Errorf("what was approved has changed: %s", d))
 	}
 	p := &pump{replies: -1, hold: true, quiet: true}
-	inner := *w
 	if len(w.raw) > 0 {
-		err := c.send(&inner, p)
+		err := c.send(w, p)
 		if err == nil && w.sync && !p.ready {
 			err = c.copySync(p)
 		}
 		if err != nil {
-			return c.conclude(p, err, false)
+			return conclude(p, err, false)
 		}
 	}
 	p.rows += c.tx.changed
 	c.tx.changed += p.changed
 	if p.failed() {
 		if err := c.rollback(); err != nil {
-			return c.conclude(p, err, false)
+			return conclude(p, err, false)
 		}
-		return c.conclude(p, nil, false)
+		return conclude(p, nil, false)
 	}
-	end, err := c.beforeCommit(permit.Limited)
+	last, err := c.beforeCommit(permit.Limited)
 	if err != nil {
 		return c.undo(p, err)
 	}
-	r.xid = end.xid
+	r.xid = last.xid
 	if permit.Limited {
-		if err := permit.Spend(end.touched); err != nil {
+		if err := permit.Spend(last.touched); err != nil {
 			return c.undo(p, err)
 		}
 	}
-	out, err := c.commitOwn(p)
-	out.Touched = end.touched
-	return out, err
+	out, end, err := c.commitOwn(p)
+	out.Touched = last.touched
+	return out, end, err
 }
 
 // commitOwn ends our own block, and tells what came of it.
-func (c *conn) commitOwn(p *pump) (signalbox.Outcome, error) {
-	answers, err := c.try("COMMIT")
+func (c *conn) commitOwn(p *pump) (signalbox.Outcome, ending, error) {
+	answers, err := c.server.try("COMMIT")
 	last := answer{}
 	if len(answers) > 0 {
 		last = answers[0]
 	}
-	p.settled = last.tag == "COMMIT"
+	p.final = last.tag == "COMMIT"
 	if err != nil {
-		return c.conclude(p, err, true)
+		return conclude(p, err, true)
 	}
 	c.ended()
 	switch e := last.failed; {
 	case e != nil:
 		p.code, p.message, p.held = e.Code, e.Message, nil
 		if b, err := e.Encode(nil); err == nil {
-			c.out.write(b)
+			c.client.write(b)
 		}
-	case !p.settled:
+	case !p.final:
 		// Nothing had failed, and yet the server rolled back.
 		p.code, p.message, p.held = "40000", "the server answered COMMIT with "+last.tag, nil
-		c.out.write((&refusal{code: p.code, message: p.message}).encode())
+		c.client.write((&refusal{code: p.code, message: p.message}).encode())
 	}
-	return c.conclude(p, nil, true)
+	return conclude(p, nil, true)
 }
 
 // A finish is what the server says of a transaction when all of it has run, just
@@ -228,15 +278,12 @@ const xidSQL = "SELECT COALESCE(pg_catalog.pg_current_xact_id_if_assigned()::pg_
 // left to happen after the measurement: deferred triggers and constraints.
 func (c *conn) beforeCommit(limited bool) (finish, error) {
 	var sqls []string
-	if c.tx.shielded {
-		sqls = append(sqls, unshield)
-		c.tx.shielded = false
-	}
+	sqls = append(sqls, c.tx.read(false)...)
 	if limited {
 		sqls = append(sqls, "SET CONSTRAINTS ALL IMMEDIATE", touchedSQL)
 	}
 	sqls = append(sqls, xidSQL)
-	answers, err := c.ask(sqls...)
+	answers, err := c.server.ask(sqls...)
 	if err != nil {
 		return finish{}, err
 	}
@@ -244,7 +291,7 @@ func (c *conn) beforeCommit(limited bool) (finish, error) {
 	if limited {
 		now, err := readTouched(answers[len(answers)-2])
 		if err == nil {
-			end.touched, err = c.compare(now)
+			end.touched, err = c.tx.touched(now)
 		}
 		if err != nil {
 			return finish{}, err
@@ -255,53 +302,26 @@ func (c *conn) beforeCommit(limited bool) (finish, error) {
 
 // undo rolls back what exceeded its ceiling, or what the server refused to go on
 // with.
-func (c *conn) undo(p *pump, why error) (signalbox.Outcome, error) {
+func (c *conn) undo(p *pump, why error) (signalbox.Outcome, ending, error) {
 	lost, own := (*lostError)(nil), (*askError)(nil)
 	if errors.As(why, &lost) {
-		return c.conclude(p, why, false)
+		return conclude(p, why, false)
 	}
 	if errors.As(why, &own) {
 		return c.refusedOwn(why)
 	}
 	if err := c.rollback(); err != nil {
-		return c.conclude(p, err, false)
+		return conclude(p, err, false)
 	}
 	overran := (*interlock.OverrunError)(nil)
 	if errors.As(why, &overran) {
-		return signalbox.Outcome{}, why
+		return signalbox.Outcome{}, ending{}, why
 	}
 	// It could not be measured or charged: undone, and the client is told.
-	told := (*refusal)(nil)
-	if !errors.As(why, &told) {
-		told = &refusal{code: StateUnavailable, message: why.Error(), hint: "Nothing was done."}
+	refuse := (*refusal)(nil)
+	if !errors.As(why, &refuse) {
+		refuse = &refusal{code: StateUnavailable, message: why.Error(), hint: "Nothing was done."}
 	}
-	c.out.write(told.encode())
-	c.ending.failed = true
-	return signalbox.Outcome{Result: signalbox.Failed, Code: told.code, Detail: told.message}, nil
-}
-
-// copySync waits for the Sync that a client sends after a COPY in the extended
-// protocol: the one before it was taken for part of the COPY.
-func (c *conn) copySync(p *pump) error {
-	c.awaitsSync = false
-	for {
-		typ, size, err := c.in.at(0)
-		if err != nil {
-			return err
-		}
-		if typ != 'S' && typ != 'H' {
-			return fmt.Errorf("%w: message of type %q where a Sync was due after COPY", errProtocol, typ)
-		}
-		c.in.drop(size)
-		if typ == 'S' {
-			break
-		}
-	}
-	c.discard, c.skips = false, false
-	c.up.out = appendSync(c.up.out)
-	if err := c.up.send(); err != nil {
-		return &lostError{err}
-	}
-	p.replies, p.block = -1, false
-	return p.run(c)
+	c.client.refuse(refuse)
+	return signalbox.Outcome{Result: signalbox.Failed, Code: refuse.code, Detail: refuse.message}, ending{failed: true}, nil
 }

@@ -67,7 +67,7 @@ type source struct {
 
 const byOID = "t.oid::int8"
 
-// sources are the parts' sources. What else a row's columns look up is settled
+// sources are the parts' sources. What else a row's columns look up is fixed
 // when the row is written, with two exceptions: a column's new name (then the
 // gate reads whole, see names.renamed) and what becomes an extension's later.
 var sources = [partCount]source{
@@ -154,8 +154,8 @@ var sumsSQL = func() string {
 var errFacts = errors.New("the catalog cannot be read")
 
 // question asks in one transaction and with a plain search path.
-func (c *conn) question(sqls ...string) ([]answer, error) {
-	answers, err := c.askQuietly(append([]string{plainPath}, sqls...)...)
+func (b *backend) question(sqls ...string) ([]answer, error) {
+	answers, err := b.askQuietly(append([]string{plainPath}, sqls...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -168,11 +168,11 @@ func (c *conn) question(sqls ...string) ([]answer, error) {
 // readFacts reads what is there as this connection sees it. before is what was
 // committed at an earlier time, nil for nothing; it is given back when nothing
 // has changed.
-func (c *conn) readFacts(before *facts) (*facts, error) {
+func (b *backend) readFacts(before *facts) (*facts, error) {
 	if before == nil {
-		return c.readWhole()
+		return b.readWhole()
 	}
-	answers, err := c.question(horizonSQL, sumsSQL)
+	answers, err := b.question(horizonSQL, sumsSQL)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +190,7 @@ func (c *conn) readFacts(before *facts) (*facts, error) {
 	for _, i := range changed {
 		sqls = append(sqls, sources[i].since(before.horizon), "SELECT "+sources[i].sums())
 	}
-	if answers, err = c.question(sqls...); err != nil {
+	if answers, err = b.question(sqls...); err != nil {
 		return nil, err
 	}
 	var fewer []int
@@ -207,25 +207,25 @@ func (c *conn) readFacts(before *facts) (*facts, error) {
 	if len(fewer) == 0 {
 		return now, nil
 	}
-	if answers, err = c.question(sqls...); err != nil {
+	if answers, err = b.question(sqls...); err != nil {
 		return nil, err
 	}
 	for n, i := range fewer {
 		rows := now.parts[i].rows
-		if !keep(rows, answers[n]) {
-			return c.readWhole() // it changes under our hands
+		if !retain(rows, answers[n]) {
+			return b.readWhole() // it changes under our hands
 		}
 		now.parts[i] = newPart(rows)
 	}
 	return now, nil
 }
 
-func (c *conn) readWhole() (*facts, error) {
+func (b *backend) readWhole() (*facts, error) {
 	sqls := []string{horizonSQL}
 	for _, s := range sources {
 		sqls = append(sqls, s.read())
 	}
-	answers, err := c.question(sqls...)
+	answers, err := b.question(sqls...)
 	if err != nil {
 		return nil, err
 	}
@@ -245,9 +245,9 @@ func add(rows map[int64]fact, a answer) {
 	}
 }
 
-// keep drops the rows that are not in a list of what is there. It reports false
+// retain drops the rows that are not in a list of what is there. It reports false
 // if the list has others.
-func keep(rows map[int64]fact, list answer) bool {
+func retain(rows map[int64]fact, list answer) bool {
 	there := make(map[int64]bool, len(list.rows))
 	for _, row := range list.rows {
 		key := number(row[0])

@@ -27,16 +27,16 @@ func newBackend(t *testing.T, b *bench) *conn {
 	t.Cleanup(func() { near.Close(); far.Close() })
 	c := b.gate.newConn(near, signalbox.Session{ID: "human-alice", Actor: signalbox.Actor{Kind: signalbox.Human, Name: "alice"}})
 	var err error
-	if c.up, err = b.gate.connect(t.Context(), nil); err != nil {
+	if c.server, err = b.gate.connect(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(c.up.close)
+	t.Cleanup(c.server.close)
 	return c
 }
 
 func (c *conn) must(t *testing.T, sqls ...string) [][]string {
 	t.Helper()
-	answers, err := c.try(sqls...)
+	answers, err := c.server.try(sqls...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestFactsAreWhatIsThere(t *testing.T) {
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
 
-	committed, err := c.readFacts(nil)
+	committed, err := c.server.readFacts(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,11 +118,11 @@ func TestFactsAreWhatIsThere(t *testing.T) {
 			done[err == nil]++
 			return fmt.Sprintf("other: %s: %v", text, err)
 		}
-		block := c.up.status == 'T'
+		block := c.server.status == 'T'
 		if block {
 			c.must(t, "SAVEPOINT s")
 		}
-		answers, err := c.try(text)
+		answers, err := c.server.try(text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -174,11 +174,11 @@ func TestFactsAreWhatIsThere(t *testing.T) {
 // agree compares what is made of the facts before with what is there.
 func (c *conn) agree(t *testing.T, before *facts, story []string) *facts {
 	t.Helper()
-	now, err := c.readFacts(before)
+	now, err := c.server.readFacts(before)
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole, err := c.readWhole()
+	whole, err := c.server.readWhole()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +212,7 @@ func TestFactsShareWhatDidNotChange(t *testing.T) {
 		{"DROP VIEW v", []int{classes, rules}},
 		{"DROP DOMAIN d", []int{constraints, scalars}},
 	} {
-		before, err := c.readFacts(nil)
+		before, err := c.server.readFacts(nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
-	"time"
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/gate"
@@ -14,32 +13,6 @@ import (
 // guarded calls f. Where f panics it is the end of the connection in which it
 // happened, and of nothing else.
 func (g *Gate) guarded(where string, f func() error) error { return g.Guard(where, f) }
-
-// overtaken tells a client that its connection ends by a fault, and cuts what
-// it was doing. The connection's own buffers are no longer to be trusted.
-func (c *conn) overtaken(e *gate.Fault) {
-	r := refusal{severity: "FATAL", code: "XX000", message: "a defect of the gate ended this connection: what was not committed is rolled back"}
-	if e.Executing {
-		r.code, r.message = "08007", "a defect of the gate ended this connection: nobody knows whether it was carried out"
-	}
-	c.cut(e)
-	c.client.SetWriteDeadline(time.Now().Add(time.Second))
-	c.client.Write(r.encode()) // it ends whether it is heard or not
-}
-
-// vanish is what must happen of close, when close itself fails.
-func (c *conn) vanish() {
-	c.stop()
-	c.client.Close()
-	c.mu.Lock()
-	up := c.up
-	c.up = nil
-	c.mu.Unlock()
-	if up != nil {
-		up.conn.Close()
-	}
-	c.g.leave(c)
-}
 
 // faulty is the interlock as connections and the gate's own goroutines see it.
 // A panic while an intent is executed is marked as such.

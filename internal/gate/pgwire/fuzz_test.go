@@ -47,7 +47,7 @@ func FuzzFrontend(f *testing.F) {
 	f.Add([]byte{'Q', 0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		in := frames{src: bytes.NewReader(data), limit: 1 << 16}
-		view := overlay{c: &conn{}}
+		view := overlay{c: &conn{server: &backend{}}}
 		var steps []step
 		used := 0
 		for {

@@ -23,7 +23,7 @@ import (
 // [Gate.Serve], end it with [Gate.Shutdown].
 type Gate struct {
 	Config
-	dial     *pgconn.Config // of the upstream, without the client's settings
+	dial     *pgconn.Config // of the backend, without the client's settings
 	tls      *tls.Config    // nil if TLS is declined
 	binding  []byte         // hash of our certificate, for channel binding
 	sessions *gate.Sessions
@@ -36,7 +36,7 @@ type Gate struct {
 
 	ctx    context.Context // ends when the gate does
 	cancel context.CancelFunc
-	wg     sync.WaitGroup // attend
+	wg     sync.WaitGroup // the gate's own work
 
 	clients sync.WaitGroup
 	number  atomic.Int64 // of connections, for the log
@@ -81,7 +81,7 @@ func New(config Config) (*Gate, error) {
 	g.catalogs = newCatalogs()
 	g.greeting = &greeting{}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
-	g.wg.Go(g.attend)
+	g.wg.Go(g.attendIdle)
 	return g, nil
 }
 
@@ -147,11 +147,11 @@ func (g *Gate) Serve(ctx context.Context, l net.Listener) error {
 // own end, and nobody else's.
 func (g *Gate) serve(a *arrival) {
 	defer a.cancel()
-	defer g.arrivals.settle(a)
+	defer g.arrivals.done(a)
 	defer a.conn.Close()
 	var c *conn
 	err := g.guarded("log-in", func() (err error) {
-		c, err = g.welcome(a)
+		c, err = g.logIn(a)
 		return err
 	})
 	if err != nil {
@@ -164,10 +164,10 @@ func (g *Gate) serve(a *arrival) {
 	c.log.Debug("postgres client connected")
 	err = g.guarded("connection", c.run)
 	if e := asFault(err); e != nil {
-		_ = g.guarded("end of a connection", func() error { c.overtaken(e); return nil })
+		_ = g.guarded("end of a connection", func() error { c.tellFault(e); return nil })
 	}
 	if g.guarded("end of a connection", func() error { c.close(); return nil }) != nil {
-		_ = g.guarded("end of a connection", func() error { c.vanish(); return nil })
+		_ = g.guarded("end of a connection", func() error { c.closeAbruptly(); return nil })
 	}
 	c.log.Debug("postgres client gone", "error", err)
 }
@@ -254,9 +254,9 @@ func (g *Gate) leave(c *conn) {
 // notification may reach a client that has just become idle.
 const attendEvery = 50 * time.Millisecond
 
-// attend puts watchers on connections that have become idle, and flushes the
+// attendIdle puts watchers on connections that have become idle, and flushes the
 // summaries of reads that are due.
-func (g *Gate) attend() {
+func (g *Gate) attendIdle() {
 	tick := time.NewTicker(attendEvery)
 	defer tick.Stop()
 	var idle []*conn
@@ -348,12 +348,12 @@ func (g *Gate) learnGreeting(a *asking) {
 	a.err = g.guarded("greeting", func() error {
 		ctx, cancel := context.WithTimeout(g.ctx, g.Upstream.ConnectTimeout)
 		defer cancel()
-		up, err := g.connect(ctx, nil)
+		server, err := g.connect(ctx, nil)
 		if err != nil {
 			return err
 		}
-		a.params = up.params
-		up.close()
+		a.params = server.params
+		server.close()
 		return nil
 	})
 	t := g.greeting
@@ -368,13 +368,14 @@ func (g *Gate) learnGreeting(a *asking) {
 
 func (g *Gate) newConn(client net.Conn, s signalbox.Session) *conn {
 	c := &conn{
-		g: g, session: s, client: direct(client), status: 'I',
+		g: g, session: s, client: frontend{conn: direct(client), status: 'I'},
 		statements: make(map[string]*statement), portals: make(map[string]*portal),
 		watched: make(chan struct{}, 1), number: g.number.Add(1),
 	}
 	c.log = g.Logger.With(slog.String("gate", g.Config.Gate.Name), slog.String("session", string(s.ID)), slog.Int64("conn", c.number))
 	c.ctx, c.stop = context.WithCancel(g.ctx)
-	c.in = frames{src: c, limit: g.MaxMessage}
-	c.out = outbox{dst: c.client}
+	c.client.in = frames{src: &c.client, limit: g.MaxMessage}
+	c.client.out = outbox{dst: c.client.conn}
+	c.client.idle, c.client.busy = c.waits, c.speaks
 	return c
 }

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -144,4 +145,21 @@ func (b *bench) connect(t testing.TB, id string, extra ...string) *pgx.Conn {
 	}
 	t.Cleanup(func() { conn.Close(context.Background()) })
 	return conn
+}
+
+// eventually waits until something is so, for ten seconds at most.
+func eventually(t testing.TB, what string, so func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !so(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("after ten seconds it is not so that %s", what)
+		}
+	}
+}
+
+// running waits until the server runs a statement that has some words.
+func (b *bench) running(t testing.TB, words string) {
+	t.Helper()
+	sql := "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%" + words + "%' AND state = 'active' AND pid <> pg_backend_pid()"
+	eventually(t, "the server runs "+words, func() bool { return b.direct(t, sql, "-At") == "1\n" })
 }

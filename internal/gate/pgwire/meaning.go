@@ -8,7 +8,7 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/classify/sql"
 )
 
-// catalog makes what the classifier judges by, without role and path. temp is the
+// catalog makes what the classifier goes by, without role and path. temp is the
 // oid of the temporary schema to see; those of others are left out.
 func (f *facts) catalog(temp uint32) *sql.Catalog {
 	cat := &sql.Catalog{
@@ -140,10 +140,10 @@ func (f *facts) relate(relations map[uint32]*sql.Relation, functions map[uint32]
 	for _, i := range f.parts[inherits].rows {
 		children[oid(i.row[0])] = append(children[oid(i.row[0])], oid(i.row[1]))
 	}
-	name := func(ids []uint32, keep func(*sql.Relation) bool) []string {
+	name := func(ids []uint32, want func(*sql.Relation) bool) []string {
 		var names []string
 		for _, id := range ids {
-			if r := relations[id]; r != nil && keep(r) {
+			if r := relations[id]; r != nil && want(r) {
 				names = append(names, r.Schema+"."+r.Name)
 			}
 		}

@@ -223,3 +223,11 @@ func decodeError(b []byte) (*pgproto3.ErrorResponse, error) {
 	}
 	return e, nil
 }
+
+// tagOf gives the tag within a CommandComplete message.
+func tagOf(raw []byte) []byte {
+	if len(raw) < headerSize+1 {
+		return nil
+	}
+	return raw[headerSize : len(raw)-1]
+}

@@ -2,18 +2,16 @@ package pgwire
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/signalbox-dev/signalbox/internal/classify/sql"
-	"github.com/signalbox-dev/signalbox/internal/gate"
 )
 
 // names is what a statement's names would mean on this connection: as whom it
 // acts, where it looks, and what is there. The server is asked whenever
 // something ran that may have changed it; nothing is inferred from a SET.
 type names struct {
-	stale     bool   // ask the server before the next judgement
+	stale     bool   // ask the server before the next text is classified
 	objects   bool   // objects may have changed as well
 	renamed   bool   // and been given other names, columns perhaps
 	temp      uint32 // oid of the connection's temporary schema; 0: none
@@ -50,33 +48,21 @@ const identitySQL = `SELECT current_user, '',
 const sessionSQL = `SELECT pg_catalog.concat(pg_catalog.to_hex(pg_catalog.floor(pg_catalog.date_part('epoch', backend_start))::pg_catalog.int8), '.',
  pg_catalog.to_hex(pid)) FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid())`
 
-// prepare gets the connection ready to judge the next unit.
-func (c *conn) prepare() error {
-	if c.up == nil {
-		if err := c.dialUpstream(); err != nil {
-			return err
-		}
-	}
-	if c.unread != "" {
-		return &refusal{code: StateDenied, message: c.unread, hint: "Connect again, and leave the setting alone."}
-	}
-	n := &c.names
-	if c.tx.begun && n.snapshot != nil {
-		// To ask the server would end the implicit transaction, and the client's
-		// portals with it. What its first part was judged by stands until its Sync,
-		// and an agent changes nothing that it rests on: see unit.
-		return nil
-	}
-	inBlock := c.up.status != 'I' || c.tx.begun
-	if !n.stale && !c.g.catalogs.outdated(n.snapshot, inBlock) || c.up.status == 'E' {
+// learn asks the server what names mean, where that may have changed since it
+// was last asked. begun says that part of an implicit transaction has run;
+// objects and renamed, what the transaction at hand has changed.
+func (b *backend) learn(begun, objects, renamed bool) error {
+	n := &b.names
+	inBlock := b.status != 'I' || begun
+	if !n.stale && !b.catalogs.outdated(n.snapshot, inBlock) || b.status == 'E' {
 		return nil
 	}
 	if n.stale {
 		questions := []string{identitySQL}
-		if c.up.session == "" {
+		if b.session == "" {
 			questions = append(questions, sessionSQL)
 		}
-		answers, err := c.askQuietly(questions...)
+		answers, err := b.askQuietly(questions...)
 		if err != nil {
 			return err
 		}
@@ -84,20 +70,20 @@ func (c *conn) prepare() error {
 			return errNames
 		}
 		if len(answers) > 1 && len(answers[1].rows) == 1 {
-			c.up.session = answers[1].rows[0][0]
+			b.session = answers[1].rows[0][0]
 		}
 		row := answers[0].rows[0]
 		n.role, n.path, n.settings, n.temp = row[0], row[3], row[6], oid(row[5])
 		n.super, n.database = row[2] == "t", row[4]
 		n.effective = pathSchemas(n.path, n.role)
 	}
-	s, err := c.g.catalogs.get(c, n.objects || c.tx.objects, n.renamed || c.tx.renamed, inBlock)
+	s, err := b.catalogs.get(b, n.objects || objects, n.renamed || renamed, inBlock)
 	if err != nil {
 		lost := (*lostError)(nil)
 		if errors.As(err, &lost) {
 			return err
 		}
-		c.log.Error("catalog cannot be read", "error", err)
+		b.log.Error("catalog cannot be read", "error", err)
 		return errNames
 	}
 	n.snapshot = s
@@ -141,58 +127,32 @@ func pathSchemas(path, role string) []string {
 	return schemas
 }
 
-// askQuietly is ask for something that must not disturb an open transaction: a
-// failure is rolled back to where it was, and given as nil.
-func (c *conn) askQuietly(sqls ...string) ([]answer, error) {
-	guarded := c.up.status == 'T'
-	if guarded {
-		sqls = append(append([]string{`SAVEPOINT "signalbox probe"`}, sqls...), `ROLLBACK TO SAVEPOINT "signalbox probe"`, `RELEASE SAVEPOINT "signalbox probe"`)
-	}
-	answers, err := c.try(sqls...)
-	if err != nil {
-		return nil, err
-	}
-	if last := answers[len(answers)-1]; last.failed != nil {
-		c.log.Error("question to the server failed", "code", last.failed.Code, "error", last.failed.Message)
-		if guarded {
-			if _, err := c.ask(`ROLLBACK TO SAVEPOINT "signalbox probe"`, `RELEASE SAVEPOINT "signalbox probe"`); err != nil {
-				return nil, &lostError{err}
-			}
-		}
-		return nil, nil
-	}
-	if guarded {
-		answers = answers[1 : len(answers)-2]
-	}
-	return answers, nil
-}
-
-// settle notes what a text that ran may have changed beside rows.
-func (c *conn) settle(j *judged) {
-	c.unsettle(j)
+// noteRan notes what a text that ran may have changed beside rows.
+func (c *conn) noteRan(j *classified) {
+	c.noteNames(j)
 	for _, s := range j.Statements {
 		switch s.Kind {
 		case sql.KindPrepare:
-			c.prepared.Prepared(s.Name, s, c.names.catalog)
+			c.server.prepared.Prepared(s.Name, s, c.server.names.catalog)
 		case sql.KindDeallocate:
 			if s.Name == "" || strings.EqualFold(s.Name, "all") {
-				c.prepared.ForgetAll()
+				c.server.prepared.ForgetAll()
 				clear(c.statements)
 			} else {
-				c.prepared.Forget(s.Name)
+				c.server.prepared.Forget(s.Name)
 				delete(c.statements, s.Name)
 			}
 		case sql.KindDiscard:
-			c.prepared.ForgetAll()
+			c.server.prepared.ForgetAll()
 			clear(c.statements)
-			c.names.stale, c.names.objects = true, true
+			c.server.names.stale, c.server.names.objects = true, true
 		case sql.KindDeclare:
-			c.prepared.Opened(s.Name, s, c.names.catalog)
+			c.server.prepared.Opened(s.Name, s, c.server.names.catalog)
 		case sql.KindClose:
 			if s.Name == "" || strings.EqualFold(s.Name, "all") {
-				c.prepared.ClosedAll()
+				c.server.prepared.ClosedAll()
 			} else {
-				c.prepared.Closed(s.Name)
+				c.server.prepared.Closed(s.Name)
 			}
 		case sql.KindListen:
 			c.listens.Store(true)
@@ -200,14 +160,14 @@ func (c *conn) settle(j *judged) {
 	}
 }
 
-// unsettle notes that names may mean something else from now on.
-func (c *conn) unsettle(j *judged) {
+// noteNames notes that names may mean something else from now on.
+func (c *conn) noteNames(j *classified) {
 	if !j.names {
 		return
 	}
-	c.names.stale = true
-	c.names.objects = c.names.objects || j.objects
-	c.names.renamed = c.names.renamed || j.renames
+	c.server.names.stale = true
+	c.server.names.objects = c.server.names.objects || j.objects
+	c.server.names.renamed = c.server.names.renamed || j.renames
 	if c.inBlock() { // and its end may change them back
 		c.tx.names = true
 		c.tx.objects = c.tx.objects || j.objects
@@ -215,121 +175,21 @@ func (c *conn) unsettle(j *judged) {
 	}
 }
 
-// doubt notes that a text failed or was refused, perhaps after a part of it had
+// noteFailed notes that a text failed or was refused, perhaps after a part of it had
 // run: what the server keeps even so is no longer known.
-func (c *conn) doubt(j *judged) {
-	c.unsettle(j)
+func (c *conn) noteFailed(j *classified) {
+	c.noteNames(j)
 	for _, s := range j.Statements {
 		switch s.Kind {
 		case sql.KindPrepare, sql.KindDeallocate, sql.KindDiscard:
-			// Unknown names are judged as the worst that they could be.
+			// Unknown names are classified as the worst that they could be.
 			if s.Kind == sql.KindDiscard || s.Name == "" || strings.EqualFold(s.Name, "all") {
-				c.prepared.ForgetAll()
+				c.server.prepared.ForgetAll()
 				clear(c.statements)
 				continue
 			}
-			c.prepared.Forget(s.Name)
+			c.server.prepared.Forget(s.Name)
 			delete(c.statements, s.Name)
 		}
 	}
-}
-
-// guarded refuses what cannot be judged as what it runs.
-func (c *conn) guarded(j *judged) error {
-	for _, s := range j.Statements {
-		for _, in := range s.Chain() {
-			if in.Kind == sql.KindExecute {
-				if err := c.executable(*in); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// preparedSQL asks how a statement of this name was prepared.
-const preparedSQL = "SELECT from_sql FROM pg_catalog.pg_prepared_statements WHERE name OPERATOR(pg_catalog.=) "
-
-// executable refuses an EXECUTE of anything but a query or a change of rows.
-// PREPARE takes nothing else, but a Parse message does: a COMMIT or a FETCH that
-// was prepared so would run unseen by all that looks at kinds of statements.
-func (c *conn) executable(s sql.Statement) error {
-	refuse := &refusal{code: "0A000", message: fmt.Sprintf("EXECUTE %s would run something else than a query or a change of rows", quoteIdent(s.Name)), hint: "Send the statement itself."}
-	if s.Runs != nil {
-		switch s.Runs.Kind {
-		case sql.KindQuery, sql.KindWrite, sql.KindExecute: // an EXECUTE behind EXPLAIN has its own turn
-			return nil
-		case sql.KindUnknown:
-		default:
-			return refuse
-		}
-	}
-	if c.up.status == 'E' {
-		return nil // it fails
-	}
-	if c.tx.begun {
-		return refuse // to ask would end the implicit transaction
-	}
-	// Not seen or not understood, so it is judged as the worst. PREPARE, by a
-	// function perhaps, takes nothing else.
-	answers, err := c.ask(preparedSQL + quoteLiteral(s.Name))
-	if err != nil {
-		return err
-	}
-	for _, row := range answers[0].rows {
-		if row[0] != "t" {
-			return refuse
-		}
-	}
-	return nil
-}
-
-// admitSettings gives the settings that the server's connection is begun with:
-// the client's own, judged like a SET of each, and ours.
-func (c *conn) admitSettings() ([]setting, error) {
-	var settings []setting
-	var text strings.Builder
-	for _, s := range c.settings {
-		settings = append(settings, s)
-		if s.name == "application_name" {
-			continue // it changes nothing for anybody else
-		}
-		fmt.Fprintf(&text, "SET %s TO '%s';\n", quoteName(s.name), strings.ReplaceAll(s.value, "'", "''"))
-	}
-	if text.Len() > 0 {
-		j := newJudged(c.g.cache.Classify(text.String(), nil), 0)
-		r := c.newRequest(j.actions, []string{text.String()}, nil)
-		a, err := c.g.Interlock.Admit(c.ctx, r.Request, r)
-		if err != nil {
-			return nil, err
-		}
-		if !a.Read() {
-			c.g.Interlock.Abandon([]gate.Admission{a})
-			return nil, &refusal{code: StateDenied, message: "settings at the start of a connection may only concern the session itself", hint: "Connect without them and SET them, so that each can be recorded."}
-		}
-	}
-	if c.agent() {
-		settings = append(settings, setting{readOnlyGUC, "on"})
-	}
-	return settings, nil
-}
-
-// quoteName quotes each part of a setting's name.
-func quoteName(name string) string {
-	parts := strings.Split(name, ".")
-	for i, p := range parts {
-		parts[i] = `"` + p + `"`
-	}
-	return strings.Join(parts, ".")
-}
-
-// quoteLiteral quotes a string for a statement of our own, whatever
-// standard_conforming_strings says.
-func quoteLiteral(s string) string {
-	quoted := "'" + strings.ReplaceAll(s, "'", "''") + "'"
-	if strings.Contains(s, `\`) {
-		return "E" + strings.ReplaceAll(quoted, `\`, `\\`)
-	}
-	return quoted
 }

@@ -35,10 +35,10 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 	}
 	impact := r.Actions[signalbox.Gravest(r.Actions)].Impact
 	impact.Facts = slices.Clone(impact.Facts)
-	if c.up == nil || c.up.status == 'E' || c.tx.begun {
+	if c.server == nil || c.server.status == 'E' || c.phase() == implicit {
 		return impact, nil, errors.New("the connection to the server is in no state to be asked")
 	}
-	questions := []question{{sql: c.g.probeTimeout()}}
+	questions := []question{{sql: c.server.probeTimeout()}}
 	targets, how := r.targets(), r.how()
 	if len(targets) > 0 {
 		questions = append(questions, question{sql: relationSQL(targets, how)}, question{sql: cascadeSQL(targets, how)})
@@ -52,16 +52,16 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 	for _, b := range planned {
 		questions = append(questions, planOf(b))
 	}
-	answers, err := c.probeAll(questions)
+	answers, err := c.server.probeAll(questions)
 	if err != nil {
 		return impact, nil, err
 	}
 	answers = answers[1:]
 
 	var state signalbox.State
-	state = append(state, signalbox.Fact{Name: "role", Value: c.names.role}, signalbox.Fact{Name: "database", Value: c.names.database})
+	state = append(state, signalbox.Fact{Name: "role", Value: c.server.names.role}, signalbox.Fact{Name: "database", Value: c.server.names.database})
 	rows := int64(0) // of everything that goes as a whole
-	whole, exact := false, c.g.ExactCounts
+	whole, exact := false, c.server.exact
 	var with *cascade
 	if len(targets) > 0 {
 		if answers[0].failed != nil {
@@ -79,7 +79,7 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 			}
 			impact.Dependants += int64(t.count)
 			if r.whole(t.name) {
-				n, counted := c.rowsOf(t)
+				n, counted := c.server.rowsOf(t)
 				if counted {
 					impact.Facts = append(impact.Facts, fmt.Sprintf("%s holds %d rows now (counted).", t.name, n))
 				}
@@ -96,7 +96,7 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 				if !r.whole(t.name) {
 					continue
 				}
-				n, counted := c.rowsOf(t)
+				n, counted := c.server.rowsOf(t)
 				if counted {
 					impact.Facts = append(impact.Facts, fmt.Sprintf("%s holds %d rows now (counted).", t.name, n))
 				}
@@ -130,8 +130,8 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 			impact.Count = rows // with what a cascade takes as a whole
 		}
 	}
-	if c.g.ExactCounts && known && !(whole && r.deletes()) {
-		n, err := c.countTouched(planned)
+	if c.server.exact && known && !(whole && r.deletes()) {
+		n, err := c.server.countTouched(planned)
 		if err == nil {
 			impact.Count = n
 			note("%d rows would be touched now (counted), cascades and triggers not.", n)
@@ -144,7 +144,7 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 		note("The planner expects about %d rows to be touched, cascades not counted.", estimated)
 	}
 	if with != nil && impact.Count > 0 {
-		for _, t := range with.reached(c, impact.Count) {
+		for _, t := range with.reached(c.server, impact.Count) {
 			if t.rows < 0 {
 				note("Nobody knows how many rows of %s are %s with them.", t.name, how.with())
 				continue
@@ -158,9 +158,9 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 }
 
 // rowsOf gives how many rows a relation holds, counted if that does not take long.
-func (c *conn) rowsOf(t probed) (n int64, counted bool) {
-	if t.countable(c.g.ExactCounts) {
-		if held, err := c.countRows(t); err == nil {
+func (b *backend) rowsOf(t probed) (n int64, counted bool) {
+	if t.countable(b.exact) {
+		if held, err := b.countRows(t); err == nil {
 			return held, true
 		}
 	}
@@ -169,9 +169,9 @@ func (c *conn) rowsOf(t probed) (n int64, counted bool) {
 
 // probeTimeout gives what bounds each question of a probe. It also makes a
 // transaction of the client's READ ONLY until the probe is over.
-func (g *Gate) probeTimeout() string {
+func (b *backend) probeTimeout() string {
 	limit := estimateTimeout
-	if g.ExactCounts {
+	if b.exact {
 		limit = exactTimeout
 	}
 	return fmt.Sprintf(`SELECT pg_catalog.set_config('statement_timeout', '%d', true), pg_catalog.set_config('transaction_read_only', 'on', true)`, limit)
@@ -186,27 +186,27 @@ type question struct {
 
 // probeAll asks each question by itself, so that one that fails leaves the
 // others, in a transaction that can write nothing. The first sets the bounds.
-func (c *conn) probeAll(questions []question) ([]answer, error) {
-	block := c.up.status == 'T'
+func (b *backend) probeAll(questions []question) ([]answer, error) {
+	block := b.status == 'T'
 	before, after := []string{"BEGIN READ ONLY"}, "ROLLBACK"
 	if block {
-		before, after = []string{`SAVEPOINT "signalbox probe"`, shieldReadOnly}, `ROLLBACK TO SAVEPOINT "signalbox probe"`
+		before, after = []string{`SAVEPOINT "signalbox probe"`, setReadOnly}, `ROLLBACK TO SAVEPOINT "signalbox probe"`
 	}
 	var answers []answer
-	if _, err := c.ask(append(before, questions[0].sql)...); err != nil {
+	if _, err := b.ask(append(before, questions[0].sql)...); err != nil {
 		return nil, err
 	}
 	answers = append(answers, answer{})
 	for _, q := range questions[1:] {
-		if _, err := c.ask(`SAVEPOINT "signalbox question"`); err != nil {
+		if _, err := b.ask(`SAVEPOINT "signalbox question"`); err != nil {
 			return nil, err
 		}
-		a, err := c.askQuestion(q)
+		a, err := b.askQuestion(q)
 		if err != nil {
 			return nil, err
 		}
 		answers = append(answers, a)
-		if _, err := c.ask(`ROLLBACK TO SAVEPOINT "signalbox question"`); err != nil {
+		if _, err := b.ask(`ROLLBACK TO SAVEPOINT "signalbox question"`); err != nil {
 			return nil, err
 		}
 	}
@@ -214,37 +214,36 @@ func (c *conn) probeAll(questions []question) ([]answer, error) {
 	if block {
 		end = append(end, `RELEASE SAVEPOINT "signalbox probe"`)
 	}
-	if _, err := c.ask(end...); err != nil {
+	if _, err := b.ask(end...); err != nil {
 		return nil, err
 	}
 	return answers, nil
 }
 
 // askQuestion asks one question and waits for the answer.
-func (c *conn) askQuestion(q question) (answer, error) {
-	u := c.up
+func (b *backend) askQuestion(q question) (answer, error) {
 	tail := q.tail
 	if tail == nil {
 		tail = bindNothing
 	}
-	u.out = appendParse(u.out, ownStatement, q.sql, q.types)
-	u.out = appendBind(u.out, ownPortal, ownStatement, tail)
-	u.out = appendExecute(u.out, ownPortal)
-	u.out = appendClose(u.out, 'P', ownPortal)
-	u.out = appendClose(u.out, 'S', ownStatement)
-	u.out = appendSync(u.out)
-	if err := u.send(); err != nil {
-		return answer{}, &lostError{err}
+	b.out = appendParse(b.out, ownStatement, q.sql, q.types)
+	b.out = appendBind(b.out, ownPortal, ownStatement, tail)
+	b.out = appendExecute(b.out, ownPortal)
+	b.out = appendClose(b.out, 'P', ownPortal)
+	b.out = appendClose(b.out, 'S', ownStatement)
+	b.sync()
+	if err := b.send(); err != nil {
+		return answer{}, err
 	}
-	a, err := c.collect(5)
+	a, err := b.collect(5)
 	if err != nil {
 		return a, err
 	}
-	if err := c.awaitReady(); err != nil {
+	if err := b.awaitReady(); err != nil {
 		return a, err
 	}
 	if a.failed != nil {
-		return a, c.forgetOwn()
+		return a, b.forgetOwn()
 	}
 	return a, nil
 }
@@ -252,7 +251,7 @@ func (c *conn) askQuestion(q question) (answer, error) {
 // targets are the relations that the request names or writes, by oid.
 func (r *request) targets() []uint32 {
 	var oids []uint32
-	cat := r.c.names.catalog
+	cat := r.c.server.names.catalog
 	if cat == nil {
 		return nil
 	}
@@ -469,10 +468,10 @@ func bytesText(n int64) string {
 }
 
 // countRows counts a table's rows one by one, within the probe's time.
-func (c *conn) countRows(t probed) (int64, error) {
+func (b *backend) countRows(t probed) (int64, error) {
 	schema, name, ok := strings.Cut(t.name, ".")
 	if !ok {
 		return 0, errors.New("no schema")
 	}
-	return c.count(question{sql: "SELECT pg_catalog.count(*) FROM ONLY " + quoteIdent(schema) + "." + quoteIdent(name)})
+	return b.count(question{sql: "SELECT pg_catalog.count(*) FROM ONLY " + quoteIdent(schema) + "." + quoteIdent(name)})
 }

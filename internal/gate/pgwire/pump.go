@@ -10,13 +10,15 @@ import (
 // why.
 var errFatal = errors.New("the server ended the connection")
 
-// A pump carries the server's answer to the client, message by message, and
-// notes what came of it.
+// A pump passes the server's answer on to the client, message by message, and notes
+// what came of it. It reads from the backend and writes to the frontend.
 type pump struct {
 	replies int  // how many replies end it; negative: ReadyForQuery does
-	hold    bool // keep the last CommandComplete back, in conn.held
+	hold    bool // keep the last CommandComplete back, in held
 	quiet   bool // keep ReadyForQuery from the client
 	block   bool // in the extended protocol: an error ends it too
+
+	expected []expectation // replies due in the extended protocol
 
 	ready    bool   // ReadyForQuery came
 	done     int    // replies that came
@@ -27,7 +29,7 @@ type pump struct {
 	copied   bool   // data came in from the client
 	fatal    bool   // the last error was the end of the connection
 	errored  bool   // an error came that was not: what was provisional is undone
-	settled  bool   // the server said that it has committed, or has run all that w holds
+	final    bool   // the server said that it has committed, or has run all that it was sent
 	commands int    // CommandCompletes that came
 	held     []byte
 }
@@ -38,18 +40,18 @@ func (p *pump) failed() bool { return p.code != "" }
 // run pumps until ReadyForQuery, or until enough replies came. It returns only
 // errors that end the connection.
 func (p *pump) run(c *conn) error {
-	in := &c.up.in
+	in := &c.server.in
 	for p.replies != 0 {
-		if !in.whole(0) && len(c.out.buf) > 0 {
+		if !in.whole(0) && len(c.client.out.buf) > 0 {
 			// The server takes its time: what it said so far is for the client.
-			c.out.flush()
+			c.client.flush()
 		}
 		typ, size, err := in.head(0)
 		if err != nil {
 			if p.fatal && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
 				return errFatal
 			}
-			return &lostError{err}
+			return &lostError{err: err}
 		}
 		if (typ == 'D' || typ == 'd') && size > outboxLimit {
 			p.release(c)
@@ -59,13 +61,13 @@ func (p *pump) run(c *conn) error {
 			continue
 		}
 		if _, _, err := in.at(0); err != nil {
-			return &lostError{err}
+			return &lostError{err: err}
 		}
 		raw := in.raw(0, size)
 		switch typ {
 		case 'D', 'd', 'T', 't', 'c', 'H':
 		case 'Z':
-			c.up.status = raw[headerSize]
+			c.server.status = raw[headerSize]
 			p.ready = true
 			in.drop(size)
 			if !p.quiet {
@@ -74,7 +76,7 @@ func (p *pump) run(c *conn) error {
 			return nil
 		case 'C':
 			p.commands++
-			p.count(c, raw[headerSize:])
+			p.count(raw[headerSize:])
 			if p.hold {
 				p.release(c)
 				p.held = append(p.held, raw...)
@@ -88,7 +90,7 @@ func (p *pump) run(c *conn) error {
 		case 'E':
 			e, err := decodeError(raw[headerSize:])
 			if err != nil {
-				return &lostError{err}
+				return &lostError{err: err}
 			}
 			if p.code == "" {
 				p.code, p.message = e.Code, e.Message
@@ -100,36 +102,36 @@ func (p *pump) run(c *conn) error {
 			}
 		case 'G':
 			p.release(c)
-			c.out.write(raw)
+			c.client.write(raw)
 			in.drop(size)
 			p.copied = true
 			if err := c.copyIn(); err != nil {
 				return err
 			}
-			if p.block || len(c.expected) > 0 {
+			if p.block || len(p.expected) > 0 {
 				// The backend took the Sync that followed for part of the
 				// COPY and ignored it: the client must send another.
 				p.block = true
 				if p.replies < 0 {
-					p.replies = len(c.expected) - p.done
+					p.replies = len(p.expected) - p.done
 				}
 			}
 			continue
 		case 'N', 'A', 'S':
 			p.release(c)
-			c.aside(typ, size)
+			c.server.aside(typ, size)
 			in.drop(size)
 			continue
 		default:
-			return &lostError{fmt.Errorf("server sent a message of type %q", typ)}
+			return &lostError{err: fmt.Errorf("server sent a message of type %q", typ)}
 		}
 		if typ != 'C' {
 			p.release(c)
 		}
-		if typ == 'T' && p.describes(c) {
+		if typ == 'T' && p.describes() {
 			p.reply()
 		}
-		c.out.write(raw)
+		c.client.write(raw)
 		in.drop(size)
 	}
 	return nil
@@ -137,7 +139,7 @@ func (p *pump) run(c *conn) error {
 
 // describes reports whether a RowDescription is a reply of its own, to a
 // Describe, and not the beginning of a simple query's answer.
-func (p *pump) describes(c *conn) bool { return len(c.expected) > 0 }
+func (p *pump) describes() bool { return len(p.expected) > 0 }
 
 func (p *pump) reply() {
 	p.done++
@@ -149,13 +151,13 @@ func (p *pump) reply() {
 // release lets go what was held back: more has come after it.
 func (p *pump) release(c *conn) {
 	if len(p.held) > 0 {
-		c.out.write(p.held)
+		c.client.write(p.held)
 		p.held = p.held[:0]
 	}
 }
 
 // count notes what a CommandComplete tells.
-func (p *pump) count(c *conn, tag []byte) {
+func (p *pump) count(tag []byte) {
 	n := commandRows(tag)
 	if n < 0 {
 		return
@@ -171,120 +173,26 @@ func (p *pump) count(c *conn, tag []byte) {
 			p.changed += n
 		}
 	}
-	if p.done < len(c.expected) {
-		c.expected[p.done].rows = n
+	if p.done < len(p.expected) {
+		p.expected[p.done].rows = n
 	}
 }
 
 // stream passes a long message on without holding it whole.
 func (p *pump) stream(c *conn, size int) error {
-	in := &c.up.in
+	in := &c.server.in
 	for size > 0 {
 		if in.buffered() == 0 {
 			if err := in.fill(1); err != nil {
-				return &lostError{err}
+				return &lostError{err: err}
 			}
 		}
 		part := in.raw(0, size)
-		c.out.write(part)
+		c.client.write(part)
 		size -= in.drop(len(part))
-		if c.out.err != nil {
-			return c.out.err
+		if c.client.out.err != nil {
+			return c.client.out.err
 		}
-	}
-	return nil
-}
-
-// copyIn carries the data of a COPY from the client to the server, until the
-// client ends it or the server gives up. What the server says meanwhile is
-// waited for by a goroutine that touches nothing but the server's buffer.
-func (c *conn) copyIn() error {
-	if err := c.out.flush(); err != nil {
-		return err
-	}
-	c.copying = true
-	defer func() { c.copying = false }()
-	ahead := make(chan error, 1)
-	listen := func() {
-		go func() {
-			ahead <- c.g.guarded("COPY", func() error {
-				_, _, err := c.up.in.head(0)
-				return err
-			})
-		}()
-	}
-	listen()
-	spoke := false // the goroutine's word was taken and it does not run
-	defer func() {
-		if !spoke {
-			<-ahead // it ends: the server answers the end of a COPY, or is cut
-		}
-	}()
-	for {
-		select {
-		case err := <-ahead:
-			spoke = true
-			if err != nil {
-				return &lostError{err}
-			}
-			typ, size, err := c.up.in.at(0)
-			if err != nil {
-				return &lostError{err}
-			}
-			if typ != 'N' && typ != 'A' && typ != 'S' {
-				return nil // an error: what the client still sends is dropped
-			}
-			c.aside(typ, size)
-			c.up.in.drop(size)
-			listen()
-			spoke = false
-			continue
-		default:
-		}
-		typ, size, err := c.in.head(0)
-		if err != nil {
-			c.up.conn.Close() // ends the goroutine, and the COPY with an error
-			return err
-		}
-		switch typ {
-		case 'd', 'c', 'f':
-			if err := c.copyData(typ, size); err != nil {
-				return err
-			}
-			if typ != 'd' {
-				return nil
-			}
-		case 'H', 'S':
-			c.in.drop(size) // ignored during a COPY, as PostgreSQL does
-		default:
-			c.up.conn.Close()
-			return fmt.Errorf("%w: message of type %q during COPY", errProtocol, typ)
-		}
-	}
-}
-
-// copyData forwards one message of a COPY, and with it all that follow it whole
-// in the buffer.
-func (c *conn) copyData(typ byte, size int) error {
-	for typ == 'd' && c.in.whole(size) && c.in.raw(size, 1)[0] == 'd' {
-		_, more, err := c.in.head(size)
-		if err != nil {
-			return err
-		}
-		size += more
-	}
-	for size > 0 {
-		if c.in.buffered() == 0 {
-			if err := c.in.fill(1); err != nil {
-				c.up.conn.Close()
-				return err
-			}
-		}
-		part := c.in.raw(0, size)
-		if _, err := c.up.conn.Write(part); err != nil {
-			return &lostError{err}
-		}
-		size -= c.in.drop(len(part))
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package pgwire
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/classify/sql"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 	"github.com/signalbox-dev/signalbox/proof"
 )
@@ -20,8 +22,8 @@ const canonicalDomain = "signalbox/pgwire/request/1"
 // maxShown is the longest request that an approver can be asked to read.
 const maxShown = 32 << 10
 
-// A request is one unit as interlock sees it, and the executor that probes and
-// carries it out.
+// A request is one unit as interlock sees it, and the executor by which it is
+// admitted: see execution for the one that executes it.
 type request struct {
 	interlock.Request
 	c          *conn
@@ -29,8 +31,6 @@ type request struct {
 	state      signalbox.State // as last probed; nil: never, for nobody had to approve
 	xid        string          // of the transaction that it commits, where that is known
 	from       int64           // statements sent before it, or before its transaction began
-	run        func(ctx context.Context, p *interlock.Permit) (signalbox.Outcome, error)
-	inBlock    func() bool // it is looked at again, under its locks, in the block that runs it; nil: not known
 }
 
 // A bound is one statement with its parameters.
@@ -68,8 +68,12 @@ func (c *conn) newRequest(actions []signalbox.Action, texts []string, statements
 	}
 	r.Text = text.String()
 	r.Partial = len(r.Text) > maxShown
+	n := &names{} // settings are decided before there is a server's connection
+	if c.server != nil {
+		n = &c.server.names
+	}
 	parts := make([]proof.Part, 0, 6)
-	parts = append(parts, proof.Text("database", c.g.Upstream.Database), proof.Text("role", c.names.role), proof.Text("search_path", c.names.path), proof.Text("settings", c.names.settings))
+	parts = append(parts, proof.Text("database", c.g.Upstream.Database), proof.Text("role", n.role), proof.Text("search_path", n.path), proof.Text("settings", n.settings))
 	list := make([]proof.Part, 0, 2*len(texts))
 	for i, t := range texts {
 		list = append(list, proof.Text("text", t))
@@ -105,14 +109,14 @@ func shownParams(ps []param) []string {
 
 // Prepare implements [interlock.Executor].
 func (r *request) Prepare(context.Context) interlock.Prepared {
-	return interlock.Prepared{Reference: r.reference(), Atomic: r.inBlock != nil && r.inBlock()}
+	return interlock.Prepared{Reference: r.reference()}
 }
 
 // reference is what the server's own log calls the session, the transaction that
 // is committed where it has an id by now, and how many statements it was sent for
 // the request so far, the gate's own included.
 func (r *request) reference() signalbox.Reference {
-	up := r.c.up
+	up := r.c.server
 	if up == nil || up.session == "" {
 		return nil
 	}
@@ -123,9 +127,7 @@ func (r *request) reference() signalbox.Reference {
 	return append(ref, signalbox.Fact{Name: signalbox.RefStatements, Value: strconv.FormatInt(up.sent-r.from, 10)})
 }
 
-// Execute implements [interlock.Executor].
-func (r *request) Execute(ctx context.Context, p *interlock.Permit) (signalbox.Outcome, error) {
-	out, err := r.run(ctx, p)
-	out.Reference = r.reference()
-	return out, err
+// Execute implements [interlock.Executor]. To admit a request executes nothing.
+func (r *request) Execute(context.Context, *interlock.Permit) (signalbox.Outcome, error) {
+	return gate.NotForwarded(errors.New("it was only to be admitted")), nil
 }

@@ -12,8 +12,8 @@ import (
 func TestCanonicalForm(t *testing.T) {
 	base := func() *conn {
 		return &conn{
-			g:     &Gate{Config: Config{Upstream: Upstream{Database: "orders"}}},
-			names: names{role: "app", path: `"$user", public`},
+			g:      &Gate{Config: Config{Upstream: Upstream{Database: "orders"}}},
+			server: &backend{names: names{role: "app", path: `"$user", public`}},
 		}
 	}
 	actions := []signalbox.Action{{Verb: signalbox.Delete}}
@@ -37,9 +37,9 @@ func TestCanonicalForm(t *testing.T) {
 	// Whatever changes the meaning changes the digest.
 	other := map[string]*conn{}
 	for name, change := range map[string]func(*conn){
-		"role":     func(c *conn) { c.names.role = "admin" },
-		"path":     func(c *conn) { c.names.path = "evil, public" },
-		"settings": func(c *conn) { c.names.settings = "datestyle=German" },
+		"role":     func(c *conn) { c.server.names.role = "admin" },
+		"path":     func(c *conn) { c.server.names.path = "evil, public" },
+		"settings": func(c *conn) { c.server.names.settings = "datestyle=German" },
 		"database": func(c *conn) { c.g.Upstream.Database = "billing" },
 	} {
 		other[name] = base()

@@ -13,39 +13,38 @@ import (
 // simple serves one Query message. Its text may hold several statements, which
 // are one implicit transaction and one request.
 func (c *conn) simple(size int) error {
-	body := c.in.body(0, size)
+	body := c.client.in.body(0, size)
 	if len(body) == 0 || body[len(body)-1] != 0 {
 		return fmt.Errorf("query: %w", errShort)
 	}
 	text := string(body[:len(body)-1])
-	c.expected = c.expected[:0]
-	c.discard = false
-	c.replied, c.looked = 0, false
+	c.client.skips = false
+	c.relearned = false
 	delete(c.statements, "") // as the server does
 	delete(c.portals, "")
-	if c.up == nil || c.up.status == 'I' {
+	if c.server == nil || c.server.status == 'I' {
 		clear(c.portals) // named ones live as long as their transaction
 	}
 	if err := c.prepare(); err != nil {
-		c.in.drop(size)
+		c.client.in.drop(size)
 		return c.orRefuse(err)
 	}
-	j := c.judge(text)
-	raw := c.in.raw(0, size)
+	j := c.classify(text)
+	raw := c.client.in.raw(0, size)
 	if !c.plain(j) {
 		raw = append([]byte(nil), raw...)
-		c.in.drop(size)
+		c.client.in.drop(size)
 	} else {
-		defer c.in.drop(size)
+		defer c.client.in.drop(size)
 	}
 	done, err := c.query(text, j, raw)
 	if err != nil {
 		return err
 	}
 	if done {
-		c.settle(j)
+		c.noteRan(j)
 	} else {
-		c.doubt(j)
+		c.noteFailed(j)
 	}
 	c.ready()
 	return nil
@@ -53,12 +52,12 @@ func (c *conn) simple(size int) error {
 
 // plain reports whether the text can be forwarded without looking back at the
 // client while it runs, so that its bytes need not be copied.
-func (c *conn) plain(j *judged) bool { return !j.writes && !j.control && !j.copyIn }
+func (c *conn) plain(j *classified) bool { return !j.writes && !j.control && !j.copyIn }
 
 // orRefuse tells a refusal and ends a simple query's answer.
 func (c *conn) orRefuse(err error) error {
-	if r := c.refused(err); r != nil {
-		c.refuse(r)
+	if r := c.refusalOf(err); r != nil {
+		c.client.refuse(r)
 		c.ready()
 		return nil
 	}
@@ -66,7 +65,7 @@ func (c *conn) orRefuse(err error) error {
 }
 
 // query has a text decided and run, up to but without ReadyForQuery.
-func (c *conn) query(text string, j *judged, raw []byte) (bool, error) {
+func (c *conn) query(text string, j *classified, raw []byte) (bool, error) {
 	w := &work{raw: raw, simple: true, readOnly: j.readOnly, lone: j.lone, copyIn: j.copyIn, reads: !j.writes, queries: j.queries, holds: j.holds, commands: len(j.Statements)}
 	switch {
 	case len(j.Statements) == 0:
@@ -76,21 +75,21 @@ func (c *conn) query(text string, j *judged, raw []byte) (bool, error) {
 			return false, err
 		}
 	case j.control && len(j.Statements) == 1:
-		return c.controlled(j.Statements[0], w, text)
+		return c.control(j.Statements[0], w, text)
 	case j.control:
-		return c.pieces(text, j, raw)
+		return c.runPieces(text, j, raw)
 	}
-	if err := c.guarded(j); err != nil {
-		return false, c.turnDown(err)
+	if err := c.checkExecutes(j); err != nil {
+		return false, c.refuse(err)
 	}
 	if j.lone && len(j.Statements) > 1 && c.agent() {
-		return false, c.turnDown(errLonely)
+		return false, c.refuse(errNotAlone)
 	}
 	return c.perform(c.newRequest(j.actions, []string{text}, bounds(j)), w)
 }
 
 // bounds gives the statements of a text, without parameters.
-func bounds(j *judged) []bound {
+func bounds(j *classified) []bound {
 	statements := make([]bound, len(j.Statements))
 	for i, s := range j.Statements {
 		statements[i].Statement = s
@@ -98,81 +97,38 @@ func bounds(j *judged) []bound {
 	return statements
 }
 
-// controlled is control, with the judgement that PREPARE TRANSACTION needs: its
-// effects outlive the session.
-func (c *conn) controlled(s sql.Statement, w *work, text string) (bool, error) {
-	if s.Kind == sql.KindPrepareTx {
-		r := c.newRequest(s.Actions(), []string{text}, nil)
-		a, err := c.g.Interlock.Admit(c.ctx, r.Request, r)
-		if err != nil {
-			return false, c.turnDown(err)
-		}
-		if !a.Read() && c.up.status == 'T' {
-			c.tx.pending = append(c.tx.pending, a)
-		}
-	}
-	if s.Kind == sql.KindBegin && c.agent() && w.simple {
-		if text, ok := readWrite(s); ok {
-			w.raw = appendQuery(nil, text)
-		}
-	}
-	return c.control(s, w)
-}
-
-// readWrite gives a BEGIN that an agent's transaction can write in, as its
-// connection is READ ONLY by default; ok is false if it says what it wants.
-func readWrite(s sql.Statement) (text string, ok bool) {
-	up := strings.ToUpper(s.Text)
-	if strings.Contains(up, "READ ONLY") || strings.Contains(up, "READ WRITE") {
-		return "", false
-	}
-	return s.Text + "\nREAD WRITE", true
-}
-
 // checkSyntax asks the server to parse, and only that, a text that our parser
 // refused. It reports whether the server refuses it as well: then its own words
 // went to the client.
 func (c *conn) checkSyntax(text string) (refused bool, err error) {
-	if c.up.status == 'E' {
+	if c.server.status == 'E' {
 		return false, nil
 	}
-	c.up.out = appendParse(c.up.out, ownStatement, text, nil)
-	c.up.out = appendClose(c.up.out, 'S', ownStatement)
-	c.up.out = appendSync(c.up.out)
-	if err := c.up.send(); err != nil {
-		return false, &lostError{err}
-	}
 	// Notices of a text that the server accepts will come when it runs.
-	c.mutes = true
-	a, err := c.collect(2)
-	if err == nil {
-		err = c.awaitReady()
-	}
-	notices := c.muted
-	c.mutes, c.muted = false, nil
-	if err != nil || a.failed == nil {
+	failed, notices, err := c.server.parse(text)
+	if err != nil || failed == nil {
 		return false, err
 	}
-	c.out.write(notices)
-	b, err := a.failed.Encode(nil)
+	c.client.write(notices)
+	b, err := failed.Encode(nil)
 	if err != nil {
 		return false, err
 	}
-	c.out.write(b)
-	c.discard = true
+	c.client.write(b)
+	c.client.skips = true
 	return true, nil
 }
 
-// pieces runs a text in which statements of transaction control stand among
+// runPieces runs a text in which statements of transaction control stand among
 // others: each control statement and each run between them by itself, so that
 // what a COMMIT makes final is recorded and measured before it. The client
 // sees one answer. Blanks keep the positions in errors right.
-func (c *conn) pieces(text string, j *judged, raw []byte) (bool, error) {
+func (c *conn) runPieces(text string, j *classified, raw []byte) (bool, error) {
 	if !c.agent() {
-		if settled, open := c.fate(j); !settled || !open {
+		if final, open := c.effectsOf(j); !final || !open {
 			// The server's own rules for such texts hold in every detail when it
 			// gets them whole.
-			return c.whole(text, j, raw, settled)
+			return c.runWhole(text, j, raw, final)
 		}
 	}
 	at := 0
@@ -182,7 +138,7 @@ func (c *conn) pieces(text string, j *judged, raw []byte) (bool, error) {
 		if len(run) == 0 {
 			return true, nil
 		}
-		part := newJudged(sql.Result{Statements: run, Shape: j.Shape, Fingerprint: j.Fingerprint}, 0)
+		part := newClassified(sql.Result{Statements: run, Shape: j.Shape, Fingerprint: j.Fingerprint}, 0)
 		run = nil
 		piece := blank(text[:from]) + text[from:to]
 		return c.query(text[from:to], part, appendQuery(nil, piece))
@@ -190,10 +146,10 @@ func (c *conn) pieces(text string, j *judged, raw []byte) (bool, error) {
 	for i, s := range j.Statements {
 		begin, end := s.Offset, s.Offset+len(s.Text)
 		if begin < at || end > len(text) || text[begin:end] != s.Text {
-			return false, c.turnDown(&refusal{code: "0A000", message: "statements of this text cannot be told apart", hint: "Send them one by one."})
+			return false, c.refuse(&refusal{code: "0A000", message: "statements of this text cannot be told apart", hint: "Send them one by one."})
 		}
 		at = end
-		if !newJudged(sql.Result{Statements: []sql.Statement{s}}, 0).control {
+		if !newClassified(sql.Result{Statements: []sql.Statement{s}}, 0).control {
 			if len(run) == 0 {
 				from = begin
 			}
@@ -204,14 +160,14 @@ func (c *conn) pieces(text string, j *judged, raw []byte) (bool, error) {
 			continue
 		}
 		if s.Kind == sql.KindBegin && len(run) > 0 && !c.inBlock() {
-			return false, c.turnDown(&refusal{code: "0A000", message: "statements before BEGIN in one text would become part of its transaction", hint: "Put BEGIN first, or send them separately."})
+			return false, c.refuse(&refusal{code: "0A000", message: "statements before BEGIN in one text would become part of its transaction", hint: "Put BEGIN first, or send them separately."})
 		}
 		if ok, err := flush(begin); !ok || err != nil {
 			return false, err
 		}
 		piece := blank(text[:begin]) + s.Text
 		w := &work{raw: appendQuery(nil, piece), simple: true, commands: 1}
-		if ok, err := c.controlled(s, w, piece); !ok || err != nil {
+		if ok, err := c.control(s, w, piece); !ok || err != nil {
 			return false, err
 		}
 	}
@@ -228,20 +184,20 @@ func blank(s string) string {
 	}, s)
 }
 
-// fate tells what comes of effects when the text has run, if nothing in it
-// fails: whether some are settled in the course of it, by a COMMIT or by the end
+// effectsOf tells what comes of effects when the text has run, if nothing in it
+// fails: whether some are made final in the course of it, by a COMMIT or by the end
 // of the implicit transaction, and whether some are still open at its end.
-func (c *conn) fate(j *judged) (settled, open bool) {
-	block, effects := c.inBlock(), len(c.tx.pending) > 0
+func (c *conn) effectsOf(j *classified) (final, open bool) {
+	block, effects := c.inBlock(), len(c.tx.admissions) > 0
 	for _, s := range j.Statements {
 		switch s.Kind {
 		case sql.KindBegin:
 			block = true
 		case sql.KindCommit, sql.KindRollback, sql.KindPrepareTx:
-			settled = settled || effects
+			final = final || effects
 			block, effects = false, false
 		default:
-			if newJudged(sql.Result{Statements: []sql.Statement{s}}, 0).writes {
+			if newClassified(sql.Result{Statements: []sql.Statement{s}}, 0).writes {
 				effects = true
 			}
 		}
@@ -249,13 +205,13 @@ func (c *conn) fate(j *judged) (settled, open bool) {
 	if !block && effects {
 		return true, false
 	}
-	return settled, effects
+	return final, effects
 }
 
-// whole runs a text with transaction control in it as one request, in one piece.
-func (c *conn) whole(text string, j *judged, raw []byte, settles bool) (bool, error) {
-	if err := c.guarded(j); err != nil {
-		return false, c.turnDown(err)
+// runWhole runs a text with transaction control in it as one request, in one piece.
+func (c *conn) runWhole(text string, j *classified, raw []byte, final bool) (bool, error) {
+	if err := c.checkExecutes(j); err != nil {
+		return false, c.refuse(err)
 	}
 	r := c.newRequest(j.actions, []string{text}, nil)
 	a, err := c.g.Interlock.Admit(c.ctx, r.Request, r)
@@ -263,18 +219,20 @@ func (c *conn) whole(text string, j *judged, raw []byte, settles bool) (bool, er
 		err = c.g.Interlock.ReadEach(c.ctx, a)
 	}
 	if err != nil {
-		return false, c.turnDown(err)
+		return false, c.refuse(err)
 	}
 	w := &work{raw: raw, simple: true, copyIn: j.copyIn, commands: len(j.Statements)}
-	as := c.tx.pending
-	if !a.Read() {
-		as = append(as, a)
-	}
 	switch {
-	case len(as) == 0:
+	case len(c.tx.admissions) == 0 && a.Read():
 		return c.forward(nil, w)
-	case settles:
-		return c.carry(as, r, func(context.Context, *interlock.Permit) (signalbox.Outcome, error) { return c.runPlain(w) })
+	case final:
+		as := c.tx.take()
+		if !a.Read() {
+			as = append(as, a)
+		}
+		return c.execute(as, r, effect{run: func(context.Context, *interlock.Permit) (signalbox.Outcome, ending, error) {
+			return c.runPlain(w)
+		}})
 	case a.Read():
 		return c.forward(nil, w)
 	}

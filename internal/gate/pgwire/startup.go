@@ -32,9 +32,9 @@ const alpn = "postgresql"
 // maxStartup is PostgreSQL's own limit for a startup packet.
 const maxStartup = 10000
 
-// welcome takes a client from its first byte to its first ReadyForQuery. It
+// logIn takes a client from its first byte to its first ReadyForQuery. It
 // gives nil and no error for a client that only came to cancel something.
-func (g *Gate) welcome(a *arrival) (*conn, error) {
+func (g *Gate) logIn(a *arrival) (*conn, error) {
 	raw := a.conn
 	ctx, cancel := context.WithTimeout(a.ctx, g.LoginTimeout)
 	defer cancel()
@@ -63,7 +63,7 @@ func (g *Gate) welcome(a *arrival) (*conn, error) {
 	}
 	// From here on the client is known, may be told more, and makes room for
 	// nobody.
-	g.arrivals.settle(a)
+	g.arrivals.done(a)
 	if r := asked["replication"]; r != "" && r != "false" && r != "off" && r != "no" && r != "0" {
 		return nil, g.turnAway(client, "0A000", "replication connections do not pass this gate", "Replicate from the server itself, outside of any session.")
 	}
@@ -86,12 +86,12 @@ func (g *Gate) welcome(a *arrival) (*conn, error) {
 	}
 	defer func() {
 		if v := recover(); v != nil {
-			c.vanish() // nobody else knows of it yet
+			c.closeAbruptly() // nobody else knows of it yet
 			panic(v)
 		}
 	}()
 	c.greet(told)
-	if err := c.out.flush(); err != nil {
+	if err := c.client.flush(); err != nil {
 		c.close()
 		return nil, err
 	}
@@ -371,8 +371,8 @@ func newCancelKey() cancelKey {
 // told is what the server says of itself; the client's own settings come on
 // top, and are corrected when the server is reached.
 func (c *conn) greet(told map[string]string) {
-	c.out.write([]byte{'R', 0, 0, 0, 8, 0, 0, 0, 0})
-	c.told = make(map[string]string, len(told))
+	c.client.write([]byte{'R', 0, 0, 0, 8, 0, 0, 0, 0})
+	c.client.params = make(map[string]string, len(told))
 	for name, value := range told {
 		for _, s := range c.settings {
 			if strings.EqualFold(s.name, name) {
@@ -386,16 +386,15 @@ func (c *conn) greet(told map[string]string) {
 			// As the server sees it, whatever the session's id is.
 			value = told[name]
 		}
-		c.told[name] = value
-		c.out.write(appendParameterStatus(nil, name, value))
+		c.client.parameter(name, value)
 	}
 	var key [13]byte
 	key[0] = 'K'
 	binary.BigEndian.PutUint32(key[1:], 12)
 	binary.BigEndian.PutUint32(key[5:], uint32(c.key.pid))
 	binary.BigEndian.PutUint32(key[9:], c.key.secret)
-	c.out.write(key[:])
-	c.out.write(readyForQuery('I'))
+	c.client.write(key[:])
+	c.client.ready('I')
 }
 
 // authenticate proves that the client holds the session's password. Nothing that

@@ -139,7 +139,7 @@ func TestCancelUnderTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer main.Close()
-	u := &upstream{conn: main, pid: 7, secret: []byte{1, 2, 3, 4}, tls: &tls.Config{InsecureSkipVerify: true}}
+	u := &backend{conn: main, pid: 7, secret: []byte{1, 2, 3, 4}, tls: &tls.Config{InsecureSkipVerify: true}}
 	u.config = &pgconn.Config{Host: "127.0.0.1", Port: uint16(l.Addr().(*net.TCPAddr).Port)}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()

@@ -1,563 +1,80 @@
 package pgwire
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/classify/sql"
-	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 )
 
-// A transaction is what is provisional on the server. COMMIT is the action:
-// until then nothing of it has happened, and one intent lists it all.
-type transaction struct {
-	pending    []gate.Admission // of what was executed, reads left out
-	savepoints []savepoint
-	opened     bool             // we have opened a block around the client's implicit transaction
-	begun      bool             // part of an implicit transaction was forwarded before its Sync
-	base       map[string]count // rows touched before the first write; nil: not measured
-	changed    int64            // rows that the server reported as changed
-	committing bool             // a COMMIT is being decided: refused, it becomes a ROLLBACK
-	names      bool             // what names mean was changed in it: its end may change them back
-	objects    bool             // and objects may have been changed
-	renamed    bool             // and been given other names
-	carried    bool             // something ran in it that was carried by itself: see atOnce
-	shielded   bool             // reads run READ ONLY behind a savepoint of ours: see shield
-	unknown    bool             // effects were made final and nobody knows whether
-	from       int64            // statements sent to the server before it began
+// phase gives where the transaction stands, by what the server has said last.
+func (c *conn) phase() phase {
+	if c.server == nil {
+		return none
+	}
+	return c.tx.reported(c.server.status)
 }
 
-type savepoint struct {
-	name    string
-	pending int // how many admissions came before it
+// inBlock reports whether a transaction block of the client's own is open.
+func (c *conn) inBlock() bool {
+	p := c.phase()
+	return p >= block
 }
 
 // abandon forgets what was provisional: it was rolled back.
 func (c *conn) abandon() {
-	if len(c.tx.pending) > 0 {
-		c.g.Interlock.Abandon(c.tx.pending)
+	if as := c.tx.take(); len(as) > 0 {
+		c.g.Interlock.Abandon(as)
 	}
-	unknown := c.tx.unknown
 	c.ended()
-	c.tx.unknown = unknown
 }
 
 // ended begins a new transaction's account. A table that was dropped ON COMMIT,
 // a SET LOCAL, a rolled back CREATE: names may mean again what they meant before.
 func (c *conn) ended() {
-	if c.tx.names {
-		c.names.stale = true
-		c.names.objects = c.names.objects || c.tx.objects
-		c.names.renamed = c.names.renamed || c.tx.renamed
+	tx := c.tx
+	c.tx = txn{}
+	if c.server == nil {
+		return
 	}
-	c.tx = transaction{}
-	if c.up != nil {
-		c.tx.from = c.up.sent
+	if tx.names {
+		c.server.names.stale = true
+		c.server.names.objects = c.server.names.objects || tx.objects
+		c.server.names.renamed = c.server.names.renamed || tx.renamed
 	}
+	c.tx.from = c.server.sent
 }
 
-// A work is a piece of what a client sent that is forwarded under one decision.
-type work struct {
-	raw      []byte // messages, without a Sync at their end
-	simple   bool   // one Query message
-	replies  int    // due in the extended protocol
-	sync     bool   // the client's Sync follows
-	control  bool   // begins, ends or marks a transaction
-	readOnly bool
-	lone     bool
-	copyIn   bool
-	reads    bool // account for its rows as reads
-	neutral  bool // runs nothing: it only parses, describes or closes
-	queries  bool // nothing but queries: see shield
-	holds    bool // declares a cursor WITH HOLD, which runs when the transaction ends
-	commands int  // statements of a simple query
-	executes int  // Executes of the extended protocol
-	settles  bool // a Sync of ours follows, of which the client learns nothing
-}
-
-// inBlock reports whether a transaction block of the client's own is open.
-func (c *conn) inBlock() bool { return c.up != nil && c.up.status != 'I' && !c.tx.opened }
-
-// perform has a request decided and forwards it, in or out of a transaction
-// block. When it is refused the client is told, the backend's transaction fails
-// with it, and done is false. An error ends the connection.
-func (c *conn) perform(r *request, w *work) (done bool, err error) {
-	if refuse := c.outOfPlace(r, w); refuse != nil {
-		return false, c.turnDown(refuse)
-	}
-	a, err := c.g.Interlock.Admit(c.ctx, r.Request, r)
-	if err != nil {
-		held := (*interlock.HeldError)(nil)
-		if errors.As(err, &held) && r.Waits(time.Now()) > 0 && c.final(w) && len(c.tx.pending) == 0 {
-			return c.wait(r, w)
-		}
-		return false, c.turnDown(err)
-	}
-	if a.Read() && c.g.ReadEach {
-		if err := c.g.Interlock.ReadEach(c.ctx, a); err != nil {
-			return false, c.turnDown(err)
-		}
-	}
-	if !c.final(w) && irrevocable(r.Actions) && !a.Read() {
-		return c.atOnce(a, r, w)
-	}
-	switch {
-	case a.Read() && (w.readOnly || !c.agent() || c.inBlock()):
-		return c.forward(r, w)
-	case a.Read() && c.final(w) && len(c.tx.pending) == 0:
-		// An agent's read that a READ ONLY transaction refuses, such as one
-		// that locks rows. It is measured all the same, for it must touch none.
-		r.run = c.finalRun(r, w)
-		_, err := r.run(c.ctx, &interlock.Permit{Limited: true, Spend: c.spendNothing})
-		return c.released(err)
-	case c.final(w):
-		return c.carry(append(c.tx.pending, a), r, c.finalRun(r, w))
-	}
-	return c.provisional(a, r, w)
-}
-
-// spendNothing is what a read may touch.
-func (c *conn) spendNothing(touched map[string]int64) error {
-	if len(touched) == 0 {
-		return nil
-	}
-	c.log.Error("what was admitted as a read has written: rolled back", "session", string(c.session.ID))
-	return errWroteAsRead
-}
-
-var errWroteAsRead = &refusal{code: StateDenied, message: "what was admitted as a read has written: it is rolled back", hint: "Report this to Signalbox's operator."}
-
-// outOfPlace refuses an agent what would run where the gate cannot measure it,
-// or cannot keep it from writing.
-func (c *conn) outOfPlace(r *request, w *work) *refusal {
-	if !c.agent() {
-		return nil
-	}
-	block := c.up.status != 'I' || c.tx.begun
-	switch {
-	case w.holds && (block || !c.final(w) || len(r.statements) > 1):
-		// Its query would run at COMMIT, behind the measurement.
-		return &refusal{code: "0A000", message: "a cursor WITH HOLD is refused inside of an agent's transaction", hint: "Declare it by itself, or without WITH HOLD."}
-	case c.tx.begun && !c.tx.opened && !w.readOnly:
-		return &refusal{code: "0A000", message: "a write cannot follow reads in an implicit transaction of an agent", hint: "Send Sync before it, or open a transaction."}
-	}
-	if w.readOnly || !w.reads {
-		return nil
-	}
-	// It locks rows and so cannot run READ ONLY. On tables alone nothing of
-	// anybody's runs with it.
-	for _, b := range r.statements {
-		for _, name := range b.Reads {
-			rel, ok := c.names.catalog.Relations[name]
-			if system := strings.HasPrefix(name, "pg_catalog.") || strings.HasPrefix(name, "information_schema."); !system && (!ok || rel.Kind != 'r' && rel.Kind != 'p') {
-				return &refusal{code: "0A000", message: fmt.Sprintf("row locks are taken on tables alone: %s is none", name), hint: "Lock the rows of the tables behind it."}
-			}
-		}
-	}
-	return nil
-}
-
-// Reads of an agent run READ ONLY within a transaction that may write, too, so
-// that the server itself keeps to the verdict: behind a savepoint of ours, which
-// is released before anything else is forwarded. Nothing that runs behind it can
-// make it writable again: PostgreSQL refuses that in a subtransaction.
-const (
-	shieldSavepoint = `SAVEPOINT "signalbox read"`
-	shieldReadOnly  = "SET LOCAL transaction_read_only = on"
-	unshield        = `RELEASE SAVEPOINT "signalbox read"`
-)
-
-// shield queues what makes the agent's block READ ONLY for w, or writable again,
-// and gives the number of statements queued.
-func (c *conn) shield(w *work) int {
-	reads := w.queries && !w.control
-	if !c.agent() || c.up.status != 'T' || w.neutral && !w.control || reads == c.tx.shielded {
-		return 0
-	}
-	c.tx.shielded = reads
-	if reads {
-		c.queue(shieldSavepoint, shieldReadOnly)
-		return 2
-	}
-	c.queue(unshield)
-	return 1
-}
-
-// irrevocable reports whether a ROLLBACK may not undo what the actions do: code of
-// unknown effect, what acts on the server or its host, the value of a sequence.
-func irrevocable(actions []signalbox.Action) bool {
-	for _, a := range actions {
-		if a.Verb == signalbox.Execute || a.Has(signalbox.TraitHostFile) || strings.Contains(strings.ToUpper(a.Native), "SETVAL") {
-			return true
-		}
-	}
-	return false
-}
-
-// atOnce carries a request inside of a transaction by itself, its intent durable
-// before it is forwarded: the transaction's end decides nothing about it.
-func (c *conn) atOnce(a gate.Admission, r *request, w *work) (bool, error) {
-	if c.agent() && len(c.tx.pending) == 0 && c.up.status == 'T' {
-		if err := c.onlyRead(); err != nil {
-			c.g.Interlock.Abandon([]gate.Admission{a})
-			return false, c.turnDown(err)
-		}
-	}
-	a, err := c.reconfirm(a, r, w)
-	if err != nil {
-		return false, c.turnDown(err)
-	}
-	before := c.tx
-	r.inBlock = func() bool { return !w.lone }
-	done, err := c.carry([]gate.Admission{a}, r, func(_ context.Context, permit *interlock.Permit) (signalbox.Outcome, error) {
-		if permit.Limited {
-			base, err := c.touched()
-			if err != nil {
-				return c.refusedOwn(err)
-			}
-			c.tx.base, c.tx.changed = base, 0
-		}
-		p := &pump{replies: -1, hold: true, quiet: true}
-		if err := c.send(w, p); err != nil {
-			return c.conclude(p, err, true)
-		}
-		out, err := c.conclude(p, nil, true)
-		if err != nil || p.failed() || !permit.Limited {
-			return out, err
-		}
-		c.tx.changed = p.changed
-		touched, err := c.measure()
-		if err == nil {
-			err = permit.Spend(touched)
-		}
-		if err != nil {
-			c.ending.held = nil // released tells the refusal, and fails the transaction
-			return signalbox.Outcome{}, overrun(err)
-		}
-		out.Touched = touched
-		return out, nil
-	})
-	if c.up != nil && c.up.status != 'I' {
-		unknown, shielded := c.tx.unknown, c.tx.shielded
-		c.tx = before
-		c.tx.carried, c.tx.unknown, c.tx.shielded = true, unknown, shielded
-	} else if len(before.pending) > 0 {
-		c.g.Interlock.Abandon(before.pending)
-	}
-	return done, err
-}
-
-// overrun makes any reason not to let measured rows stand one that interlock
-// understands: everything is undone with the transaction, which fails.
-func overrun(err error) error {
-	over := (*interlock.OverrunError)(nil)
-	if errors.As(err, &over) {
-		return err
-	}
-	return &interlock.OverrunError{Reason: err.Error()}
-}
-
-// final reports whether the effects of w are final when it has run.
-func (c *conn) final(w *work) bool { return !c.inBlock() && (w.simple || w.sync) }
-
-// carry has the admissions executed by run, which makes them final. What the
-// session has read so far is recorded in the transaction of the intent, so that
-// locks are held for one commit and not two.
-func (c *conn) carry(as []gate.Admission, r *request, run func(context.Context, *interlock.Permit) (signalbox.Outcome, error)) (bool, error) {
-	r.run = run
-	c.tx.pending = nil
-	_, err := c.at.Execute(c.ctx, as, r)
-	return c.released(err)
-}
-
-// wait is perform for a held request outside of a transaction: the client waits
-// with us for the approvals, up to the gate's time, or the session's if that
-// wishes to wait.
-func (c *conn) wait(r *request, w *work) (bool, error) {
-	ctx, cancel := context.WithCancel(c.ctx)
-	defer cancel()
-	c.mu.Lock()
-	c.waiting = cancel
-	c.mu.Unlock()
-	w.raw = bytes.Clone(w.raw) // a look at the client moves the buffer that they came in
-	run := c.finalRun(r, w)
-	r.run = func(_ context.Context, p *interlock.Permit) (signalbox.Outcome, error) {
-		c.mu.Lock()
-		c.waiting = nil
-		c.mu.Unlock()
-		if !c.clientThere() {
-			return gate.NotForwarded(errors.New("the client went away while it waited for approvals")), nil
-		}
-		return run(c.ctx, p)
-	}
-	_, err := c.at.Do(ctx, r.Request, r)
-	c.mu.Lock()
-	c.waiting = nil
-	c.mu.Unlock()
-	if err != nil && ctx.Err() != nil && c.ctx.Err() == nil && c.refused(err) == nil {
-		err = &refusal{code: "57014", message: "waiting for approvals was cancelled by the user", hint: "The request stays held."}
-	}
-	return c.released(err)
-}
-
-// patience is how long a client that waited for people is listened to before its
-// request is forwarded: for the news that it has hung up to arrive.
-const patience = 50 * time.Millisecond
-
-// clientThere looks whether the client has hung up. What it has sent meanwhile
-// stays in the buffer.
-func (c *conn) clientThere() bool {
-	c.client.SetReadDeadline(time.Now().Add(patience))
-	err := c.in.fill(c.in.buffered() + 1)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.reason == nil && !c.retired {
-		c.client.SetReadDeadline(time.Time{})
-	}
-	return err == nil || timedOut(err)
-}
-
-// released lets the held-back end of an answer go to the client once interlock
-// has settled, or tells the error instead.
-func (c *conn) released(err error) (bool, error) {
-	end := c.ending
-	c.ending = ending{}
-	if err == nil && end.err == nil {
-		c.out.write(end.held)
-		return !end.failed, nil
-	}
-	if end.err != nil {
-		// The connection to the server is gone. Unknown, unless it never was
-		// asked to make anything final, or has said that it did.
-		c.tx.unknown = end.unknown
-		if err == nil && !end.failed {
-			c.out.write(end.held)
-		}
-		return false, end.err
-	}
-	unknown := (*interlock.UnknownError)(nil)
-	if errors.As(err, &unknown) {
-		c.refuse(c.refused(err))
-		c.discard = true
-		return false, nil
-	}
-	return false, c.turnDown(err)
-}
-
-// An ending is what a run leaves for released.
-type ending struct {
-	held    []byte // the last CommandComplete
-	failed  bool   // the server refused; the client has been told
-	err     error  // the connection to the server is lost, or must not be used again
-	unknown bool   // when the effects may have become final
-}
-
-// turnDown tells the client that its request is refused, and makes the
-// backend's transaction fail as the client now believes.
-func (c *conn) turnDown(err error) error {
-	r := c.refused(err)
-	if r == nil {
-		if c.ctx.Err() != nil {
-			return err
-		}
-		return fmt.Errorf("decide: %w", err)
-	}
-	c.refuse(r)
-	c.discard = true
-	if c.up == nil {
-		return nil
-	}
-	switch {
-	case c.tx.opened:
-		// The block is ours: the client believes in an implicit transaction,
-		// which ends with the error.
-		if err := c.rollback(); err != nil {
-			return err
-		}
-	case c.tx.committing:
-		if err := c.rollback(); err != nil {
-			return err
-		}
-	case c.up.status == 'T':
-		if err := c.poison(); err != nil {
-			return err
-		}
-	case c.tx.begun:
-		// An implicit transaction fails when the Sync comes after an error.
-		if err := c.poison(); err != nil {
-			return err
-		}
-	}
-	if c.up.status == 'I' {
-		c.abandon()
-	}
-	return nil
-}
-
-// poison makes the backend's transaction fail: a text that no server parses,
-// under a name that no client has. It shows in the server's log for what it is.
-func (c *conn) poison() error {
-	c.up.out = appendParse(c.up.out, ownStatement, "signalbox refused a statement of this transaction", nil)
-	c.up.out = appendSync(c.up.out)
-	if err := c.up.send(); err != nil {
-		return &lostError{err}
-	}
-	return c.awaitReady()
-}
-
-// rollback ends the block that we opened.
-func (c *conn) rollback() error {
-	if _, err := c.ask("ROLLBACK"); err != nil {
-		return &lostError{err}
-	}
-	c.abandon()
-	return nil
-}
-
-// forward sends w and pumps the answer: nothing of it needs to be carried.
-func (c *conn) forward(r *request, w *work) (bool, error) {
-	p := &pump{replies: -1, quiet: true}
-	if err := c.send(w, p); err != nil {
-		return false, err
-	}
-	if w.reads && (r != nil || len(c.expected) > 0 && !w.neutral) {
-		c.account(r, p)
-	}
-	if c.up.status == 'I' && !c.tx.opened && len(c.tx.pending) > 0 {
-		c.abandon() // the server rolled back for reasons of its own
-	}
-	return !p.failed(), nil
-}
-
-// send forwards the messages of w and pumps until they are answered.
-func (c *conn) send(w *work, p *pump) error {
-	own := c.shield(w)
-	c.up.out = append(c.up.out, w.raw...)
-	c.up.sent += int64(max(w.commands, w.executes))
-	// In a transaction block a Sync ends nothing, and its answer tells the true
-	// status. Only an implicit transaction must be kept open by a Flush.
-	synced := w.sync || w.settles || w.control || c.up.status != 'I'
-	if !w.simple {
-		if synced {
-			c.up.out = appendSync(c.up.out)
-		} else {
-			c.up.out = appendFlush(c.up.out)
-			p.replies, p.block = w.replies, true
-			c.tx.begun = true
-		}
-	}
-	if err := c.up.send(); err != nil {
-		return &lostError{err}
-	}
-	if own > 0 {
-		answers, err := c.gather(own)
-		if err == nil && answers[len(answers)-1].failed != nil {
-			err = &askError{answers[len(answers)-1].failed}
-		}
-		if err != nil {
-			return &lostError{err} // what was sent behind it has run in another state than it was judged for
-		}
-	}
-	c.cancellable(true)
-	err := p.run(c)
-	c.cancellable(false)
-	if c.tampered != nil {
-		return c.tampered
-	}
-	if err == nil && synced && !w.simple && !p.ready {
-		// A COPY took the Sync. The client sends another if the first was its
-		// own; if it was ours, so do we.
-		if w.sync {
-			c.awaitsSync = true
-		} else {
-			c.up.out = appendSync(c.up.out)
-			if err := c.up.send(); err != nil {
-				return &lostError{err}
-			}
-			p.replies, p.block = -1, false
-			err = p.run(c)
-		}
-	}
-	c.replied = p.done
-	if p.failed() && !w.simple && !p.ready || p.failed() && !w.simple && !w.sync {
-		c.discard, c.skips = true, !p.ready
-	}
-	if p.ready {
-		c.tx.begun = false
-	}
-	return err
-}
-
-// cancellable notes whether a statement of the client's runs. When it returns, no
-// cancel request of the client's is on its way any more.
-func (c *conn) cancellable(runs bool) {
-	c.cancels.Lock()
-	c.running = runs
-	c.cancels.Unlock()
-}
-
-// provisional forwards what stays undone until COMMIT, or until the Sync that
-// ends an implicit transaction.
-func (c *conn) provisional(a gate.Admission, r *request, w *work) (bool, error) {
-	if c.up.status == 'I' && c.agent() && !c.tx.opened {
-		if err := c.openBlock(); err != nil {
-			c.g.Interlock.Abandon([]gate.Admission{a})
-			return false, c.turnDown(err)
-		}
-	}
-	if a.Limited() && c.tx.base == nil && c.up.status != 'E' {
-		if err := c.takeBase(); err != nil {
-			c.g.Interlock.Abandon([]gate.Admission{a})
-			return false, c.turnDown(err)
-		}
-	}
-	a, err := c.reconfirm(a, r, w)
-	if err != nil {
-		return false, c.turnDown(err)
-	}
-	p := &pump{replies: -1, quiet: true}
-	err = c.send(w, p)
-	c.tx.pending = append(c.tx.pending, a)
-	c.tx.changed += p.changed
-	if err != nil {
-		return false, err
-	}
-	return !p.failed(), nil
-}
-
-// control forwards a statement that begins, ends or marks a transaction, and
+// forwardControl forwards a statement that begins, ends or marks a transaction, and
 // keeps count of what is provisional.
-func (c *conn) control(s sql.Statement, w *work) (bool, error) {
-	was := byte('I')
-	if c.up != nil {
-		was = c.up.status
-	}
+func (c *conn) forwardControl(s sql.Statement, w *work) (bool, error) {
+	c.phase() // the server's status as it was before
+	was := c.server.status
 	switch s.Kind {
 	case sql.KindCommit, sql.KindPrepareTx:
-		if was == 'T' && len(c.tx.pending) > 0 {
-			return c.commit(s, w)
+		if was == 'T' && len(c.tx.admissions) > 0 {
+			return c.commit(w)
 		}
 		if was == 'T' && c.agent() {
 			// By our account the transaction has only read. The server knows.
 			if err := c.onlyRead(); err != nil {
-				c.tx.committing = true // what is refused now is rolled back
-				return false, c.turnDown(err)
+				c.tx.to(committing) // what is refused now is rolled back
+				return false, c.refuse(err)
 			}
 		}
 	case sql.KindSavepoint:
 		if strings.HasPrefix(s.Name, ownPrefix) {
-			return false, c.turnDown(reserved(s.Name))
+			return false, c.refuse(reserved(s.Name))
 		}
 	case sql.KindBegin:
-		if c.tx.opened {
-			c.tx.opened = false // the block becomes the client's own, as an implicit transaction does
+		switch c.tx.phase { // the block becomes the client's own, as an implicit transaction does
+		case ours:
+			c.tx.to(block)
+		case oursReading:
+			c.tx.to(blockReading)
 		}
 	}
 	p := &pump{replies: -1, quiet: true}
@@ -568,71 +85,61 @@ func (c *conn) control(s sql.Statement, w *work) (bool, error) {
 	if p.failed() {
 		return false, nil
 	}
-	if was == 'E' {
-		c.tx.shielded = false // it went with what was rolled back
-	}
 	switch s.Kind {
 	case sql.KindCommit, sql.KindRollback, sql.KindPrepareTx:
 		if was == 'E' || s.Kind == sql.KindRollback {
-			c.names.stale = true
+			c.server.names.stale = true
 		}
 		c.abandon()
 	case sql.KindSavepoint:
-		c.tx.savepoints = append(c.tx.savepoints, savepoint{s.Name, len(c.tx.pending)})
-	case sql.KindRelease, sql.KindRollbackTo:
-		for i := len(c.tx.savepoints) - 1; i >= 0; i-- {
-			if sp := c.tx.savepoints[i]; sp.name == s.Name {
-				if s.Kind == sql.KindRollbackTo {
-					c.g.Interlock.Abandon(c.tx.pending[sp.pending:])
-					c.tx.pending = c.tx.pending[:sp.pending]
-					c.tx.savepoints = c.tx.savepoints[:i+1]
-					c.names.stale = true
-					c.names.objects = c.names.objects || c.tx.objects
-				} else {
-					c.tx.savepoints = c.tx.savepoints[:i]
-				}
-				break
-			}
+		c.tx.mark(s.Name)
+	case sql.KindRelease:
+		c.tx.release(s.Name)
+	case sql.KindRollbackTo:
+		if undone, ok := c.tx.rollbackTo(s.Name); ok {
+			c.g.Interlock.Abandon(undone)
+			c.server.names.stale = true
+			c.server.names.objects = c.server.names.objects || c.tx.objects
 		}
 	}
 	return true, nil
 }
 
-// commit carries what the transaction did: the intent that lists it all is
+// commit executes what the transaction did: the intent that lists it all is
 // durable before COMMIT is forwarded.
-func (c *conn) commit(s sql.Statement, w *work) (bool, error) {
-	as := c.tx.pending
+func (c *conn) commit(w *work) (bool, error) {
 	changed := c.tx.changed
-	limited := slices.ContainsFunc(as, func(a gate.Admission) bool { return a.Limited() })
-	c.tx.committing = true
-	end, err := c.beforeCommit(limited)
+	end, err := c.beforeCommit(c.tx.limited())
+	c.tx.to(committing)
 	if err != nil {
 		return false, c.failCommit(err)
 	}
 	r := &request{c: c, xid: end.xid, from: c.tx.from}
-	r.inBlock = func() bool { return true } // what was approved is looked at under its locks, which are held
-	return c.carry(as, r, func(_ context.Context, permit *interlock.Permit) (signalbox.Outcome, error) {
-		if permit.Limited {
-			// Nothing runs on the server between the measurement and COMMIT.
-			if err := permit.Spend(end.touched); err != nil {
-				return c.undo(&pump{}, err)
+	return c.execute(c.tx.take(), r, effect{
+		atomic: func() bool { return true }, // what was approved is looked at under its locks, which are held
+		run: func(_ context.Context, permit *interlock.Permit) (signalbox.Outcome, ending, error) {
+			if permit.Limited {
+				// Nothing runs on the server between the measurement and COMMIT.
+				if err := permit.Spend(end.touched); err != nil {
+					return c.undo(&pump{}, err)
+				}
 			}
-		}
-		p := &pump{replies: -1, hold: true, quiet: true}
-		w.control = true
-		err := c.send(w, p)
-		tag := string(tagOf(p.held))
-		p.settled = tag == "COMMIT" || tag == "PREPARE TRANSACTION"
-		out, err := c.conclude(p, err, true)
-		if out.Result == signalbox.Done {
-			out.Rows, out.Touched = changed, end.touched
-		}
-		if tag == "ROLLBACK" {
-			// The server had reasons of its own.
-			out = signalbox.Outcome{Result: signalbox.Failed, Code: "40000", Detail: "the server answered COMMIT with ROLLBACK"}
-		}
-		c.ended()
-		return out, err
+			p := &pump{replies: -1, hold: true, quiet: true}
+			w.control = true
+			err := c.send(w, p)
+			tag := string(tagOf(p.held))
+			p.final = tag == "COMMIT" || tag == "PREPARE TRANSACTION"
+			out, rest, err := conclude(p, err, true)
+			if out.Result == signalbox.Done {
+				out.Rows, out.Touched = changed, end.touched
+			}
+			if tag == "ROLLBACK" {
+				// The server had reasons of its own.
+				out = signalbox.Outcome{Result: signalbox.Failed, Code: "40000", Detail: "the server answered COMMIT with ROLLBACK"}
+			}
+			c.ended()
+			return out, rest, err
+		},
 	})
 }
 
@@ -642,21 +149,53 @@ func (c *conn) commit(s sql.Statement, w *work) (bool, error) {
 func (c *conn) failCommit(why error) error {
 	own := (*askError)(nil)
 	if !errors.As(why, &own) {
-		return c.turnDown(why)
+		return c.refuse(why)
 	}
 	b, err := own.response.Encode(nil)
 	if err != nil {
 		return err
 	}
-	c.out.write(b)
-	c.discard = true
+	c.client.write(b)
+	c.client.skips = true
 	return c.rollback()
 }
 
-// tagOf gives the tag within a CommandComplete message.
-func tagOf(raw []byte) []byte {
-	if len(raw) < headerSize+1 {
-		return nil
+// rollback ends the block that we opened.
+func (c *conn) rollback() error {
+	if _, err := c.server.ask("ROLLBACK"); err != nil {
+		return &lostError{err: err}
 	}
-	return raw[headerSize : len(raw)-1]
+	c.abandon()
+	return nil
+}
+
+// control is forwardControl, with the decision that PREPARE TRANSACTION needs: its
+// effects outlive the session.
+func (c *conn) control(s sql.Statement, w *work, text string) (bool, error) {
+	if s.Kind == sql.KindPrepareTx {
+		r := c.newRequest(s.Actions(), []string{text}, nil)
+		a, err := c.g.Interlock.Admit(c.ctx, r.Request, r)
+		if err != nil {
+			return false, c.refuse(err)
+		}
+		if !a.Read() && c.server.status == 'T' {
+			c.tx.add(a)
+		}
+	}
+	if s.Kind == sql.KindBegin && c.agent() && w.simple {
+		if text, ok := readWrite(s); ok {
+			w.raw = appendQuery(nil, text)
+		}
+	}
+	return c.forwardControl(s, w)
+}
+
+// readWrite gives a BEGIN that an agent's transaction can write in, as its
+// connection is READ ONLY by default; ok is false if it says what it wants.
+func readWrite(s sql.Statement) (text string, ok bool) {
+	up := strings.ToUpper(s.Text)
+	if strings.Contains(up, "READ ONLY") || strings.Contains(up, "READ WRITE") {
+		return "", false
+	}
+	return s.Text + "\nREAD WRITE", true
 }

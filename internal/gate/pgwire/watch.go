@@ -6,13 +6,13 @@ import (
 
 // While a client is idle, nobody reads what its server connection says. But
 // notifications and notices must reach the client at once, and so must the
-// news that the server has gone. So Gate.attend puts a watcher on a connection
+// news that the server has gone. So Gate.attendIdle puts a watcher on a connection
 // that has been idle for a moment; the connection dismisses it when the client
 // speaks again. A busy connection never has one, and pays two atomic
 // operations for each unit.
 
 // attend looks after the connection, if it is idle since the last look. Called
-// by Gate.attend alone.
+// by Gate.attendIdle alone.
 func (c *conn) attend() {
 	turns := c.turns.Load()
 	if turns != c.seen && !c.listens.Load() {
@@ -20,15 +20,15 @@ func (c *conn) attend() {
 		return
 	}
 	c.mu.Lock()
-	up := c.up
+	server := c.server
 	c.mu.Unlock()
-	if up == nil || !c.state.CompareAndSwap(idle, watched) {
+	if server == nil || !c.state.CompareAndSwap(idle, watched) {
 		return
 	}
 	go func() {
-		if c.g.guarded("watcher", func() error { c.watch(up); return nil }) != nil {
-			c.upGone.Store(true)
-			c.client.SetReadDeadline(time.Unix(1, 0)) // the connection's end
+		if c.g.guarded("watcher", func() error { c.watch(server); return nil }) != nil {
+			c.serverGone.Store(true)
+			c.client.wake() // the connection's end
 		}
 		c.watched <- struct{}{}
 	}()
@@ -36,24 +36,24 @@ func (c *conn) attend() {
 
 // watch passes on what the server says of its own accord, until it is dismissed
 // or the server hangs up.
-func (c *conn) watch(up *upstream) {
+func (c *conn) watch(server *backend) {
 	for {
-		typ, size, err := up.in.at(0)
+		typ, size, err := server.in.at(0)
 		if err != nil {
 			if !timedOut(err) {
-				c.upGone.Store(true)
-				c.client.SetReadDeadline(time.Unix(1, 0)) // wakes the connection
+				c.serverGone.Store(true)
+				c.client.wake() // wakes the connection
 			}
 			return
 		}
 		if typ == 'E' {
-			c.out.write(up.in.raw(0, size)) // FATAL: the end of the connection follows
-			c.gone57 = true
+			c.client.write(server.in.raw(0, size)) // FATAL: the end of the connection follows
+			c.explained = true
 		} else {
-			c.aside(typ, size)
+			c.server.aside(typ, size)
 		}
-		up.in.drop(size)
-		if c.out.flush() != nil {
+		server.in.drop(size)
+		if c.client.flush() != nil {
 			return
 		}
 	}
@@ -62,13 +62,30 @@ func (c *conn) watch(up *upstream) {
 // dismiss ends the watcher and waits for it, so that the connection has its
 // sockets for itself again.
 func (c *conn) dismiss() {
-	c.up.conn.SetReadDeadline(time.Unix(1, 0))
+	c.server.conn.SetReadDeadline(past)
 	<-c.watched
 	c.state.Store(busy)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.reason == nil {
-		c.up.conn.SetReadDeadline(time.Time{})
+		c.server.conn.SetReadDeadline(time.Time{})
+	}
+}
+
+// waits is called before the client is waited for: from here on a watcher may be
+// put on the connection.
+func (c *conn) waits() {
+	c.turns.Add(1)
+	c.state.Store(idle)
+	if c.quits() {
+		c.client.wake()
+	}
+}
+
+// speaks is called when the client has spoken: the watcher is dismissed.
+func (c *conn) speaks() {
+	if !c.state.CompareAndSwap(idle, busy) {
+		c.dismiss()
 	}
 }
 

@@ -12,30 +12,30 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/gate"
 )
 
-// stillSo locks what an approval was given for and looks at it again, on the
+// difference locks what an approval was given for and looks at it again, on the
 // backend and in the transaction that will act on it: nothing can change in
 // between. It gives the first difference that still finds, or "".
-func (c *conn) stillSo(r *request, still func(signalbox.Impact, signalbox.State) string) (string, error) {
+func (c *conn) difference(r *request, still func(signalbox.Impact, signalbox.State) string) (string, error) {
 	if r == nil || r.state == nil || still == nil {
 		return "", nil // nobody had to approve it
 	}
-	impact, state, why, err := c.lookAgain(r)
+	impact, state, why, err := c.probeLocked(r)
 	if err != nil || why != "" {
 		return why, err
 	}
 	return still(impact, state), nil
 }
 
-// reconfirm is stillSo for a statement within a transaction block, before it is
+// recheck is difference for a statement within a transaction block, before it is
 // forwarded: the locks are the transaction's, which keeps them to its end. A
 // permit that is not for what is there now is dead, and the request admitted
 // anew, which opens another hold. It gives the admission that holds.
-func (c *conn) reconfirm(a gate.Admission, r *request, w *work) (gate.Admission, error) {
-	if r.state == nil || a.Read() || w.lone || c.up.status != 'T' || c.tx.begun {
+func (c *conn) recheck(a gate.Admission, r *request, w *work) (gate.Admission, error) {
+	if r.state == nil || a.Read() || w.lone || c.server.status != 'T' || c.phase() == implicit {
 		return a, nil
 	}
 	for range 2 {
-		impact, state, why, err := c.lookAgain(r)
+		impact, state, why, err := c.probeLocked(r)
 		if err == nil && why != "" {
 			err = &refusal{code: StateUnavailable, message: "what was approved cannot be looked at again: " + why, hint: "The approval stays good: roll back and try again."}
 		}
@@ -54,15 +54,15 @@ func (c *conn) reconfirm(a gate.Admission, r *request, w *work) (gate.Admission,
 	return nil, &refusal{code: StateUnavailable, message: "what was approved keeps changing", hint: "Roll back and try again."}
 }
 
-// lookAgain takes the locks and probes. why says that this could not be done; an
+// probeLocked takes the locks and probes. why says that this could not be done; an
 // error, that the connection to the server is lost.
-func (c *conn) lookAgain(r *request) (impact signalbox.Impact, state signalbox.State, why string, err error) {
+func (c *conn) probeLocked(r *request) (impact signalbox.Impact, state signalbox.State, why string, err error) {
 	if names := r.lockable(); len(names) > 0 {
 		mode := "ACCESS EXCLUSIVE"
 		if len(r.planned()) == len(r.statements) {
 			mode = "ROW EXCLUSIVE" // rows change under it, the table does not
 		}
-		answers, err := c.try("LOCK TABLE " + strings.Join(names, ", ") + " IN " + mode + " MODE")
+		answers, err := c.server.try("LOCK TABLE " + strings.Join(names, ", ") + " IN " + mode + " MODE")
 		if err != nil {
 			return impact, nil, "", err
 		}
@@ -84,7 +84,7 @@ func (r *request) lockable() []string {
 		return nil
 	}
 	var names []string
-	for _, rel := range r.c.names.catalog.Relations {
+	for _, rel := range r.c.server.names.catalog.Relations {
 		if slices.Contains(oids, rel.OID) && (rel.Kind == 'r' || rel.Kind == 'p') && !rel.Temporary {
 			names = append(names, quotedTable(rel))
 		}

@@ -43,7 +43,7 @@ const lockedSQL = `SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks l
 // called before the first write of an agent's transaction, and refuses to go on
 // when something has written before: nothing that writes was admitted until then.
 func (c *conn) takeBase() error {
-	answers, err := c.ask(lockedSQL, touchedSQL)
+	answers, err := c.server.ask(lockedSQL, touchedSQL)
 	if err != nil {
 		return err
 	}
@@ -62,16 +62,16 @@ func (c *conn) takeBase() error {
 // that writes was admitted in it. That cannot be: whatever hole it came through,
 // it does not get to its COMMIT.
 func (c *conn) onlyRead() error {
-	answers, err := c.ask(lockedSQL)
+	answers, err := c.server.ask(lockedSQL)
 	if err != nil {
 		return err
 	}
 	return c.unwritten(answers[0])
 }
 
-// unwritten judges the answer to lockedSQL.
+// unwritten reads the answer to lockedSQL.
 func (c *conn) unwritten(a answer) error {
-	if c.tx.carried || len(a.rows) == 1 && a.rows[0][0] == "0" {
+	if c.tx.executed || len(a.rows) == 1 && a.rows[0][0] == "0" {
 		return nil
 	}
 	c.log.Error("an agent's transaction wrote what was never admitted: rolled back", "session", string(c.session.ID))
@@ -79,8 +79,8 @@ func (c *conn) unwritten(a answer) error {
 }
 
 // touched asks for the counts as they are now.
-func (c *conn) touched() (map[string]count, error) {
-	answers, err := c.ask(touchedSQL)
+func (b *backend) touched() (map[string]count, error) {
+	answers, err := b.ask(touchedSQL)
 	if err != nil {
 		return nil, err
 	}
@@ -112,40 +112,4 @@ func readTouched(a answer) (map[string]count, error) {
 		return nil, errNoCounts
 	}
 	return counts, nil
-}
-
-// unmeasured is the name under which changes stand that the server reported
-// but did not count: those of foreign tables, and by triggers of views.
-const unmeasured = "(not counted by table)"
-
-// measure gives the rows touched since the base was taken, by table.
-func (c *conn) measure() (map[string]int64, error) {
-	now, err := c.touched()
-	if err != nil {
-		return nil, err
-	}
-	return c.compare(now)
-}
-
-// compare gives the rows by which now exceeds the base, by table.
-func (c *conn) compare(now map[string]count) (map[string]int64, error) {
-	if c.tx.base == nil {
-		return nil, errors.New("rows touched cannot be measured: there is nothing to compare with")
-	}
-	touched := make(map[string]int64)
-	var total int64
-	for oid, n := range now {
-		rows := n.rows - c.tx.base[oid].rows
-		if rows < 0 {
-			rows = n.rows // cannot be: nothing is reported within a transaction
-		}
-		total += rows
-		if rows > 0 && !n.temp {
-			touched[n.name] += rows
-		}
-	}
-	if c.tx.changed > total {
-		touched[unmeasured] = c.tx.changed - total
-	}
-	return touched, nil
 }

@@ -188,7 +188,11 @@ func (c *conn) openBlock() error {
 }
 
 // runBlock runs w between BEGIN and COMMIT of our own, and measures what it
-// touched before the COMMIT.
+// touched before the COMMIT. The order is: open the block, take the counts from
+// which the change is reckoned, look again at what was approved under its locks,
+// forward, have everything deferred run, measure, spend, commit. Whatever fails
+// before the COMMIT undoes it all, and so does a crash: the server rolls back when
+// its client is gone.
 func (c *conn) runBlock(r *request, w *work, permit *interlock.Permit) (signalbox.Outcome, ending, error) {
 	if !c.phase().own() {
 		if err := c.openBlock(); err != nil {

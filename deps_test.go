@@ -32,7 +32,8 @@ const lattice = `
 
 	# What happens to it: rules that are pure values, then the one function.
 	. < internal/interlock/policy, internal/interlock/approval, internal/interlock/session
-	internal/interlock/policy, internal/interlock/approval, internal/interlock/session < internal/interlock
+	internal/interlock/policy, internal/interlock/session < internal/interlock/control
+	internal/interlock/control, internal/interlock/approval < internal/interlock
 	internal/classify/*, internal/ledger < internal/interlock
 	internal/interlock/policy < policies
 
@@ -42,7 +43,8 @@ const lattice = `
 	internal/gate < internal/gate/*
 	internal/classify/aws < internal/gate/aws/probe
 	internal/gate/aws/sigv4, internal/gate/aws/probe < internal/gate/aws
-	internal/gate < internal/explain
+	internal/interlock/control < internal/explain
+	internal/explain < internal/gate
 
 	# Where state is kept: it implements what its consumers declare.
 	internal/interlock < internal/store/*
@@ -103,6 +105,7 @@ var inTests = []string{
 	modulePath + "/test/pgtest",
 	modulePath + "/test/oracle",
 	modulePath + "/proof/prooftest",
+	modulePath + "/internal/gate",
 	modulePath + "/internal/gate/gatetest",
 	modulePath + "/internal/store",
 	modulePath + "/internal/interlock/policy",
@@ -215,6 +218,8 @@ func TestLatticeRejects(t *testing.T) {
 		{"proof", modulePath + "/internal/ledger"},
 		{"internal/interlock/approval", modulePath + "/internal/interlock/session"},
 		{"internal/interlock/approval", "github.com/cedar-policy/cedar-go"},
+		{"internal/interlock/control", modulePath + "/internal/ledger"},
+		{"internal/explain", modulePath + "/internal/interlock"},
 		{"internal/ledger", "github.com/jackc/pgx/v5/pgxpool"},
 		{"internal/ledger", "example.com/unheard/of"},
 	} {

@@ -38,7 +38,7 @@ var goroutines = map[string]started{
 	"internal/gate/pgwire/watch.go": {1, "watches an idle connection, which dismisses it and waits; guarded"},
 
 	"internal/interlock/execute.go":   {1, "an outcome that nobody waits for; Close waits; guarded"},
-	"internal/interlock/convoy.go":    {1, "closes a channel after 5 ms"},
+	"internal/interlock/coalesce.go":  {1, "closes a channel after 5 ms"},
 	"internal/interlock/interlock.go": {3, "the two loops, which Close waits for, each round guarded; Close's own patience"},
 
 	"internal/server/api/explain.go": {1, "ends explain with the server, stopped before the request ends"},

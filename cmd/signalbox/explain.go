@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/signalbox-dev/signalbox/internal/explain"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/interlock/policy"
 	"github.com/signalbox-dev/signalbox/policies"
 )
@@ -40,7 +41,7 @@ every line was judged.`,
 			} else if f, ok := in.(*os.File); ok && terminal(f) {
 				fmt.Fprintln(p.stderr, "reading scenarios from the terminal, one a line; end with Ctrl-D")
 			}
-			sum, err := explain.Run(cmd.Context(), explain.Config{Policy: set, Kinds: p.kinds}, in, p.stdout)
+			sum, err := explain.Run(cmd.Context(), explain.Config{Policy: set, Readers: gate.Readers(p.kinds)}, in, p.stdout)
 			if err != nil {
 				return err
 			}

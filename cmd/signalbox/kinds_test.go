@@ -20,6 +20,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/client"
+	"github.com/signalbox-dev/signalbox/internal/explain"
 	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 	"github.com/signalbox-dev/signalbox/internal/secret"
@@ -39,13 +40,13 @@ var echo = gate.Kind{
 		return []string{"ECHO_ADDRESS=" + net.JoinHostPort(g.Host, fmt.Sprint(g.Port)), "ECHO_USER=" + g.User, "ECHO_PASSWORD=" + g.Password, "ECHO_ROOM=" + g.Database}, nil
 	},
 	Leaks: []gate.Leak{{Name: "ECHO*", Reason: "shouts elsewhere"}},
-	Explain: func() gate.Explainer {
-		return func(request json.RawMessage) (gate.Explained, error) {
+	Explain: func() explain.Reader {
+		return func(request json.RawMessage) (explain.Native, error) {
 			var d struct{ Line string }
 			if err := json.Unmarshal(request, &d); err != nil || d.Line == "" {
-				return gate.Explained{}, errors.Join(err, errors.New(`echo request without "line"`))
+				return explain.Native{}, errors.Join(err, errors.New(`echo request without "line"`))
 			}
-			return gate.Explained{Target: "wall", Classify: func() ([]signalbox.Action, func()) { return echoActions(d.Line), func() {} }}, nil
+			return explain.Native{Target: "wall", Classify: func() ([]signalbox.Action, func()) { return echoActions(d.Line), func() {} }}, nil
 		}
 	},
 }

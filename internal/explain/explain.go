@@ -18,8 +18,7 @@ import (
 	"time"
 
 	"github.com/signalbox-dev/signalbox"
-	"github.com/signalbox-dev/signalbox/internal/gate"
-	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/interlock/policy"
 	"github.com/signalbox-dev/signalbox/internal/interlock/session"
 )
@@ -31,8 +30,9 @@ const MaxLine = 16 << 20
 type Config struct {
 	// Policy is the set to judge by. Required.
 	Policy *policy.Set
-	// Kinds are the kinds of gate whose requests are understood. Default none.
-	Kinds []gate.Kind
+	// Readers begin a scenario's requests of one kind of gate, by its name. Requests
+	// of other kinds are not understood. Default none.
+	Readers map[string]func() Reader
 	// Now is the time at which every request is judged. Default the present.
 	Now time.Time
 }
@@ -196,7 +196,7 @@ type play struct {
 	now     time.Time
 	session signalbox.Session
 	env     signalbox.Environment
-	control interlock.Control
+	control control.State
 	memory  session.Memory
 }
 
@@ -208,20 +208,20 @@ func newPlay(c Config, s scenario, who signalbox.Actor) *play {
 		env:     signalbox.Environment(s.Environment),
 	}
 	if s.Freeze {
-		p.control.Freezes = []interlock.Freeze{{ID: "scenario", From: c.Now, Until: c.Now.Add(time.Hour), By: "the scenario"}}
+		p.control.Freezes = []control.Freeze{{ID: "scenario", From: c.Now, Until: c.Now.Add(time.Hour), By: "the scenario"}}
 	}
 	return p
 }
 
 func (p *play) judge(r request) Result {
-	actions, ran := r.explained.Classify()
+	actions, ran := r.native.Classify()
 	views := make([]session.View, len(actions))
 	for i, a := range actions {
 		views[i] = p.memory.View(a, p.now)
 	}
-	v, _ := interlock.Decide(p.set, interlock.Case{
+	v, _ := control.Decide(p.set, control.Case{
 		Session: p.session,
-		Gate:    interlock.Gate{Name: r.kind, Protocol: r.kind, Target: r.explained.Target, Environment: p.env},
+		Gate:    control.Gate{Name: r.kind, Protocol: r.kind, Target: r.native.Target, Environment: p.env},
 		Actions: actions,
 		Views:   views,
 		Control: p.control,

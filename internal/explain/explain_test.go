@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/signalbox-dev/signalbox/internal/explain"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/interlock/policy"
 	"github.com/signalbox-dev/signalbox/internal/server"
 	"github.com/signalbox-dev/signalbox/policies"
@@ -35,7 +36,7 @@ func config(t testing.TB) explain.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return explain.Config{Policy: set, Kinds: server.Kinds(), Now: noon}
+	return explain.Config{Policy: set, Readers: gate.Readers(server.Kinds()), Now: noon}
 }
 
 type answer struct {

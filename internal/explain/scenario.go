@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/signalbox-dev/signalbox"
-	"github.com/signalbox-dev/signalbox/internal/gate"
 )
 
 // A scenario is one line of input: requests in order and in one session.
@@ -35,8 +34,8 @@ type actor struct {
 // A request is one native request, of which nothing but the gate's kind is read
 // here.
 type request struct {
-	kind      string
-	explained gate.Explained
+	kind   string
+	native Native
 }
 
 // An unsupportedRequest is of a kind for which there is no gate yet. It must say what
@@ -67,6 +66,19 @@ var unsupported = map[string][]struct {
 	"terraform": {{"plan", func(s unsupportedRequest) bool { return len(s.Plan) > 0 }}},
 }
 
+// A Reader reads the requests of one scenario that are for gates of one kind, in
+// their order: the JSON object of each. It may remember some for the next.
+type Reader func(request json.RawMessage) (Native, error)
+
+// A Native is a request in its protocol's own terms, which nobody sends.
+type Native struct {
+	// Target is what it would be for.
+	Target string
+	// Classify gives its actions, at least one, and what is called if they may run.
+	// It is called when all before it in the scenario have been judged.
+	Classify func() (actions []signalbox.Action, ran func())
+}
+
 // parse reads one line. The id is given back also with an error, if it could
 // be read, so that the answer can carry it.
 func (c Config) parse(line []byte) (scenario, signalbox.Actor, []request, error) {
@@ -92,13 +104,13 @@ func (c Config) parse(line []byte) (scenario, signalbox.Actor, []request, error)
 	if len(s.Requests) == 0 {
 		return s, who, nil, errors.New("requests are missing")
 	}
-	explainers := make(map[string]gate.Explainer)
-	for _, k := range c.Kinds {
-		explainers[k.Name] = k.Explain()
+	readers := make(map[string]Reader)
+	for kind, begin := range c.Readers {
+		readers[kind] = begin()
 	}
 	requests := make([]request, len(s.Requests))
 	for i, raw := range s.Requests {
-		if requests[i], err = parseRequest(raw, explainers); err != nil {
+		if requests[i], err = parseRequest(raw, readers); err != nil {
 			return s, who, nil, fmt.Errorf("request %d: %w", i, forPeople(err))
 		}
 	}
@@ -106,7 +118,7 @@ func (c Config) parse(line []byte) (scenario, signalbox.Actor, []request, error)
 }
 
 // parseRequest reads one request of a scenario.
-func parseRequest(raw rawMember, explainers map[string]gate.Explainer) (request, error) {
+func parseRequest(raw rawMember, readers map[string]Reader) (request, error) {
 	var head struct {
 		Gate string `json:"gate"`
 	}
@@ -115,17 +127,17 @@ func parseRequest(raw rawMember, explainers map[string]gate.Explainer) (request,
 	}
 	r := request{kind: head.Gate}
 	var err error
-	explainer, known := explainers[r.kind]
+	reader, known := readers[r.kind]
 	_, named := unsupported[r.kind]
 	switch {
 	case r.kind == "":
 		err = errors.New("gate is missing")
 	case known:
-		r.explained, err = explainer(raw)
+		r.native, err = reader(raw)
 	case named:
-		r.explained, err = explainUnsupported(r.kind, raw)
+		r.native, err = readUnsupported(r.kind, raw)
 	default:
-		names := slices.AppendSeq(slices.Collect(maps.Keys(explainers)), maps.Keys(unsupported))
+		names := slices.AppendSeq(slices.Collect(maps.Keys(readers)), maps.Keys(unsupported))
 		slices.Sort(names)
 		names = slices.Compact(names)
 		err = fmt.Errorf("gate %q is none of %s", r.kind, strings.Join(names, ", "))
@@ -133,19 +145,19 @@ func parseRequest(raw rawMember, explainers map[string]gate.Explainer) (request,
 	return r, err
 }
 
-// explainUnsupported reads a request that nobody here understands.
-func explainUnsupported(kind string, raw rawMember) (gate.Explained, error) {
+// readUnsupported reads a request that nobody here understands.
+func readUnsupported(kind string, raw rawMember) (Native, error) {
 	var s unsupportedRequest
 	if err := json.Unmarshal(raw, &s); err != nil {
-		return gate.Explained{}, err
+		return Native{}, err
 	}
 	for _, must := range unsupported[kind] {
 		if !must.given(s) {
-			return gate.Explained{}, fmt.Errorf("%s request without %q", kind, must.member)
+			return Native{}, fmt.Errorf("%s request without %q", kind, must.member)
 		}
 	}
 	worst := signalbox.Worst(kind, fmt.Sprintf("requests of the %s gate are not understood yet, so the worst is assumed", kind))
-	e := gate.Explained{Target: kind, Classify: func() ([]signalbox.Action, func()) { return []signalbox.Action{worst}, func() {} }}
+	e := Native{Target: kind, Classify: func() ([]signalbox.Action, func()) { return []signalbox.Action{worst}, func() {} }}
 	if kind == "mcp" {
 		e.Target = s.Server
 	}

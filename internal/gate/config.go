@@ -8,14 +8,14 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 )
 
 // Config is what every gate is told, whatever its protocol.
 type Config struct {
 	// Gate is what interlock knows of this gate: name, target, environment, wait
 	// and ceiling. Its Protocol is set by the gate.
-	Gate interlock.Gate
+	Gate control.Gate
 	// Interlock decides and records.
 	Interlock Interlock
 

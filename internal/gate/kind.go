@@ -2,10 +2,10 @@ package gate
 
 import (
 	"context"
-	"encoding/json"
 	"net"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/explain"
 )
 
 // A Kind is a kind of gate: all that the rest of Signalbox must know of one
@@ -48,7 +48,7 @@ type Kind struct {
 
 	// Explain begins a scenario of `signalbox explain`. What it gives reads the
 	// scenario's requests of this kind.
-	Explain func() Explainer
+	Explain func() explain.Reader
 }
 
 // Settings are what a gate is told that only gates of its kind are told.
@@ -127,15 +127,11 @@ type Folder struct {
 	Secrets bool
 }
 
-// An Explainer reads the requests of one scenario that are for gates of one kind,
-// in their order: the JSON object of each. It may remember some for the next.
-type Explainer func(request json.RawMessage) (Explained, error)
-
-// Explained is a request that nobody sends.
-type Explained struct {
-	// Target is what it would be for.
-	Target string
-	// Classify gives its actions, at least one, and what is called if they may run.
-	// It is called when all before it in the scenario have been judged.
-	Classify func() (actions []signalbox.Action, ran func())
+// Readers gives what `signalbox explain` reads requests with.
+func Readers(kinds []Kind) map[string]func() explain.Reader {
+	readers := make(map[string]func() explain.Reader, len(kinds))
+	for _, k := range kinds {
+		readers[k.Name] = k.Explain
+	}
+	return readers
 }

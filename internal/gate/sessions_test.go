@@ -15,11 +15,12 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 )
 
 func complete(t *testing.T, s *gatetest.Script) *gate.Config {
 	t.Helper()
-	c := &gate.Config{Gate: interlock.Gate{Name: "orders"}, Interlock: s, Logger: slog.New(slog.DiscardHandler)}
+	c := &gate.Config{Gate: control.Gate{Name: "orders"}, Interlock: s, Logger: slog.New(slog.DiscardHandler)}
 	if err := c.Complete("echo", 2); err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ func (i *Interlock) Answer(ctx context.Context, c Caller, id string, yes bool, c
 		if !errors.Is(err, ledger.ErrStale) {
 			return h, err
 		}
-		if err := i.reread(ctx); err != nil {
+		if err := i.refreshSnapshot(ctx); err != nil {
 			return h, fmt.Errorf("%w: control state: %w", ErrUnavailable, err)
 		}
 	}
@@ -37,24 +37,24 @@ func (i *Interlock) answer(ctx context.Context, who Caller, id string, yes bool,
 		return approval.Hold{}, err
 	}
 	p := c.people[who.Person.Name] // as he is now, not as he logged in
-	h, err := i.State.Hold(ctx, id)
+	h, err := i.state.Hold(ctx, id)
 	if err != nil {
 		return h, err // it names the hold
 	}
-	now := i.Now()
+	now := i.now()
 	voter := approval.Voter{Name: p.Name, Epoch: p.Epoch, Groups: p.Groups}
 	if yes {
 		if voter.LiveAgents, err = i.liveAgents(ctx, p.Name, now); err != nil {
 			return h, err
 		}
 	}
-	if err := h.MayAnswer(voter, yes, i.AllowLiveAgents, now); err != nil {
+	if err := h.MayAnswer(voter, yes, i.config.AllowLiveAgents, now); err != nil {
 		return h, err
 	}
 	answer := approval.Answer{By: p.Name, Epoch: p.Epoch, Yes: yes, Comment: comment, At: now}
-	b := ledger.Batch{Changes: append(i.conditions(by(who)), i.State.RequireEpoch(c.Epoch)...)}
-	b.Changes = append(b.Changes, i.State.RequireLive(id, approval.Open, now)...)
-	b.Changes = append(b.Changes, i.State.AddAnswer(id, answer)...)
+	b := ledger.Batch{Changes: append(i.conditions(by(who)), i.state.RequireEpoch(c.Epoch)...)}
+	b.Changes = append(b.Changes, i.state.RequireLive(id, approval.Open, now)...)
+	b.Changes = append(b.Changes, i.state.AddAnswer(id, answer)...)
 	body := proof.Approval{Hold: id, By: p.Name, Answer: proof.No, Digest: h.Digest}
 	// What was said in his name with credentials that were revoked since, he may
 	// say otherwise.
@@ -66,7 +66,7 @@ func (i *Interlock) answer(ctx context.Context, who Caller, id string, yes bool,
 		if ok, _ := h.Satisfied(c.voter); ok {
 			h.Status, h.Expires = approval.Approved, now.Add(i.permitTime(h))
 			body.Expires = proof.At(h.Expires)
-			b.Changes = append(b.Changes, i.State.MoveHold(id, approval.Open, approval.Approved, h.Expires, "", "")...)
+			b.Changes = append(b.Changes, i.state.MoveHold(id, approval.Open, approval.Approved, h.Expires, "", "")...)
 		}
 	default:
 		h.Status, h.Why = approval.Refused, "no from "+p.Name
@@ -76,7 +76,7 @@ func (i *Interlock) answer(ctx context.Context, who Caller, id string, yes bool,
 		if p.Name == h.Actor.Person() || p.Name == h.By {
 			return h, i.withdraw(ctx, who, h, comment)
 		}
-		b.Changes = append(b.Changes, i.State.MoveHold(id, approval.Open, approval.Refused, time.Time{}, "", h.Why)...)
+		b.Changes = append(b.Changes, i.state.MoveHold(id, approval.Open, approval.Refused, time.Time{}, "", h.Why)...)
 	}
 	record, err := seal(now, newID(now), body, proof.Hidden{"comment": comment})
 	if err != nil {
@@ -86,15 +86,15 @@ func (i *Interlock) answer(ctx context.Context, who Caller, id string, yes bool,
 	if err := i.commit(ctx, "record an answer", b); err != nil {
 		return h, err
 	}
-	i.seen(ctx)
+	i.refreshAfterCommit(ctx)
 	return h, nil
 }
 
-// seen makes what was just committed part of this process's next decision.
+// refreshAfterCommit makes what was just committed part of this process's next decision.
 // Failing is no harm: it will be seen within a second.
-func (i *Interlock) seen(ctx context.Context) {
-	if err := i.reread(ctx); err != nil {
-		i.Logger.Warn("committed, and the new control state could not be read yet", "error", err)
+func (i *Interlock) refreshAfterCommit(ctx context.Context) {
+	if err := i.refreshSnapshot(ctx); err != nil {
+		i.log.Warn("committed, and the new control state could not be read yet", "error", err)
 	}
 }
 
@@ -102,13 +102,13 @@ func (i *Interlock) permitTime(h approval.Hold) time.Duration {
 	if h.Verdict.Expires > 0 {
 		return h.Verdict.Expires
 	}
-	return i.PermitTime
+	return i.config.PermitTime
 }
 
 // liveAgents lists the sessions of agents that act for a human now, and of
 // automations whose credentials he was given.
 func (i *Interlock) liveAgents(ctx context.Context, name string, now time.Time) ([]signalbox.SessionID, error) {
-	rows, err := i.State.Sessions(ctx, true, now)
+	rows, err := i.state.Sessions(ctx, true, now)
 	if err != nil {
 		return nil, fmt.Errorf("%w: sessions: %w", ErrUnavailable, err)
 	}
@@ -131,11 +131,11 @@ func (i *Interlock) Confirm(ctx context.Context, c Caller, id string) (approval.
 	if err != nil {
 		return approval.Hold{}, err
 	}
-	h, err := i.State.Hold(ctx, id)
+	h, err := i.state.Hold(ctx, id)
 	if err != nil {
 		return h, err // it names the hold
 	}
-	now := i.Now()
+	now := i.now()
 	switch {
 	case h.Actor.Person() != c.Person.Name:
 		return h, fmt.Errorf("confirm hold %s of %s: %w", id, h.Actor, ErrNotYours)
@@ -145,11 +145,11 @@ func (i *Interlock) Confirm(ctx context.Context, c Caller, id string) (approval.
 		return h, nil
 	}
 	h.Confirmed, h.ConfirmedEpoch = true, c.Person.Epoch
-	b := ledger.Batch{Changes: append(i.conditions(by(c)), i.State.RequireEpoch(s.Epoch)...)}
-	b.Changes = append(b.Changes, i.State.ConfirmHold(id, c.Person.Epoch)...)
+	b := ledger.Batch{Changes: append(i.conditions(by(c)), i.state.RequireEpoch(s.Epoch)...)}
+	b.Changes = append(b.Changes, i.state.ConfirmHold(id, c.Person.Epoch)...)
 	if ok, _ := h.Satisfied(s.voter); ok {
 		h.Status, h.Expires = approval.Approved, now.Add(i.permitTime(h))
-		b.Changes = append(b.Changes, i.State.MoveHold(id, approval.Open, approval.Approved, h.Expires, "", "")...)
+		b.Changes = append(b.Changes, i.state.MoveHold(id, approval.Open, approval.Approved, h.Expires, "", "")...)
 	}
 	body := proof.Confirmation{Hold: id, By: c.Person.Name}
 	if h.Status == approval.Approved {
@@ -163,13 +163,13 @@ func (i *Interlock) Confirm(ctx context.Context, c Caller, id string) (approval.
 	if err := i.commit(ctx, "record a confirmation", b); err != nil {
 		return h, err
 	}
-	i.seen(ctx)
+	i.refreshAfterCommit(ctx)
 	return h, nil
 }
 
 // Withdraw takes a request back: by the session that made it, or its human.
 func (i *Interlock) Withdraw(ctx context.Context, c Caller, id string) (approval.Hold, error) {
-	h, err := i.State.Hold(ctx, id)
+	h, err := i.state.Hold(ctx, id)
 	if err != nil {
 		return h, err // it names the hold
 	}
@@ -184,8 +184,8 @@ func (i *Interlock) Withdraw(ctx context.Context, c Caller, id string) (approval
 }
 
 func (i *Interlock) withdraw(ctx context.Context, c Caller, h approval.Hold, reason string) error {
-	now, who := i.Now(), c.Name()
-	was, err := i.State.Hold(ctx, h.ID)
+	now, who := i.now(), c.Name()
+	was, err := i.state.Hold(ctx, h.ID)
 	if err != nil {
 		return err
 	}
@@ -196,9 +196,9 @@ func (i *Interlock) withdraw(ctx context.Context, c Caller, h approval.Hold, rea
 	if err != nil {
 		return err
 	}
-	return i.try(ctx, "withdraw a hold", by(c), func(*snapshot) (ledger.Batch, error) {
+	return i.commitAs(ctx, "withdraw a hold", by(c), func(*snapshot) (ledger.Batch, error) {
 		return ledger.Batch{
-			Changes: i.State.MoveHold(h.ID, was.Status, approval.Withdrawn, time.Time{}, "", "withdrawn by "+who),
+			Changes: i.state.MoveHold(h.ID, was.Status, approval.Withdrawn, time.Time{}, "", "withdrawn by "+who),
 			Records: []ledger.Record{record},
 		}, nil
 	})

@@ -44,7 +44,7 @@ func (a *authority) check(s *snapshot) error {
 		}
 		return nil
 	case a.caller.Session != nil && a.caller.Person == nil && !a.admin:
-		if s.opener(*a.caller.Session) != nil {
+		if s.checkOpener(*a.caller.Session) != nil {
 			return session.ErrCredential
 		}
 		return nil
@@ -58,9 +58,9 @@ func (i *Interlock) conditions(a *authority) []ledger.Statement {
 	case a == nil:
 		return nil
 	case a.caller.Person != nil:
-		return slices.Clone(i.State.RequirePerson(a.caller.Person.Name, a.caller.Person.Epoch, a.admin))
+		return slices.Clone(i.state.RequirePerson(a.caller.Person.Name, a.caller.Person.Epoch, a.admin))
 	}
-	return slices.Clone(i.State.RequireSession(a.caller.Session.ID, i.Now()))
+	return slices.Clone(i.state.RequireSession(a.caller.Session.ID, i.now()))
 }
 
 // authorized gives a snapshot under which the authority stands. Before it says
@@ -74,16 +74,16 @@ func (i *Interlock) authorized(ctx context.Context, a *authority) (*snapshot, er
 	if a.check(s) == nil {
 		return s, nil
 	}
-	if err := i.reread(ctx); err != nil {
+	if err := i.refreshSnapshot(ctx); err != nil {
 		return nil, fmt.Errorf("%w: control state: %w", ErrUnavailable, err)
 	}
-	s = i.control.Load()
+	s = i.snapshot.Load()
 	return s, a.check(s)
 }
 
-// try commits make's batch once, under the authority. It returns
+// commitAs commits make's batch once, under the authority. It returns
 // [ledger.ErrStale] when another condition than the authority did not hold.
-func (i *Interlock) try(ctx context.Context, what string, a *authority, make func(*snapshot) (ledger.Batch, error)) error {
+func (i *Interlock) commitAs(ctx context.Context, what string, a *authority, make func(*snapshot) (ledger.Batch, error)) error {
 	s, err := i.authorized(ctx, a)
 	if err != nil {
 		return err
@@ -95,7 +95,7 @@ func (i *Interlock) try(ctx context.Context, what string, a *authority, make fun
 	b.Changes = append(i.conditions(a), b.Changes...)
 	err = i.commit(ctx, what, b)
 	if errors.Is(err, ledger.ErrStale) {
-		i.seen(ctx)
+		i.refreshAfterCommit(ctx)
 		if _, gone := i.authorized(ctx, a); gone != nil {
 			return gone
 		}
@@ -103,20 +103,20 @@ func (i *Interlock) try(ctx context.Context, what string, a *authority, make fun
 	return err
 }
 
-// raise commits a change of the control state: make's batch, and the next
+// changeControl commits a change of the control state: make's batch, and the next
 // epoch, so that every decision under way is taken again. make is called again
-// with a fresh snapshot when somebody else was quicker. When raise returns
+// with a fresh snapshot when somebody else was quicker. When changeControl returns
 // without an error, this process decides by the new state.
-func (i *Interlock) raise(ctx context.Context, what string, a *authority, make func(*snapshot) (ledger.Batch, error)) error {
+func (i *Interlock) changeControl(ctx context.Context, what string, a *authority, make func(*snapshot) (ledger.Batch, error)) error {
 	for range maxTries {
-		err := i.try(ctx, what, a, func(s *snapshot) (ledger.Batch, error) {
+		err := i.commitAs(ctx, what, a, func(s *snapshot) (ledger.Batch, error) {
 			b, err := make(s)
-			b.Changes = append(slices.Clone(i.State.RaiseEpoch(s.Epoch)), b.Changes...)
+			b.Changes = append(slices.Clone(i.state.RaiseEpoch(s.Epoch)), b.Changes...)
 			return b, err
 		})
 		if !errors.Is(err, ledger.ErrStale) {
 			if err == nil {
-				i.seen(ctx)
+				i.refreshAfterCommit(ctx)
 			}
 			return err
 		}
@@ -124,9 +124,9 @@ func (i *Interlock) raise(ctx context.Context, what string, a *authority, make f
 	return fmt.Errorf("%w: %s: the control state kept changing, try again", ErrUnavailable, what)
 }
 
-// opener says why a session is worth nothing because of who opened it, or nil:
+// checkOpener says why a session is worth nothing because of who opened it, or nil:
 // it lives no longer than his enrolment, and than the credentials he had then.
-func (s *snapshot) opener(x signalbox.Session) error {
+func (s *snapshot) checkOpener(x signalbox.Session) error {
 	p, ok := s.people[x.By]
 	switch {
 	case !ok:
@@ -137,28 +137,28 @@ func (s *snapshot) opener(x signalbox.Session) error {
 	return nil
 }
 
-// mayAsk is [snapshot.opener] for a request. A change of policies comes from no
+// mayAsk is [snapshot.checkOpener] for a request. A change of policies comes from no
 // session that is kept: its proposal was a batch with an authority.
 func (s *snapshot) mayAsk(r Request) error {
 	if r.Gate.Name == proof.OwnGate && r.Minimum.Decision == signalbox.Hold {
 		return nil
 	}
-	return s.opener(r.Session)
+	return s.checkOpener(r.Session)
 }
 
-// opened is [snapshot.opener], by a newer snapshot before it says no.
-func (i *Interlock) opened(ctx context.Context, x signalbox.Session) error {
+// checkOpener is [snapshot.checkOpener], by a newer snapshot before it says no.
+func (i *Interlock) checkOpener(ctx context.Context, x signalbox.Session) error {
 	c, err := i.current(ctx)
 	if err != nil {
 		return err
 	}
-	if c.opener(x) == nil {
+	if c.checkOpener(x) == nil {
 		return nil
 	}
-	if err := i.reread(ctx); err != nil {
+	if err := i.refreshSnapshot(ctx); err != nil {
 		return fmt.Errorf("%w: control state: %w", ErrUnavailable, err)
 	}
-	return i.control.Load().opener(x)
+	return i.snapshot.Load().checkOpener(x)
 }
 
 // voter gives the groups of a human who answered with this epoch, and false when
@@ -172,7 +172,7 @@ func (s *snapshot) voter(name string, epoch int64) ([]string, bool) {
 // counts now, and gives his groups.
 func (i *Interlock) Voter(ctx context.Context) func(name string, epoch int64) ([]string, bool) {
 	return func(name string, epoch int64) ([]string, bool) {
-		p, err := i.State.Person(ctx, name)
+		p, err := i.state.Person(ctx, name)
 		return p.Groups, err == nil && p.Epoch == epoch
 	}
 }

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/signalbox-dev/signalbox"
-	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/interlock/policy"
 	"github.com/signalbox-dev/signalbox/internal/interlock/session"
 	"github.com/signalbox-dev/signalbox/policies"
@@ -23,10 +23,10 @@ func BenchmarkDecide(b *testing.B) {
 	}
 	s := signalbox.Session{ID: "s", Actor: signalbox.Actor{Kind: signalbox.Agent, Name: "kiro", For: "alice"}}
 	r := updateRow(s, 1)
-	c := interlock.Case{Session: s, Gate: orders, Actions: r.Actions, Groups: []string{"sre"}, Views: make([]session.View, 1)}
+	c := control.Case{Session: s, Gate: orders, Actions: r.Actions, Groups: []string{"sre"}, Views: make([]session.View, 1)}
 	b.ReportAllocs()
 	for b.Loop() {
-		if v, _ := interlock.Decide(set, c); v.Decision != signalbox.Allow {
+		if v, _ := control.Decide(set, c); v.Decision != signalbox.Allow {
 			b.Fatal(v)
 		}
 	}

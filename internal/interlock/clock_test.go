@@ -8,6 +8,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 	"github.com/signalbox-dev/signalbox/internal/store"
 	"github.com/signalbox-dev/signalbox/proof"
@@ -44,10 +45,10 @@ func TestP9ClockStopsNoBrake(t *testing.T) {
 		}
 		watch := h.lock.Watch(other, "orders")
 		defer watch.Release()
-		if err := second(h.lock.StartFreeze(ctx, bob, interlock.Freeze{Until: h.now().Add(2 * time.Hour), Reason: "clock"})); err != nil {
+		if err := second(h.lock.StartFreeze(ctx, bob, control.Freeze{Until: h.now().Add(2 * time.Hour), Reason: "clock"})); err != nil {
 			t.Errorf("freeze: %v", err)
 		}
-		if err := h.lock.Halt(ctx, bob, interlock.HaltSession, string(other.ID), "clock"); err != nil {
+		if err := h.lock.Halt(ctx, bob, control.HaltSession, string(other.ID), "clock"); err != nil {
 			t.Errorf("halt: %v", err)
 		}
 		select {
@@ -142,7 +143,7 @@ func TestAuthenticateSaysOutageAndHalt(t *testing.T) {
 	}
 	h := newHouse(t, store.Config{URL: server.URL("own")})
 	s := h.agent("kiro", "alice")
-	if err := h.lock.Halt(t.Context(), h.person("bob"), interlock.HaltGate, "orders", "enough"); err != nil {
+	if err := h.lock.Halt(t.Context(), h.person("bob"), control.HaltGate, "orders", "enough"); err != nil {
 		t.Fatal(err)
 	}
 	got, credential, err := h.lock.Authenticate(t.Context(), "orders", s.ID)

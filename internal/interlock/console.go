@@ -36,7 +36,7 @@ func (i *Interlock) ConsoleLogin(ctx context.Context, c Caller, from string) (st
 	random := make([]byte, 32)
 	rand.Read(random) // never fails: crypto/rand ends the program instead
 	secret := consoleStart + base64.RawURLEncoding.EncodeToString(random)
-	now := i.Now()
+	now := i.now()
 	row := ConsoleRow{
 		Hash: consoleHash(secret), Person: c.Person.Name, Epoch: c.Person.Epoch,
 		Made: now, Seen: now, Expires: now.Add(ConsoleTime),
@@ -45,8 +45,8 @@ func (i *Interlock) ConsoleLogin(ctx context.Context, c Caller, from string) (st
 	if err != nil {
 		return "", err
 	}
-	return secret, i.try(ctx, "log in", by(c), func(*snapshot) (ledger.Batch, error) {
-		return ledger.Batch{Changes: i.State.AddConsole(row), Records: []ledger.Record{record}}, nil
+	return secret, i.commitAs(ctx, "log in", by(c), func(*snapshot) (ledger.Batch, error) {
+		return ledger.Batch{Changes: i.state.AddConsole(row), Records: []ledger.Record{record}}, nil
 	})
 }
 
@@ -62,11 +62,11 @@ func (i *Interlock) ConsoleCaller(ctx context.Context, secret string) (Caller, e
 	if err != nil {
 		return Caller{}, err
 	}
-	now := i.Now()
+	now := i.now()
 	if now.Before(row.Made) || !now.Before(row.Expires) || now.Sub(row.Seen) >= ConsoleIdle {
 		return Caller{}, session.ErrCredential
 	}
-	p, err := i.State.Person(ctx, row.Person)
+	p, err := i.state.Person(ctx, row.Person)
 	switch {
 	case errors.Is(err, ErrNotFound) || err == nil && p.Epoch != row.Epoch:
 		return Caller{}, session.ErrCredential
@@ -75,8 +75,8 @@ func (i *Interlock) ConsoleCaller(ctx context.Context, secret string) (Caller, e
 	}
 	if now.Sub(row.Seen) >= consoleSeen {
 		// When it cannot be written, the log-in ends earlier than it had to.
-		if err := i.commit(ctx, "note a visit", ledger.Batch{Changes: i.State.SeeConsole(row.Hash, now)}); err != nil {
-			i.Logger.Warn("a visit to the console was not noted", "person", p.Name, "error", err)
+		if err := i.commit(ctx, "note a visit", ledger.Batch{Changes: i.state.SeeConsole(row.Hash, now)}); err != nil {
+			i.log.Warn("a visit to the console was not noted", "person", p.Name, "error", err)
 		}
 	}
 	return Caller{Person: &p}, nil
@@ -86,7 +86,7 @@ func (i *Interlock) console(ctx context.Context, secret string) (ConsoleRow, err
 	if !strings.HasPrefix(secret, consoleStart) {
 		return ConsoleRow{}, session.ErrCredential
 	}
-	row, err := i.State.Console(ctx, consoleHash(secret))
+	row, err := i.state.Console(ctx, consoleHash(secret))
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return row, session.ErrCredential
@@ -102,12 +102,12 @@ func (i *Interlock) ConsoleLogout(ctx context.Context, secret string) error {
 	if err != nil {
 		return err
 	}
-	now := i.Now()
+	now := i.now()
 	record, err := seal(now, newID(now), proof.Login{Name: row.Person, Op: "out"}, nil)
 	if err != nil {
 		return err
 	}
-	err = i.commit(ctx, "log out", ledger.Batch{Changes: i.State.EndConsole(row.Hash), Records: []ledger.Record{record}, Vital: true})
+	err = i.commit(ctx, "log out", ledger.Batch{Changes: i.state.EndConsole(row.Hash), Records: []ledger.Record{record}, Vital: true})
 	if errors.Is(err, ledger.ErrStale) {
 		return nil // it has ended already
 	}

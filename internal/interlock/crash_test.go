@@ -108,13 +108,13 @@ func play(h *house, x interlock.Executor) error {
 			return err
 		}
 	}
-	for {
+	for deadline := time.Now().Add(patience); ; {
 		_, err := h.lock.Do(ctx, dropTable(s, "orders"), x)
 		if err == nil {
 			break
 		}
 		waits := (*interlock.HeldError)(nil)
-		if !errors.As(err, &waits) {
+		if !errors.As(err, &waits) || time.Now().After(deadline) {
 			return err
 		}
 		for _, n := range []string{"bob", "carol"} {

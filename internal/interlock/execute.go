@@ -9,6 +9,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 	"github.com/signalbox-dev/signalbox/proof"
 )
@@ -74,15 +75,15 @@ func (i *Interlock) intend(ctx context.Context, as []*Admission, prepared Prepar
 	if err != nil {
 		return intended{}, err
 	}
-	now := i.Now()
+	now := i.now()
 	r := as[0].request
 	in := intended{id: newID(now)}
 	row := IntentRow{
 		ID: in.id, Session: r.Session.ID, Subject: subjectsOf(r)[1],
-		Gate: r.Gate.Name, Target: r.Gate.Target, Replica: i.Replica,
+		Gate: r.Gate.Name, Target: r.Gate.Target, Replica: i.config.Replica,
 		RetryKey: i.retryKeyOf(r), Status: IntentOpen, Opened: now,
 	}
-	b := ledger.Batch{Changes: slices.Clone(i.State.RequireEpoch(c.Epoch))}
+	b := ledger.Batch{Changes: slices.Clone(i.state.RequireEpoch(c.Epoch))}
 	isNotable := false
 	for _, a := range as {
 		if a.epoch != c.Epoch {
@@ -94,49 +95,40 @@ func (i *Interlock) intend(ctx context.Context, as []*Admission, prepared Prepar
 		isNotable = isNotable || a.notable
 		if a.hold != nil {
 			if in.hold {
-				return intended{}, &DeniedError{Verdict: deny("one-permit", "a transaction may use one approval, and this one needs %s and %s: commit in between", row.Hold, a.hold.ID)}
+				return intended{}, &DeniedError{Verdict: control.Deny("one-permit", "a transaction may use one approval, and this one needs %s and %s: commit in between", row.Hold, a.hold.ID)}
 			}
 			in.hold = true
 			row.Hold = a.hold.ID
-			b.Changes = append(b.Changes, i.State.RequireLive(a.hold.ID, approval.Approved, now)...)
-			b.Changes = append(b.Changes, i.State.MoveHold(a.hold.ID, approval.Approved, approval.Used, time.Time{}, in.id, "")...)
+			b.Changes = append(b.Changes, i.state.RequireLive(a.hold.ID, approval.Approved, now)...)
+			b.Changes = append(b.Changes, i.state.MoveHold(a.hold.ID, approval.Approved, approval.Used, time.Time{}, in.id, "")...)
 		}
 	}
 	retries := i.retriesOf(ctx, row.RetryKey, isNotable)
-	record, err := intentRecord(in.id, as, c, row, prepared, retries, i.Replica, now)
+	record, err := intentRecord(in.id, as, c, row, prepared, retries, i.config.Replica, now)
 	if err != nil {
 		return intended{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if len(record.Payload) > ledger.MaxPayload {
-		return intended{}, &DeniedError{Verdict: deny("record-size", "the record of these %d changes would be %d bytes long, the limit is %d: make fewer changes, or shorter ones, in one transaction",
+		return intended{}, &DeniedError{Verdict: control.Deny("record-size", "the record of these %d changes would be %d bytes long, the limit is %d: make fewer changes, or shorter ones, in one transaction",
 			len(row.Actions), len(record.Payload), ledger.MaxPayload)}
 	}
 	if b.Records, err = readsRecords(prepared.Reads, now); err != nil {
 		return intended{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	b.Records = append(b.Records, record)
-	b.Changes = append(b.Changes, i.State.AddIntent(row)...)
+	b.Changes = append(b.Changes, i.state.AddIntent(row)...)
 
 	if isNotable {
-		both, err := i.lock(ctx, r, true)
-		if err != nil {
-			return intended{}, err
+		m, lerr := i.lockMemory(ctx, r, true)
+		if lerr != nil {
+			return intended{}, lerr
 		}
-		defer both.unlock()
-		memory, err := both.save(i.State, now)
-		if err != nil {
-			return intended{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
-		b.Changes = append(b.Changes, memory...)
-		_, err = i.Ledger.Commit(ctx, b)
-		if err != nil {
-			both.stale()
-			return intended{}, i.notIntended(ctx, in.id, err)
-		}
-		both.saved()
-		return in, nil
+		defer m.unlock()
+		err = i.commitWithMemory(ctx, m, b, now)
+	} else {
+		_, err = i.ledger.Commit(ctx, b)
 	}
-	if _, err := i.Ledger.Commit(ctx, b); err != nil {
+	if err != nil {
 		return intended{}, i.notIntended(ctx, in.id, err)
 	}
 	return in, nil
@@ -146,7 +138,7 @@ func (i *Interlock) intend(ctx context.Context, as []*Admission, prepared Prepar
 // next. Nothing is forwarded in any case.
 func (i *Interlock) notIntended(ctx context.Context, id string, err error) error {
 	if errors.Is(err, ledger.ErrStale) {
-		if rerr := i.reread(ctx); rerr != nil {
+		if rerr := i.refreshSnapshot(ctx); rerr != nil {
 			return fmt.Errorf("%w: control state: %w", ErrUnavailable, rerr)
 		}
 		return errAgain
@@ -161,36 +153,34 @@ func (i *Interlock) notIntended(ctx context.Context, id string, err error) error
 // since it was given.
 func (i *Interlock) stillAdmitted(ctx context.Context, c *snapshot, a *Admission) error {
 	r := a.request
-	row, err := i.State.Session(ctx, r.Session.ID)
+	row, err := i.state.Session(ctx, r.Session.ID)
 	if err != nil {
 		return fmt.Errorf("%w: session: %w", ErrUnavailable, err)
 	}
-	if err := row.Usable(r.Gate.Name, i.Now()); err != nil {
-		return &DeniedError{Verdict: deny("session", "%v", err)}
+	if err := row.Usable(r.Gate.Name, i.now()); err != nil {
+		return &DeniedError{Verdict: control.Deny("session", "%v", err)}
 	}
 	if err := c.mayAsk(r); err != nil {
-		return &DeniedError{Verdict: deny("session", "%v", err)}
+		return &DeniedError{Verdict: control.Deny("session", "%v", err)}
 	}
-	both, err := i.lock(ctx, r, false)
+	m, err := i.lockMemory(ctx, r, false)
 	if err != nil {
 		return err
 	}
-	views := both.views(r.Actions, i.Now())
-	both.unlock()
-	groups, _ := c.groups(r.Session.Actor.Person())
-	v, glass := Decide(c.set, Case{Session: r.Session, Gate: r.Gate, Actions: r.Actions, Groups: groups, Views: views, Control: c.Control, Now: i.Now(), Minimum: r.Minimum})
+	views := m.views(r.Actions, i.now())
+	m.unlock()
+	v, breakGlassID := c.decide(r, views, i.now())
 	switch {
-	case slices.ContainsFunc(v.Policies, controls):
-		a.verdict = v
-		return i.refuse(ctx, c, a)
+	case slices.ContainsFunc(v.Policies, control.Binding):
+		return i.refuse(ctx, c, a, v)
 	case a.hold != nil:
-		if reason, _ := i.survives(c, a, *a.hold); reason != "" {
+		if reason, _ := i.invalid(c, a, *a.hold); reason != "" {
 			return errAgain
 		}
 	case v.Decision != signalbox.Allow:
 		return errAgain
 	}
-	a.epoch, a.policy, a.glass = c.Epoch, c.set, glass
+	a.epoch, a.policy, a.breakGlassID = c.Epoch, c.set, breakGlassID
 	return nil
 }
 
@@ -201,7 +191,7 @@ func (i *Interlock) retriesOf(ctx context.Context, key string, isNotable bool) s
 	if !isNotable {
 		return ""
 	}
-	last, err := i.State.LastIntent(ctx, key)
+	last, err := i.state.LastIntent(ctx, key)
 	if err != nil || last.Status != IntentUnknown {
 		return "" // not found, or not to be had: the link is for people's convenience
 	}
@@ -238,18 +228,18 @@ func (i *Interlock) forward(ctx context.Context, in intended, as []*Admission, x
 		if !unbounded {
 			ceiling = granted
 			if slices.ContainsFunc(as, func(a *Admission) bool { return a.limited && a.hold == nil }) {
-				ceiling += as[0].request.Gate.Ceiling.request()
+				ceiling += as[0].request.Gate.Ceiling.WithDefaults().Request
 			}
 		}
 		if charged {
 			r := as[0].request
 			account = func(touched map[string]int64) error {
-				both, err := i.lock(context.WithoutCancel(ctx), r, false)
+				m, err := i.lockMemory(context.WithoutCancel(ctx), r, false)
 				if err != nil {
 					return err
 				}
-				defer both.unlock()
-				return both.spend(touched, r.Gate.Ceiling.total(), i.Now())
+				defer m.unlock()
+				return m.spend(touched, r.Gate.Ceiling.WithDefaults().Total, i.now())
 			}
 		}
 	}
@@ -292,8 +282,8 @@ func (i *Interlock) overran(ctx context.Context, as []*Admission, over *OverrunE
 		if err != nil {
 			return err
 		}
-		if h, err := i.State.HoldByRetryKey(ctx, i.retryKeyOf(a.request)); err == nil && h.Status == approval.Refused && i.Now().Before(h.Expires) {
-			return &DeniedError{Verdict: deny("refused", "rolled back, and refused by people (hold %s): %s", h.ID, h.Why)}
+		if h, err := i.state.HoldByRetryKey(ctx, i.retryKeyOf(a.request)); err == nil && h.Status == approval.Refused && i.now().Before(h.Expires) {
+			return &DeniedError{Verdict: control.Deny("refused", "rolled back, and refused by people (hold %s): %s", h.ID, h.Why)}
 		}
 		again := *a
 		again.hold, again.epoch = nil, c.Epoch
@@ -304,15 +294,15 @@ func (i *Interlock) overran(ctx context.Context, as []*Admission, over *OverrunE
 				Reason:   "it touched more than the ceiling and was rolled back: " + over.Reason,
 			}
 		}
-		err = i.open(ctx, c, &again, nil, &measured)
+		err = i.openHold(ctx, c, &again, nil, &measured)
 		if !errors.Is(err, ledger.ErrStale) {
 			return err
 		}
 		// The same request overran before, and its hold is open.
-		if h, herr := i.State.HoldByRetryKey(ctx, i.retryKeyOf(a.request)); herr == nil && !h.Status.Final() {
+		if h, herr := i.state.HoldByRetryKey(ctx, i.retryKeyOf(a.request)); herr == nil && !h.Status.Final() {
 			return &HeldError{Hold: h}
 		}
-		if err := i.reread(ctx); err != nil {
+		if err := i.refreshSnapshot(ctx); err != nil {
 			return fmt.Errorf("%w: control state: %w", ErrUnavailable, err)
 		}
 	}
@@ -322,7 +312,7 @@ func (i *Interlock) overran(ctx context.Context, as []*Admission, over *OverrunE
 // conclude records an outcome. When the intent was settled by somebody else,
 // who could only say unknown, the truth is appended as a resolution.
 func (i *Interlock) conclude(ctx context.Context, intent string, out signalbox.Outcome) error {
-	now := i.Now()
+	now := i.now()
 	status := map[signalbox.Result]IntentStatus{signalbox.Done: IntentDone, signalbox.Failed: IntentFailed}[out.Result]
 	if status == "" {
 		status = IntentUnknown
@@ -332,15 +322,15 @@ func (i *Interlock) conclude(ctx context.Context, intent string, out signalbox.O
 	if err != nil {
 		return err
 	}
-	_, err = i.Ledger.Commit(ctx, ledger.Batch{
-		Changes: i.State.SettleIntent(intent, IntentOpen, status, now, out.Touched),
+	_, err = i.ledger.Commit(ctx, ledger.Batch{
+		Changes: i.state.SettleIntent(intent, IntentOpen, status, now, out.Touched),
 		Records: []ledger.Record{record},
 		Vital:   true,
 	})
 	if !errors.Is(err, ledger.ErrStale) {
 		return err
 	}
-	row, err := i.State.Intent(ctx, intent)
+	row, err := i.state.Intent(ctx, intent)
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return nil // the intent itself never became durable
@@ -351,13 +341,13 @@ func (i *Interlock) conclude(ctx context.Context, intent string, out signalbox.O
 	}
 	// It may have taken long to get here. The truth is sealed with the time when
 	// it is recorded, and written once: only over unknown.
-	now = i.Now()
-	record, err = seal(now, newID(now), proof.Resolution{Intent: intent, Result: out.Result, Code: out.Code, Rows: out.Rows, By: i.Replica}, hideOutcome(out))
+	now = i.now()
+	record, err = seal(now, newID(now), proof.Resolution{Intent: intent, Result: out.Result, Code: out.Code, Rows: out.Rows, By: i.config.Replica}, hideOutcome(out))
 	if err != nil {
 		return err
 	}
-	_, err = i.Ledger.Commit(ctx, ledger.Batch{
-		Changes: i.State.SettleIntent(intent, IntentUnknown, status, now, out.Touched),
+	_, err = i.ledger.Commit(ctx, ledger.Batch{
+		Changes: i.state.SettleIntent(intent, IntentUnknown, status, now, out.Touched),
 		Records: []ledger.Record{record},
 		Vital:   true,
 	})
@@ -372,7 +362,7 @@ func (i *Interlock) conclude(ctx context.Context, intent string, out signalbox.O
 // unknown.
 func (i *Interlock) concludeLater(intent string, out signalbox.Outcome) {
 	i.pending.Go(func() {
-		i.outcomes.join()
+		i.outcomes.wait()
 		wait := 10 * time.Millisecond
 		for try := 0; ; try++ {
 			err := i.guarded("record an outcome", func() error { return i.conclude(context.Background(), intent, out) })
@@ -380,10 +370,10 @@ func (i *Interlock) concludeLater(intent string, out signalbox.Outcome) {
 				return
 			}
 			if try == 0 {
-				i.Logger.Error("outcome not recorded yet", "intent", intent, "result", string(out.Result), "error", err)
+				i.log.Error("outcome not recorded yet", "intent", intent, "result", string(out.Result), "error", err)
 			}
 			if errors.Is(err, ledger.ErrClosed) || i.closing(wait) {
-				i.Logger.Error("outcome lost: the intent will become unknown", "intent", intent, "result", string(out.Result))
+				i.log.Error("outcome lost: the intent will become unknown", "intent", intent, "result", string(out.Result))
 				return
 			}
 			wait = min(2*wait, 2*time.Second)

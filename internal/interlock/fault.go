@@ -29,8 +29,8 @@ func caught(f func() error) (err error) {
 func (i *Interlock) guarded(where string, f func() error) error {
 	err := caught(f)
 	if e, ok := err.(*faultError); ok {
-		i.Panicked(where)
-		i.Logger.Error("ALARM: a defect of Signalbox's own", "where", where, "panic", fmt.Sprint(e.value), "stack", string(e.stack))
+		i.config.Panicked(where)
+		i.log.Error("ALARM: a defect of Signalbox's own", "where", where, "panic", fmt.Sprint(e.value), "stack", string(e.stack))
 	}
 	return err
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 	"github.com/signalbox-dev/signalbox/internal/store"
 )
@@ -91,13 +92,13 @@ func onFullDisk(t *testing.T, dir string) {
 	if _, err := h.lock.Do(ctx, dropTable(kiro, "orders"), x); !errors.Is(err, ledger.ErrFull) {
 		t.Errorf("a hold on a full disk: got %v", err)
 	}
-	if err := h.lock.Halt(ctx, h.person("bob"), interlock.HaltActor, "kiro", "disk"); err != nil {
+	if err := h.lock.Halt(ctx, h.person("bob"), control.HaltActor, "kiro", "disk"); err != nil {
 		t.Errorf("halt on a full disk: %v", err)
 	}
 	if err := h.lock.EndSession(ctx, h.person("alice"), kiro.ID); err != nil {
 		t.Errorf("end of a session on a full disk: %v", err)
 	}
-	if err := h.lock.Resume(ctx, h.person("bob"), interlock.HaltActor, "kiro", "disk"); !errors.Is(err, ledger.ErrFull) {
+	if err := h.lock.Resume(ctx, h.person("bob"), control.HaltActor, "kiro", "disk"); !errors.Is(err, ledger.ErrFull) {
 		t.Errorf("resume on a full disk: got %v", err)
 	}
 

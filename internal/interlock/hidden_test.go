@@ -10,6 +10,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 	"github.com/signalbox-dev/signalbox/internal/store"
 	"github.com/signalbox-dev/signalbox/proof"
@@ -71,12 +72,12 @@ func TestEveryHiddenNameIsWritten(t *testing.T) {
 	a, err := h.lock.Admit(ctx, read, x)
 	must(err)
 	must(h.lock.ReadEach(ctx, a, -1))
-	must(h.lock.Halt(ctx, bob, interlock.HaltSession, "s-none", "looks lost"))
-	must(h.lock.Resume(ctx, carol, interlock.HaltSession, "s-none", "was not"))
-	f, err := h.lock.StartFreeze(ctx, bob, interlock.Freeze{Gates: []string{"none"}, Until: h.now().Add(time.Hour), Reason: "a feast"})
+	must(h.lock.Halt(ctx, bob, control.HaltSession, "s-none", "looks lost"))
+	must(h.lock.Resume(ctx, carol, control.HaltSession, "s-none", "was not"))
+	f, err := h.lock.StartFreeze(ctx, bob, control.Freeze{Gates: []string{"none"}, Until: h.now().Add(time.Hour), Reason: "a feast"})
 	must(err)
 	must(h.lock.EndFreeze(ctx, carol, f.ID, "over"))
-	g, err := h.lock.BreakGlass(ctx, bob, interlock.BreakGlass{
+	g, err := h.lock.BreakGlass(ctx, bob, control.BreakGlass{
 		Gates: []string{"orders"}, Verbs: []signalbox.Verb{signalbox.Update}, Reason: "customers cannot pay", Expires: h.now().Add(time.Minute),
 	})
 	must(err)

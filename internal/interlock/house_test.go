@@ -13,6 +13,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/interlock/policy"
 	"github.com/signalbox-dev/signalbox/internal/interlock/session"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
@@ -23,6 +24,9 @@ import (
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// patience is how long a test waits for what must happen.
+const patience = 30 * time.Second
 
 // databases runs a test on both databases that state can be kept in.
 func databases(t *testing.T, f func(t *testing.T, db store.Config)) {
@@ -186,7 +190,7 @@ func (r *replica) approve(hold string, names ...string) {
 	}
 }
 
-var orders = interlock.Gate{Name: "orders", Protocol: "postgres", Target: "orders@db1", Environment: signalbox.Production}
+var orders = control.Gate{Name: "orders", Protocol: "postgres", Target: "orders@db1", Environment: signalbox.Production}
 
 func dropTable(s signalbox.Session, table string) interlock.Request {
 	text := "DROP TABLE " + table
@@ -239,7 +243,9 @@ func (x *target) Probe(context.Context) (signalbox.Impact, signalbox.State, erro
 	return x.impact, x.state, nil
 }
 
-func (x *target) Prepare(context.Context) interlock.Prepared { return interlock.Prepared{Reads: x.reads} }
+func (x *target) Prepare(context.Context) interlock.Prepared {
+	return interlock.Prepared{Reads: x.reads}
+}
 
 func (x *target) Execute(_ context.Context, p *interlock.Permit) (signalbox.Outcome, error) {
 	x.mu.Lock()

@@ -20,6 +20,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/interlock/policy"
 	"github.com/signalbox-dev/signalbox/internal/interlock/session"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
@@ -67,12 +68,12 @@ type Config struct {
 	// recorded, while no other replica lives. Default false: refuse with
 	// [ErrSettings].
 	LowerProtection bool
-	// HoldTime is how long a hold waits for answers. Default 24 hours.
+	// HoldTime is how long a hold waits for answers. Default [DefaultHoldTime].
 	HoldTime time.Duration
 	// PermitTime is how long an approval stays good where the policy does not
-	// say. Default 15 minutes.
+	// say. Default [DefaultPermitTime].
 	PermitTime time.Duration
-	// MaxOpenHolds caps the open holds of one human. Default 20.
+	// MaxOpenHolds caps the open holds of one human. Default [DefaultOpenHolds].
 	MaxOpenHolds int
 	// Panicked is told where a defect of our own was caught, for metrics. Default:
 	// nobody.
@@ -81,6 +82,13 @@ type Config struct {
 	// process was last heard of. Default 15 seconds.
 	LeaseTime time.Duration
 }
+
+// Defaults of a [Config], which the configuration file's are too.
+const (
+	DefaultHoldTime   = 24 * time.Hour
+	DefaultPermitTime = 15 * time.Minute
+	DefaultOpenHolds  = 20
+)
 
 func (c Config) withDefaults() Config {
 	if c.Now == nil {
@@ -93,13 +101,13 @@ func (c Config) withDefaults() Config {
 		c.Panicked = func(string) {}
 	}
 	if c.HoldTime <= 0 {
-		c.HoldTime = 24 * time.Hour
+		c.HoldTime = DefaultHoldTime
 	}
 	if c.PermitTime <= 0 {
-		c.PermitTime = 15 * time.Minute
+		c.PermitTime = DefaultPermitTime
 	}
 	if c.MaxOpenHolds <= 0 {
-		c.MaxOpenHolds = 20
+		c.MaxOpenHolds = DefaultOpenHolds
 	}
 	if c.LeaseTime <= 0 {
 		c.LeaseTime = 15 * time.Second
@@ -109,23 +117,28 @@ func (c Config) withDefaults() Config {
 
 // An Interlock is safe for concurrent use. Close it when done.
 type Interlock struct {
-	Config
+	config   Config // with its defaults
+	state    State
+	ledger   Ledger
+	minter   *session.Minter
+	now      func() time.Time
+	log      *slog.Logger
 	retryKey []byte // keys approval.Hold.RetryKey
 
-	control atomic.Pointer[snapshot] // see control.go
-	refresh chan chan error          // asks the watcher for a fresh snapshot
+	snapshot atomic.Pointer[snapshot] // see snapshot.go
+	refresh  chan chan error          // asks the watcher for a fresh snapshot
 
-	memories memories   // see memory.go
-	watches  watches    // see control.go
-	storms   storms     // see storm.go
-	known    knownReads // see reread.go
+	memories memories      // see memory.go
+	watches  watches       // see watch.go
+	floods   floods        // see flood.go
+	repeats  repeatedReads // see repeat.go
 
 	replaced bool        // see MasterReplaced
 	fenced   atomic.Bool // another replica works by other settings: see renewLease
 
 	cancel   context.CancelFunc // ends the loops
-	loops    sync.WaitGroup     // watcher, keeper
-	outcomes convoy             // of outcomes that nobody waits for
+	loops    sync.WaitGroup     // watch and maintain
+	outcomes coalescer          // of outcomes that nobody waits for
 	pending  sync.WaitGroup     // outcomes being recorded
 	giveUp   chan struct{}      // closed when outcomes must not be tried again
 	closed   sync.Once
@@ -145,15 +158,20 @@ func New(ctx context.Context, c Config) (*Interlock, error) {
 		return nil, errors.New("interlock needs State, Ledger, Minter, Replica and Start")
 	}
 	i := &Interlock{
-		Config:   c,
+		config:   c,
+		state:    c.State,
+		ledger:   c.Ledger,
+		minter:   c.Minter,
+		now:      c.Now,
+		log:      c.Logger,
 		retryKey: c.Minter.Derive("retry key"),
 		refresh:  make(chan chan error),
 		giveUp:   make(chan struct{}),
 	}
 	i.memories.init()
 	i.watches.init()
-	i.storms.init()
-	i.known.init()
+	i.floods.init()
+	i.repeats.init()
 	if err := i.checkMaster(ctx); err != nil {
 		return nil, err
 	}
@@ -172,7 +190,7 @@ func New(ctx context.Context, c Config) (*Interlock, error) {
 	loop, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	i.cancel = cancel
 	i.loops.Go(func() { i.watch(loop) })
-	i.loops.Go(func() { i.keep(loop) })
+	i.loops.Go(func() { i.maintain(loop) })
 	return i, nil
 }
 
@@ -184,11 +202,11 @@ func (i *Interlock) MasterReplaced() bool { return i.replaced }
 // another replica. What it mints would be worthless there, and the other way
 // round, and a retry would not be known as one.
 func (i *Interlock) checkMaster(ctx context.Context) error {
-	own := i.Minter.Derive("master key check")
-	kept, err := i.State.KeepMaster(ctx, nil, own)
-	if err == nil && !hmac.Equal(kept, own) && i.ReplaceMaster {
+	own := i.minter.Derive("master key check")
+	kept, err := i.state.KeepMaster(ctx, nil, own)
+	if err == nil && !hmac.Equal(kept, own) && i.config.ReplaceMaster {
 		i.replaced = true
-		kept, err = i.State.KeepMaster(ctx, kept, own)
+		kept, err = i.state.KeepMaster(ctx, kept, own)
 	}
 	if err != nil {
 		return err
@@ -217,12 +235,12 @@ func (i *Interlock) Close() error {
 		i.loops.Wait()
 		ctx, done := context.WithTimeout(context.Background(), closeGrace)
 		defer done()
-		err = errors.Join(i.storms.flush(ctx, i, true), i.flushMemories(ctx))
+		err = errors.Join(i.floods.flush(ctx, i, true), i.flushMemories(ctx))
 		if !i.fenced.Load() {
 			// Its successor need not wait for the lease to end.
-			_, lerr := i.Ledger.Commit(ctx, ledger.Batch{Changes: i.State.Lease(i.Replica, i.Now()), Vital: true})
+			_, lerr := i.ledger.Commit(ctx, ledger.Batch{Changes: i.state.Lease(i.config.Replica, i.now()), Vital: true})
 			if lerr != nil {
-				i.Logger.Warn("the lease was not given back, and ends by itself", "error", lerr)
+				i.log.Warn("the lease was not given back, and ends by itself", "error", lerr)
 			}
 		}
 	})
@@ -248,15 +266,15 @@ func (i *Interlock) closing(d time.Duration) bool {
 // [*HeldError], a [*DeniedError], or wraps [ErrUnavailable]; or an
 // [*UnknownError], and then nobody knows.
 func (i *Interlock) Do(ctx context.Context, r Request, x Executor) (signalbox.Outcome, error) {
-	until := i.Now().Add(r.Waits(i.Now()))
+	until := i.now().Add(r.Waits(i.now()))
 	for try := 0; ; try++ {
 		// What would it touch, what does policy say, is there a permit?
 		a, err := i.admit(ctx, r, x)
-		if held := (*HeldError)(nil); errors.As(err, &held) && i.Now().Before(until) {
+		if held := (*HeldError)(nil); errors.As(err, &held) && i.now().Before(until) {
 			// The client waits with us: perhaps people answer in time. If not, err
 			// stands. Answered, it is decided again: what is no longer what was
 			// approved is held once more, and waits for what is left of the time.
-			if err = i.waited(ctx, until.Sub(i.Now()), held); err == nil {
+			if err = i.waited(ctx, until.Sub(i.now()), held); err == nil {
 				try = -1
 				continue
 			}
@@ -280,16 +298,16 @@ func (i *Interlock) Do(ctx context.Context, r Request, x Executor) (signalbox.Ou
 // An Admission says that a request may go on. It is not yet recorded: that is
 // what [Interlock.Execute] does, and until then effects must be provisional.
 type Admission struct {
-	request Request
-	x       Executor
-	verdict signalbox.Verdict
-	epoch   int64          // control epoch that was decided under
-	policy  *policy.Set    // that decided
-	hold    *approval.Hold // approved, not yet redeemed; nil if none was needed
-	glass   string         // id of the break-glass that let it through
-	notable bool
-	limited bool
-	ceiling int64 // rows; <0 for none
+	request      Request
+	x            Executor
+	verdict      signalbox.Verdict
+	epoch        int64          // control epoch that was decided under
+	policy       *policy.Set    // that decided
+	hold         *approval.Hold // approved, not yet redeemed; nil if none was needed
+	breakGlassID string         // of the window that let it through, or ""
+	notable      bool
+	limited      bool
+	ceiling      int64 // rows; <0 for none
 }
 
 // Read reports whether the request only reads: there is nothing to carry out,
@@ -338,7 +356,7 @@ func (i *Interlock) Recheck(ctx context.Context, a *Admission, now signalbox.Imp
 		return true, nil
 	}
 	i.Abandon([]*Admission{a})
-	if err := i.kill(ctx, *a.hold, reason, detail); err != nil && !errors.Is(err, ledger.ErrStale) {
+	if err := i.endPermit(ctx, *a.hold, reason, detail); err != nil && !errors.Is(err, ledger.ErrStale) {
 		return false, err
 	}
 	return false, nil // when stale, the permit was ended or used by somebody else
@@ -385,7 +403,7 @@ func (i *Interlock) waited(ctx context.Context, d time.Duration, held *HeldError
 	}
 	// Sent again it would only ask people again, for what was just taken back or
 	// has had its time.
-	v := deny("hold", "its hold %s is %s", h.ID, h.Status)
+	v := control.Deny("hold", "its hold %s is %s", h.ID, h.Status)
 	if h.Why != "" {
 		v.Reason += ": " + h.Why
 	}
@@ -397,15 +415,15 @@ func (i *Interlock) waited(ctx context.Context, d time.Duration, held *HeldError
 func (i *Interlock) AwaitHold(ctx context.Context, id string) (approval.Hold, error) {
 	for {
 		changed := i.watches.next()
-		h, err := i.State.Hold(ctx, id)
+		h, err := i.state.Hold(ctx, id)
 		if err != nil || h.Status != approval.Open {
 			return h, err
 		}
-		if !i.Now().Before(h.Expires) {
+		if !i.now().Before(h.Expires) {
 			h.Status = approval.Expired
 			return h, nil
 		}
-		timer := time.NewTimer(h.Expires.Sub(i.Now()))
+		timer := time.NewTimer(h.Expires.Sub(i.now()))
 		select {
 		case <-changed:
 		case <-timer.C:

@@ -15,6 +15,7 @@ import (
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/interlock/policy"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 	"github.com/signalbox-dev/signalbox/internal/store"
@@ -212,13 +213,16 @@ func TestHoldsEndWithTheirSession(t *testing.T) {
 	s = h.agent("kiro", "alice")
 	open = held(t, second(h.lock.Do(ctx, dropTable(s, "orders"), x))).Hold
 	h.ahead.Add(int64(interlock.DefaultTTL))
-	for {
+	for deadline := time.Now().Add(patience); ; {
 		got, err := h.store.Hold(ctx, open.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got.Status == approval.Expired {
 			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after its session's time the hold is %s", got.Status)
 		}
 	}
 }
@@ -342,16 +346,16 @@ func TestEndedHaltedAndRemovedStopAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.lock.Halt(ctx, h.person("bob"), interlock.HaltSession, string(s.ID), "looks odd"); err != nil {
+	if err := h.lock.Halt(ctx, h.person("bob"), control.HaltSession, string(s.ID), "looks odd"); err != nil {
 		t.Fatal(err)
 	}
 	// Admitted before, carried out after: refused in the intent's transaction.
 	denied(t, second(h.lock.Execute(ctx, []*interlock.Admission{admitted}, x)), "halt")
 	denied(t, second(h.lock.Do(ctx, updateRow(s, 2), x)), "halt")
-	if err := h.lock.Resume(ctx, interlock.Caller{Session: &s}, interlock.HaltSession, string(s.ID), ""); !errors.Is(err, interlock.ErrNotHuman) {
+	if err := h.lock.Resume(ctx, interlock.Caller{Session: &s}, control.HaltSession, string(s.ID), ""); !errors.Is(err, interlock.ErrNotHuman) {
 		t.Errorf("the agent resumes itself: %v", err)
 	}
-	if err := h.lock.Resume(ctx, h.person("bob"), interlock.HaltSession, string(s.ID), ""); err != nil {
+	if err := h.lock.Resume(ctx, h.person("bob"), control.HaltSession, string(s.ID), ""); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := h.lock.Do(ctx, updateRow(s, 3), x); err != nil {
@@ -385,7 +389,7 @@ func TestP9HaltReachesEveryReplica(t *testing.T) {
 		}
 		w := far.lock.Watch(s, "orders")
 		defer w.Release()
-		if err := h.lock.Halt(t.Context(), h.person("bob"), interlock.HaltAll, "", "drill"); err != nil {
+		if err := h.lock.Halt(t.Context(), h.person("bob"), control.HaltAll, "", "drill"); err != nil {
 			t.Fatal(err)
 		}
 		denied(t, second(far.lock.Do(t.Context(), updateRow(s, 2), x)), "halt")
@@ -409,19 +413,19 @@ func TestP7FreezeBindsEveryoneAndBreakGlassIsForHumans(t *testing.T) {
 	agent, human := h.agent("kiro", "alice"), h.human("alice")
 	hold := held(t, second(h.lock.Do(ctx, dropTable(agent, "orders"), x))).Hold
 	h.approve(hold.ID, "bob", "carol")
-	f, err := h.lock.StartFreeze(ctx, h.person("bob"), interlock.Freeze{Until: h.now().Add(time.Hour), Reason: "launch"})
+	f, err := h.lock.StartFreeze(ctx, h.person("bob"), control.Freeze{Until: h.now().Add(time.Hour), Reason: "launch"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	denied(t, second(h.lock.Do(ctx, dropTable(agent, "orders"), x)), "freeze") // approved before, frozen now
 	denied(t, second(h.lock.Do(ctx, updateRow(human, 1), x)), "freeze")
-	if _, err := h.lock.BreakGlass(ctx, interlock.Caller{Session: &agent}, interlock.BreakGlass{}); !errors.Is(err, interlock.ErrNotHuman) {
+	if _, err := h.lock.BreakGlass(ctx, interlock.Caller{Session: &agent}, control.BreakGlass{}); !errors.Is(err, interlock.ErrNotHuman) {
 		t.Errorf("an agent breaks the glass: %v", err)
 	}
-	if _, err := h.lock.BreakGlass(ctx, h.person("alice"), interlock.BreakGlass{Gates: []string{"orders"}, Verbs: []signalbox.Verb{signalbox.Update}, Expires: h.now().Add(time.Minute)}); !errors.Is(err, interlock.ErrInvalid) {
+	if _, err := h.lock.BreakGlass(ctx, h.person("alice"), control.BreakGlass{Gates: []string{"orders"}, Verbs: []signalbox.Verb{signalbox.Update}, Expires: h.now().Add(time.Minute)}); !errors.Is(err, interlock.ErrInvalid) {
 		t.Errorf("break-glass without a reason: %v", err)
 	}
-	g, err := h.lock.BreakGlass(ctx, h.person("alice"), interlock.BreakGlass{Gates: []string{"orders"}, Verbs: []signalbox.Verb{signalbox.Update}, Reason: "customers cannot pay", Expires: h.now().Add(time.Minute)})
+	g, err := h.lock.BreakGlass(ctx, h.person("alice"), control.BreakGlass{Gates: []string{"orders"}, Verbs: []signalbox.Verb{signalbox.Update}, Reason: "customers cannot pay", Expires: h.now().Add(time.Minute)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -430,14 +434,14 @@ func TestP7FreezeBindsEveryoneAndBreakGlassIsForHumans(t *testing.T) {
 	}
 	denied(t, second(h.lock.Do(ctx, updateRow(agent, 1), x)), "freeze")
 	denied(t, second(h.lock.Do(ctx, dropTable(human, "orders"), x)), "freeze") // verb not named
-	if err := h.lock.Halt(ctx, h.person("bob"), interlock.HaltAll, "", ""); err != nil {
+	if err := h.lock.Halt(ctx, h.person("bob"), control.HaltAll, "", ""); err != nil {
 		t.Fatal(err)
 	}
 	denied(t, second(h.lock.Do(ctx, updateRow(human, 1), x)), "halt") // break-glass never lifts a halt
-	if err := h.lock.Resume(ctx, h.person("bob"), interlock.HaltAll, "", ""); !errors.Is(err, interlock.ErrNotAdmin) {
+	if err := h.lock.Resume(ctx, h.person("bob"), control.HaltAll, "", ""); !errors.Is(err, interlock.ErrNotAdmin) {
 		t.Errorf("resume everything without being an administrator: %v", err)
 	}
-	if err := h.lock.Resume(ctx, h.person("root"), interlock.HaltAll, "", ""); err != nil {
+	if err := h.lock.Resume(ctx, h.person("root"), control.HaltAll, "", ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.lock.EndBreakGlass(ctx, h.person("bob"), g.ID); err != nil {
@@ -665,7 +669,7 @@ func TestP6FailsClosed(t *testing.T) {
 	for name, r := range map[string]interlock.Request{
 		"no actions":  {Session: s, Gate: orders},
 		"no session":  {Gate: orders, Actions: updateRow(s, 1).Actions},
-		"no target":   {Session: s, Gate: interlock.Gate{Name: "orders"}, Actions: updateRow(s, 1).Actions},
+		"no target":   {Session: s, Gate: control.Gate{Name: "orders"}, Actions: updateRow(s, 1).Actions},
 		"odd verb":    {Session: s, Gate: orders, Text: "x", Actions: []signalbox.Action{{Verb: "improve", Native: "IMPROVE"}}},
 		"odd request": {Session: s, Gate: orders, Text: "x", Actions: []signalbox.Action{signalbox.Worst("?", "cannot be read")}},
 	} {
@@ -688,7 +692,7 @@ func TestP6FailsClosed(t *testing.T) {
 func TestStormOfRefusalsIsCounted(t *testing.T) {
 	h := newHouse(t, store.Config{Path: t.TempDir()})
 	s, x := h.agent("kiro", "alice"), newTarget()
-	if _, err := h.lock.StartFreeze(t.Context(), h.person("bob"), interlock.Freeze{Until: h.now().Add(time.Hour)}); err != nil {
+	if _, err := h.lock.StartFreeze(t.Context(), h.person("bob"), control.Freeze{Until: h.now().Add(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
 	for n := range 300 {
@@ -748,13 +752,16 @@ func TestPolicyChangeIsAProposalThatNeedsApproval(t *testing.T) {
 		t.Fatalf("holds: %+v, %v", holds, err)
 	}
 	h.approve(holds[0].ID, "bob", "carol")
-	for {
+	for deadline := time.Now().Add(patience); ; {
 		c, err := h.lock.Control(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if c.Policy != before.Policy {
 			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the approved policies are not in force")
 		}
 	}
 	s, x := h.agent("kiro", "alice"), newTarget()
@@ -807,7 +814,7 @@ func TestRepeatedReadsAreCountedAndStopAtAHalt(t *testing.T) {
 	if _, err := h.lock.Admit(ctx, read, x); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.lock.Halt(ctx, h.person("bob"), interlock.HaltGate, "orders", ""); err != nil {
+	if err := h.lock.Halt(ctx, h.person("bob"), control.HaltGate, "orders", ""); err != nil {
 		t.Fatal(err)
 	}
 	denied(t, second(h.lock.Admit(ctx, read, x)), "halt")
@@ -837,7 +844,7 @@ func TestReadsTravelWithTheIntent(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(seen) > 0 { // the second: halted in between
-			if err := h.lock.Halt(ctx, h.person("bob"), interlock.HaltSession, string(s.ID), ""); err != nil {
+			if err := h.lock.Halt(ctx, h.person("bob"), control.HaltSession, string(s.ID), ""); err != nil {
 				t.Fatal(err)
 			}
 		}

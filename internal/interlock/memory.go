@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -76,46 +77,77 @@ func ownerOf(a signalbox.Actor) string {
 	return "automation/" + a.Name
 }
 
-// A remembrance is both subjects of a request, locked.
-type remembrance [2]*subject
+// A lockedMemory is the memory of both subjects of a request, locked.
+type lockedMemory [2]*subject
 
-// lock gives the request's memories, loaded and locked. fresh reads them again
-// when another replica may have written.
-func (i *Interlock) lock(ctx context.Context, r Request, fresh bool) (remembrance, error) {
-	var both remembrance
+// lockMemory loads and locks the memory of a request. With fresh it is read again
+// when another replica may have written it.
+func (i *Interlock) lockMemory(ctx context.Context, r Request, fresh bool) (lockedMemory, error) {
+	var m lockedMemory
 	for n, name := range subjectsOf(r) {
 		s := i.memories.get(name)
 		s.mu.Lock()
-		both[n] = s
-		age := i.Now().Sub(s.loaded)
-		if s.loaded.IsZero() || fresh && !i.Alone && (age > staleMemory || age < 0) {
+		m[n] = s
+		age := i.now().Sub(s.loaded)
+		if s.loaded.IsZero() || fresh && !i.config.Alone && (age > staleMemory || age < 0) {
 			if err := i.load(ctx, s); err != nil {
-				for _, locked := range both[:n+1] {
+				for _, locked := range m[:n+1] {
 					locked.mu.Unlock()
 				}
-				return both, fmt.Errorf("%w: memory of %s: %w", ErrUnavailable, name, err)
+				return m, fmt.Errorf("%w: memory of %s: %w", ErrUnavailable, name, err)
 			}
 		}
 	}
-	return both, nil
+	return m, nil
 }
 
-func (b remembrance) unlock() {
-	b[1].mu.Unlock()
-	b[0].mu.Unlock()
+func (m lockedMemory) unlock() {
+	m[1].mu.Unlock()
+	m[0].mu.Unlock()
+}
+
+// commitNoted notes in the memory of a request that d was decided of its actions,
+// and commits the batch together with that memory. Errors are as for
+// [Interlock.commit].
+func (i *Interlock) commitNoted(ctx context.Context, what string, r Request, d signalbox.Decision, b ledger.Batch, now time.Time) error {
+	m, err := i.lockMemory(ctx, r, false)
+	if err != nil {
+		return err
+	}
+	defer m.unlock()
+	m.note(r.Actions, d, now)
+	return unavailable(what, i.commitWithMemory(ctx, m, b, now))
+}
+
+// commitWithMemory commits the batch together with the memory: both are durable,
+// or neither. After an error the memory is loaded again when it is next needed,
+// because another replica may have written it, or this commit may have happened
+// although it was not confirmed.
+func (i *Interlock) commitWithMemory(ctx context.Context, m lockedMemory, b ledger.Batch, now time.Time) error {
+	changes, err := m.save(i.state, now)
+	if err != nil {
+		return err
+	}
+	b.Changes = append(slices.Clip(b.Changes), changes...)
+	if _, err := i.ledger.Commit(ctx, b); err != nil {
+		m.invalidate()
+		return err
+	}
+	m.saved()
+	return nil
 }
 
 // views gives what both memories together say of each action.
-func (b remembrance) views(actions []signalbox.Action, now time.Time) []session.View {
+func (m lockedMemory) views(actions []signalbox.Action, now time.Time) []session.View {
 	views := make([]session.View, len(actions))
 	for n, a := range actions {
-		views[n] = b[0].data.Memory.View(a, now).Join(b[1].data.Memory.View(a, now))
+		views[n] = m[0].data.Memory.View(a, now).Join(m[1].data.Memory.View(a, now))
 	}
 	return views
 }
 
-func (b remembrance) note(actions []signalbox.Action, d signalbox.Decision, now time.Time) {
-	for _, s := range b {
+func (m lockedMemory) note(actions []signalbox.Action, d signalbox.Decision, now time.Time) {
+	for _, s := range m {
 		for _, a := range actions {
 			s.data.Memory.Note(a, d, now)
 		}
@@ -124,9 +156,9 @@ func (b remembrance) note(actions []signalbox.Action, d signalbox.Decision, now 
 }
 
 // save gives the statements that make both memories durable.
-func (b remembrance) save(st State, now time.Time) ([]ledger.Statement, error) {
+func (m lockedMemory) save(st State, now time.Time) ([]ledger.Statement, error) {
 	var out []ledger.Statement
-	for _, s := range b {
+	for _, s := range m {
 		data, err := json.Marshal(s.data)
 		if err != nil {
 			return nil, fmt.Errorf("memory of %s: %w", s.name, err)
@@ -137,24 +169,24 @@ func (b remembrance) save(st State, now time.Time) ([]ledger.Statement, error) {
 }
 
 // saved says that the statements of save were committed.
-func (b remembrance) saved() {
-	for _, s := range b {
+func (m lockedMemory) saved() {
+	for _, s := range m {
 		s.version++
 		s.dirty = false
 	}
 }
 
-// stale says that they were not: somebody else wrote.
-func (b remembrance) stale() {
-	for _, s := range b {
+// invalidate has both memories loaded again when they are next needed.
+func (m lockedMemory) invalidate() {
+	for _, s := range m {
 		s.loaded = time.Time{}
 	}
 }
 
 // spend adds touched rows to the person's account at the target and reports an
 // overrun of total on any resource; then nothing is added.
-func (b remembrance) spend(touched map[string]int64, total int64, now time.Time) error {
-	s := b[1]
+func (m lockedMemory) spend(touched map[string]int64, total int64, now time.Time) error {
+	s := m[1]
 	if s.data.Spent == nil {
 		s.data.Spent = make(map[string]spent)
 	}
@@ -234,7 +266,7 @@ func (m *memories) forget(r Request) {
 // Those of the last moments before the snapshot are counted again rather than
 // missed.
 func (i *Interlock) load(ctx context.Context, s *subject) error {
-	row, err := i.State.Memory(ctx, s.name)
+	row, err := i.state.Memory(ctx, s.name)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
@@ -251,7 +283,7 @@ func (i *Interlock) load(ctx context.Context, s *subject) error {
 	if !since.IsZero() {
 		since = since.Add(-replaySlack)
 	}
-	intents, err := i.State.IntentsSince(ctx, s.name, since)
+	intents, err := i.state.IntentsSince(ctx, s.name, since)
 	if err != nil {
 		return err
 	}
@@ -280,11 +312,11 @@ func (i *Interlock) load(ctx context.Context, s *subject) error {
 	// Rows were touched for good when they came to the account, and the outcome
 	// that tells of them may not be durable yet: nothing is forgotten of it.
 	for name, known := range s.data.Spent {
-		if known.Rows > data.Spent[name].Rows && i.Now().Sub(known.Since) <= spentWindow {
+		if known.Rows > data.Spent[name].Rows && i.now().Sub(known.Since) <= spentWindow {
 			data.Spent[name] = known
 		}
 	}
-	s.data, s.version, s.loaded, s.dirty = data, row.Version, i.Now(), false
+	s.data, s.version, s.loaded, s.dirty = data, row.Version, i.now(), false
 	return nil
 }
 
@@ -316,7 +348,7 @@ func (i *Interlock) flush(ctx context.Context, s *subject) error {
 	if err != nil {
 		return err
 	}
-	_, err = i.Ledger.Commit(ctx, ledger.Batch{Changes: i.State.PutMemory(s.name, s.version, MemoryRow{Version: s.version + 1, At: i.Now(), Data: data})})
+	_, err = i.ledger.Commit(ctx, ledger.Batch{Changes: i.state.PutMemory(s.name, s.version, MemoryRow{Version: s.version + 1, At: i.now(), Data: data})})
 	switch {
 	case err == nil:
 		s.version++

@@ -40,12 +40,12 @@ func TestOwnDatabaseLostRefusesAndComesBack(t *testing.T) {
 	if err := server.Restart(ctx); err != nil {
 		t.Fatal(err)
 	}
-	for {
+	for deadline := time.Now().Add(patience); ; {
 		err := second(h.lock.Do(ctx, dropTable(s, "orders"), x))
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, interlock.ErrUnavailable) {
+		if !errors.Is(err, interlock.ErrUnavailable) || time.Now().After(deadline) {
 			t.Fatalf("after its return: %v", err)
 		}
 	}

@@ -64,22 +64,22 @@ func (i *Interlock) Identify(ctx context.Context, credential string) (Caller, er
 			return Caller{}, err
 		}
 		p, ok := c.people[subject]
-		if err := i.Minter.Check(session.Claim{Kind: kind, Subject: subject, Gate: APIGate, Epoch: p.Epoch}, credential); err != nil || !ok {
+		if err := i.minter.Check(session.Claim{Kind: kind, Subject: subject, Gate: APIGate, Epoch: p.Epoch}, credential); err != nil || !ok {
 			return Caller{}, session.ErrCredential
 		}
 		return Caller{Person: &p}, nil
 	}
-	row, err := i.State.Session(ctx, signalbox.SessionID(subject))
+	row, err := i.state.Session(ctx, signalbox.SessionID(subject))
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return Caller{}, fmt.Errorf("%w: session: %w", ErrUnavailable, err)
 	}
-	if cerr := i.Minter.Check(session.Claim{Kind: kind, Subject: subject, Gate: APIGate, Epoch: row.Epoch}, credential); cerr != nil || err != nil {
+	if cerr := i.minter.Check(session.Claim{Kind: kind, Subject: subject, Gate: APIGate, Epoch: row.Epoch}, credential); cerr != nil || err != nil {
 		return Caller{}, session.ErrCredential
 	}
-	if !row.Ended.IsZero() || !i.Now().Before(row.Expires) {
+	if !row.Ended.IsZero() || !i.now().Before(row.Expires) {
 		return Caller{}, session.ErrCredential
 	}
-	if err := i.opened(ctx, row.Session); err != nil {
+	if err := i.checkOpener(ctx, row.Session); err != nil {
 		if errors.Is(err, ErrUnavailable) {
 			return Caller{}, err
 		}
@@ -116,9 +116,9 @@ func (i *Interlock) putPerson(ctx context.Context, a *authority, by, name string
 	groups = slices.Clone(groups)
 	slices.Sort(groups)
 	groups = slices.Compact(groups)
-	now := i.Now()
+	now := i.now()
 	var p session.Person
-	err := i.raise(ctx, "enrol", a, func(s *snapshot) (ledger.Batch, error) {
+	err := i.changeControl(ctx, "enrol", a, func(s *snapshot) (ledger.Batch, error) {
 		if a == nil && len(s.people) > 0 && !i.replaced {
 			return ledger.Batch{}, fmt.Errorf("people are enrolled already: an administrator must do it: %w", ErrExists)
 		}
@@ -131,19 +131,19 @@ func (i *Interlock) putPerson(ctx context.Context, a *authority, by, name string
 			}
 			body.Op, body.Changed = "change", changed(old, p)
 			p.Added = old.Added
-			if err := i.endAll(ctx, &b, name, by, now); err != nil {
+			if err := i.endSessionsOf(ctx, &b, name, by, now); err != nil {
 				return b, err
 			}
 		} else if err := s.distinct(name); err != nil {
 			return b, err
 		}
 		body.Epoch = p.Epoch
-		return i.with(b, i.State.PutPerson(p), body, now)
+		return i.withRecord(b, i.state.PutPerson(p), body, now)
 	})
 	if err != nil {
 		return fail(err)
 	}
-	return p, i.Minter.Mint(session.Claim{Kind: session.KindPerson, Subject: name, Gate: APIGate, Epoch: p.Epoch}), nil
+	return p, i.minter.Mint(session.Claim{Kind: session.KindPerson, Subject: name, Gate: APIGate, Epoch: p.Epoch}), nil
 }
 
 // nextEpoch gives an epoch for a person that none of that name has had or will
@@ -175,8 +175,8 @@ func changed(old, now session.Person) []string {
 	return what
 }
 
-// with adds changes and the entry that tells them to a batch.
-func (i *Interlock) with(b ledger.Batch, changes []ledger.Statement, body proof.Body, now time.Time) (ledger.Batch, error) {
+// withRecord adds changes and the entry that tells them to a batch.
+func (i *Interlock) withRecord(b ledger.Batch, changes []ledger.Statement, body proof.Body, now time.Time) (ledger.Batch, error) {
 	record, err := seal(now, newID(now), body, nil)
 	b.Changes = append(slices.Clone(changes), b.Changes...)
 	b.Records = append([]ledger.Record{record}, b.Records...)
@@ -190,26 +190,26 @@ func (i *Interlock) RevokePerson(ctx context.Context, c Caller, name string) (se
 	if err := needAdmin(c); err != nil {
 		return session.Person{}, "", err
 	}
-	now := i.Now()
+	now := i.now()
 	var p session.Person
-	err := i.raise(ctx, "revoke", byAdmin(c), func(s *snapshot) (ledger.Batch, error) {
+	err := i.changeControl(ctx, "revoke", byAdmin(c), func(s *snapshot) (ledger.Batch, error) {
 		b := ledger.Batch{Vital: true}
 		var ok bool
 		if p, ok = s.people[name]; !ok {
 			return b, fmt.Errorf("human %q: %w", name, ErrNotFound)
 		}
 		p.Epoch = s.nextEpoch(name)
-		if err := i.endAll(ctx, &b, name, c.Name(), now); err != nil {
+		if err := i.endSessionsOf(ctx, &b, name, c.Name(), now); err != nil {
 			return b, err
 		}
-		return i.with(b, i.State.PutPerson(p), proof.User{
+		return i.withRecord(b, i.state.PutPerson(p), proof.User{
 			Name: name, Groups: p.Groups, By: c.Person.Name, Op: "revoke", Admin: p.Admin, Epoch: p.Epoch, Changed: []string{"credentials"},
 		}, now)
 	})
 	if err != nil {
 		return session.Person{}, "", err
 	}
-	return p, i.Minter.Mint(session.Claim{Kind: session.KindPerson, Subject: name, Gate: APIGate, Epoch: p.Epoch}), nil
+	return p, i.minter.Mint(session.Claim{Kind: session.KindPerson, Subject: name, Gate: APIGate, Epoch: p.Epoch}), nil
 }
 
 // RemovePerson ends a human's enrolment: credentials, sessions and approvals not
@@ -222,21 +222,21 @@ func (i *Interlock) RemovePerson(ctx context.Context, c Caller, name string) err
 	if name == c.Person.Name {
 		return fmt.Errorf("%w: you cannot remove yourself: another administrator must", ErrInvalid)
 	}
-	now := i.Now()
-	return i.raise(ctx, "remove", byAdmin(c), func(s *snapshot) (ledger.Batch, error) {
+	now := i.now()
+	return i.changeControl(ctx, "remove", byAdmin(c), func(s *snapshot) (ledger.Batch, error) {
 		b := ledger.Batch{Vital: true}
 		p, ok := s.people[name]
 		if !ok {
 			return b, fmt.Errorf("human %q: %w", name, ErrNotFound)
 		}
-		if err := i.endAll(ctx, &b, name, c.Name(), now); err != nil {
+		if err := i.endSessionsOf(ctx, &b, name, c.Name(), now); err != nil {
 			return b, err
 		}
 		body := proof.User{Name: name, Groups: p.Groups, By: c.Person.Name, Op: "remove"}
 		if p.Admin {
 			body.Changed = []string{"administrator: taken"}
 		}
-		return i.with(b, i.State.RemovePerson(name), body, now)
+		return i.withRecord(b, i.state.RemovePerson(name), body, now)
 	})
 }
 
@@ -246,13 +246,13 @@ func (i *Interlock) Erase(ctx context.Context, c Caller, idx int64, id, reason s
 	if err := needAdmin(c); err != nil {
 		return err
 	}
-	now := i.Now()
+	now := i.now()
 	record, err := seal(now, newID(now), proof.Erase{Index: idx, Entry: id, By: c.Person.Name}, proof.Hidden{"reason": reason})
 	if err != nil {
 		return err
 	}
 	b := ledger.Batch{Changes: []ledger.Statement{ledger.Erase(idx)}, Records: []ledger.Record{record}}
-	h, err := i.State.Hold(ctx, id)
+	h, err := i.state.Hold(ctx, id)
 	switch {
 	case errors.Is(err, ErrNotFound):
 	case err != nil:
@@ -260,9 +260,9 @@ func (i *Interlock) Erase(ctx context.Context, c Caller, idx int64, id, reason s
 	case !h.Status.Final():
 		return fmt.Errorf("%w: hold %s is %s: withdraw it first", ErrInvalid, id, h.Status)
 	default:
-		b.Changes = append(b.Changes, i.State.EraseHold(id)...)
+		b.Changes = append(b.Changes, i.state.EraseHold(id)...)
 	}
-	err = i.try(ctx, "erase", byAdmin(c), func(*snapshot) (ledger.Batch, error) { return b, nil })
+	err = i.commitAs(ctx, "erase", byAdmin(c), func(*snapshot) (ledger.Batch, error) { return b, nil })
 	if errors.Is(err, ledger.ErrStale) {
 		return fmt.Errorf("entry %d: %w", idx, ledger.ErrErased)
 	}
@@ -275,9 +275,9 @@ func (i *Interlock) Disclosed(ctx context.Context, c Caller, idx int64, id strin
 	if err := needAdmin(c); err != nil {
 		return err
 	}
-	now := i.Now()
-	return i.try(ctx, "record a disclosure", byAdmin(c), func(*snapshot) (ledger.Batch, error) {
-		return i.with(ledger.Batch{}, nil, proof.Disclosing{Index: idx, Entry: id, By: c.Person.Name, Fields: fields}, now)
+	now := i.now()
+	return i.commitAs(ctx, "record a disclosure", byAdmin(c), func(*snapshot) (ledger.Batch, error) {
+		return i.withRecord(ledger.Batch{}, nil, proof.Disclosing{Index: idx, Entry: id, By: c.Person.Name, Fields: fields}, now)
 	})
 }
 
@@ -294,7 +294,13 @@ func needAdmin(c Caller) error {
 // commit commits a batch; errors other than [ledger.ErrStale] mean that
 // Signalbox cannot do it now.
 func (i *Interlock) commit(ctx context.Context, what string, b ledger.Batch) error {
-	_, err := i.Ledger.Commit(ctx, b)
+	_, err := i.ledger.Commit(ctx, b)
+	return unavailable(what, err)
+}
+
+// unavailable wraps a commit's error in [ErrUnavailable], but for
+// [ledger.ErrStale].
+func unavailable(what string, err error) error {
 	if err != nil && !errors.Is(err, ledger.ErrStale) {
 		return fmt.Errorf("%w: %s: %w", ErrUnavailable, what, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/interlock/policy"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 	"github.com/signalbox-dev/signalbox/proof"
@@ -26,13 +27,13 @@ const (
 // policyFolder is who proposes when the policy folder changes.
 const policyFolder = "policy-folder"
 
-// LoadPolicy brings the set that the operator configured into force. The very
+// LoadPolicy puts the set that the operator configured into force. The very
 // first set is active at once. A changed one is active at once, too, unless a
 // production gate is configured: then it is a proposal, and a hold waits for
 // approvals. A bad set is refused with an error that says where, and the
 // active one stays. proposed is true when the set now waits.
 func (i *Interlock) LoadPolicy(ctx context.Context, files []policy.File) (proposed bool, err error) {
-	return i.bring(ctx, nil, signalbox.Actor{Kind: signalbox.Automation, Name: policyFolder}, files)
+	return i.changePolicy(ctx, nil, signalbox.Actor{Kind: signalbox.Automation, Name: policyFolder}, files)
 }
 
 // ProposePolicy is [Interlock.LoadPolicy] on a human's behalf.
@@ -40,10 +41,10 @@ func (i *Interlock) ProposePolicy(ctx context.Context, c Caller, files []policy.
 	if err := needAdmin(c); err != nil {
 		return false, err
 	}
-	return i.bring(ctx, byAdmin(c), signalbox.Actor{Kind: signalbox.Human, Name: c.Person.Name}, files)
+	return i.changePolicy(ctx, byAdmin(c), signalbox.Actor{Kind: signalbox.Human, Name: c.Person.Name}, files)
 }
 
-func (i *Interlock) bring(ctx context.Context, a *authority, by signalbox.Actor, files []policy.File) (bool, error) {
+func (i *Interlock) changePolicy(ctx context.Context, a *authority, by signalbox.Actor, files []policy.File) (bool, error) {
 	set, err := policy.Load(files)
 	if err != nil {
 		return false, err
@@ -55,7 +56,7 @@ func (i *Interlock) bring(ctx context.Context, a *authority, by signalbox.Actor,
 	if set.Version() == c.Policy {
 		return false, nil
 	}
-	row, err := i.State.PolicySet(ctx, set.Version())
+	row, err := i.state.PolicySet(ctx, set.Version())
 	known := err == nil
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return false, fmt.Errorf("%w: policy sets: %w", ErrUnavailable, err)
@@ -90,7 +91,7 @@ func (i *Interlock) describe(c *snapshot, set *policy.Set, files []policy.File) 
 	var b strings.Builder
 	fmt.Fprintf(&b, "policy set %s, instead of %s\n", set.Version(), c.set.Version())
 	old := map[string][]byte{}
-	if row, err := i.State.PolicySet(context.Background(), c.Policy); err == nil {
+	if row, err := i.state.PolicySet(context.Background(), c.Policy); err == nil {
 		var was []policy.File
 		if json.Unmarshal(row.Files, &was) == nil {
 			for _, f := range was {
@@ -119,7 +120,7 @@ func (i *Interlock) describe(c *snapshot, set *policy.Set, files []policy.File) 
 func policyRequest(by signalbox.Actor, version signalbox.Digest, text string) Request {
 	return Request{
 		Session: signalbox.Session{ID: signalbox.SessionID("policy-" + strings.ToLower(by.Name)), Actor: by, Expires: forever},
-		Gate:    Gate{Name: proof.OwnGate, Protocol: proof.OwnGate, Target: "policy", Environment: signalbox.Production},
+		Gate:    control.Gate{Name: proof.OwnGate, Protocol: proof.OwnGate, Target: "policy", Environment: signalbox.Production},
 		Actions: []signalbox.Action{{
 			Verb: signalbox.Safeguard, Native: "change policy",
 			Resources: []signalbox.Resource{{Type: "policy set", Name: version.Short(), Whole: true}},
@@ -159,7 +160,7 @@ func (p *policyChange) Prepare(context.Context) Prepared { return Prepared{Atomi
 
 // Execute makes the set active.
 func (p *policyChange) Execute(ctx context.Context, permit *Permit) (signalbox.Outcome, error) {
-	row, err := p.i.State.PolicySet(ctx, p.version)
+	row, err := p.i.state.PolicySet(ctx, p.version)
 	if err != nil {
 		return signalbox.Outcome{Result: signalbox.Failed, Detail: err.Error()}, nil
 	}
@@ -179,13 +180,13 @@ func (p *policyChange) Execute(ctx context.Context, permit *Permit) (signalbox.O
 
 // gated reports whether policies change by approval alone: because of a gate
 // here, or because the state says that one stands or stood before production.
-func (i *Interlock) gated(c *snapshot) bool { return c.Production || i.PolicyGate }
+func (i *Interlock) gated(c *snapshot) bool { return c.Production || i.config.PolicyGate }
 
 // errGated says that a set cannot become active without an approval.
 var errGated = errors.New("policies change by approval")
 
 func (i *Interlock) propose(ctx context.Context, a *authority, by signalbox.Actor, version signalbox.Digest, files []policy.File) error {
-	now := i.Now()
+	now := i.now()
 	b, err := i.policyBatch(by.String(), version, files, PolicyProposed, "")
 	if err != nil {
 		return err
@@ -194,8 +195,8 @@ func (i *Interlock) propose(ctx context.Context, a *authority, by signalbox.Acto
 	if err != nil {
 		return err
 	}
-	b.Changes = i.State.AddPolicySet(PolicyRow{Version: version, Files: data, Status: PolicyProposed, By: by.String(), At: now})
-	return i.try(ctx, "propose policies", a, func(*snapshot) (ledger.Batch, error) { return b, nil })
+	b.Changes = i.state.AddPolicySet(PolicyRow{Version: version, Files: data, Status: PolicyProposed, By: by.String(), At: now})
+	return i.commitAs(ctx, "propose policies", a, func(*snapshot) (ledger.Batch, error) { return b, nil })
 }
 
 var errOtherPolicy = errors.New("another policy set than the one that was looked at is active by now: propose the change again")
@@ -205,14 +206,14 @@ var errOtherPolicy = errors.New("another policy set than the one that was looked
 func (i *Interlock) activate(
 	ctx context.Context, a *authority, by string, version signalbox.Digest, files []policy.File, hold string, was signalbox.Digest,
 ) error {
-	return i.raise(ctx, "activate policies", a, func(c *snapshot) (ledger.Batch, error) {
+	return i.changeControl(ctx, "activate policies", a, func(c *snapshot) (ledger.Batch, error) {
 		if !was.IsZero() && c.Policy != was {
 			return ledger.Batch{}, errOtherPolicy
 		}
 		if hold == "" && !c.Policy.IsZero() && i.gated(c) {
 			return ledger.Batch{}, errGated
 		}
-		_, err := i.State.PolicySet(ctx, version)
+		_, err := i.state.PolicySet(ctx, version)
 		known := err == nil
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return ledger.Batch{}, fmt.Errorf("%w: policy sets: %w", ErrUnavailable, err)
@@ -222,24 +223,24 @@ func (i *Interlock) activate(
 			return b, err
 		}
 		if !c.Policy.IsZero() {
-			b.Changes = append(b.Changes, i.State.MovePolicy(c.Policy, PolicyPast)...)
+			b.Changes = append(b.Changes, i.state.MovePolicy(c.Policy, PolicyPast)...)
 		}
 		if known {
-			b.Changes = append(b.Changes, i.State.MovePolicy(version, PolicyActive)...)
+			b.Changes = append(b.Changes, i.state.MovePolicy(version, PolicyActive)...)
 		} else {
 			data, err := json.Marshal(files)
 			if err != nil {
 				return b, err
 			}
-			b.Changes = append(b.Changes, i.State.AddPolicySet(PolicyRow{Version: version, Files: data, Status: PolicyActive, By: by, At: i.Now()})...)
+			b.Changes = append(b.Changes, i.state.AddPolicySet(PolicyRow{Version: version, Files: data, Status: PolicyActive, By: by, At: i.now()})...)
 		}
-		b.Changes = append(b.Changes, i.State.SetPolicy(version)...)
+		b.Changes = append(b.Changes, i.state.SetPolicy(version)...)
 		return b, nil
 	})
 }
 
 func (i *Interlock) policyBatch(by string, version signalbox.Digest, files []policy.File, status, hold string) (ledger.Batch, error) {
-	now := i.Now()
+	now := i.now()
 	body := proof.Policy{Version: version, By: by, Status: status, Hold: hold}
 	for _, f := range files {
 		body.Files = append(body.Files, proof.PolicyFile{Name: f.Name, SHA256: signalbox.Digest(sha256.Sum256(f.Data))})
@@ -267,10 +268,10 @@ func hidePolicy(files []policy.File) proof.Hidden {
 
 // redeemPolicies carries out approved proposals, and closes refused ones.
 func (i *Interlock) redeemPolicies(ctx context.Context) error {
-	if c := i.control.Load(); c == nil || !i.gated(c) {
+	if c := i.snapshot.Load(); c == nil || !i.gated(c) {
 		return nil
 	}
-	rows, err := i.State.PolicySets(ctx)
+	rows, err := i.state.PolicySets(ctx)
 	if err != nil {
 		return fmt.Errorf("policy sets: %w", err)
 	}
@@ -288,7 +289,7 @@ func (i *Interlock) redeemPolicies(ctx context.Context) error {
 func (i *Interlock) redeemPolicy(ctx context.Context, row PolicyRow) error {
 	kind, name, _ := strings.Cut(row.By, " ")
 	r := policyRequest(signalbox.Actor{Kind: signalbox.ActorKind(kind), Name: name}, row.Version, "")
-	h, err := i.State.HoldByRetryKey(ctx, i.retryKeyOf(r))
+	h, err := i.state.HoldByRetryKey(ctx, i.retryKeyOf(r))
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return nil
@@ -302,12 +303,12 @@ func (i *Interlock) redeemPolicy(ctx context.Context, row PolicyRow) error {
 		}
 		return err
 	case h.Status.Final():
-		now := i.Now()
+		now := i.now()
 		record, err := seal(now, newID(now), proof.Policy{Version: row.Version, By: row.By, Status: PolicyRefused, Hold: h.ID}, nil)
 		if err != nil {
 			return err
 		}
-		err = i.commit(ctx, "refuse policies", ledger.Batch{Changes: i.State.MovePolicy(row.Version, PolicyRefused), Records: []ledger.Record{record}})
+		err = i.commit(ctx, "refuse policies", ledger.Batch{Changes: i.state.MovePolicy(row.Version, PolicyRefused), Records: []ledger.Record{record}})
 		if errors.Is(err, ledger.ErrStale) {
 			return nil
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 	"github.com/signalbox-dev/signalbox/proof"
 )
@@ -40,9 +41,9 @@ type protection struct {
 // settings gives what this process is configured to work by.
 func (i *Interlock) settings() protection {
 	p := protection{
-		Production: i.PolicyGate, AllowLiveAgents: i.AllowLiveAgents,
-		PermitTime: i.PermitTime.Milliseconds(), HoldTime: i.HoldTime.Milliseconds(), OpenHolds: int64(i.MaxOpenHolds),
-		Gates: slices.Clone(i.Gates),
+		Production: i.config.PolicyGate, AllowLiveAgents: i.config.AllowLiveAgents,
+		PermitTime: i.config.PermitTime.Milliseconds(), HoldTime: i.config.HoldTime.Milliseconds(), OpenHolds: int64(i.config.MaxOpenHolds),
+		Gates: slices.Clone(i.config.Gates),
 	}
 	slices.SortFunc(p.Gates, func(a, b proof.GateSetting) int { return cmp.Compare(a.Name, b.Name) })
 	return p
@@ -111,12 +112,6 @@ func (p protection) gate(name string) *proof.GateSetting {
 	return nil
 }
 
-// Ceilings of a gate that nobody knew before.
-const (
-	usualRequest = 100
-	usualTotal   = 1000
-)
-
 // lowered lists what of now protects production less than p does. That no gate
 // stands before production any more is not among it: it then stays as it was,
 // see merged.
@@ -150,8 +145,8 @@ func (p protection) lowered(now protection) []string {
 			}
 		}
 		if !known && production(g.Environment) {
-			out = append(out, more("gate "+g.Name+" (new): ceiling.request", usualRequest, g.CeilingRequest)...)
-			out = append(out, more("gate "+g.Name+" (new): ceiling.total", usualTotal, g.CeilingTotal)...)
+			out = append(out, more("gate "+g.Name+" (new): ceiling.request", control.DefaultCeilingRequest, g.CeilingRequest)...)
+			out = append(out, more("gate "+g.Name+" (new): ceiling.total", control.DefaultCeilingTotal, g.CeilingTotal)...)
 		}
 	}
 	return out
@@ -199,8 +194,8 @@ func (i *Interlock) register(ctx context.Context) error {
 		if err := i.readControl(ctx); err != nil {
 			return err
 		}
-		now, c := i.Now(), i.control.Load()
-		was, err := i.State.Protection(ctx)
+		now, c := i.now(), i.snapshot.Load()
+		was, err := i.state.Protection(ctx)
 		if err != nil {
 			return err
 		}
@@ -209,22 +204,22 @@ func (i *Interlock) register(ctx context.Context) error {
 			return err
 		}
 		body := proof.Settings{
-			Replica: i.Replica, Version: i.Start.Version, Op: "start",
+			Replica: i.config.Replica, Version: i.config.Start.Version, Op: "start",
 			Production: mine.Production || c.Production, AllowLiveAgents: mine.AllowLiveAgents,
 			PermitTime: mine.PermitTime, HoldTime: mine.HoldTime, OpenHolds: mine.OpenHolds,
 		}
 		body.Gates, body.Omitted = firstGates(mine.Gates)
-		b := ledger.Batch{Changes: slices.Clone(i.State.Register(i.Replica, now.Add(i.LeaseTime), mine.text()))}
+		b := ledger.Batch{Changes: slices.Clone(i.state.Register(i.config.Replica, now.Add(i.config.LeaseTime), mine.text()))}
 		next := kept.merged(mine)
-		if i.LowerProtection {
+		if i.config.LowerProtection {
 			next, body.Op, body.Production = mine, "lower", mine.Production
-			if !i.Alone {
-				b.Changes = append(b.Changes, i.State.RequireAlone(i.Replica, now)...)
+			if !i.config.Alone {
+				b.Changes = append(b.Changes, i.state.RequireAlone(i.config.Replica, now)...)
 			}
 		} else if low := kept.lowered(mine); len(low) > 0 {
 			return fmt.Errorf("%w: less than what is recorded (%s). If that is meant, stop all servers of this database and start one with --lower-protection", ErrSettings, strings.Join(low, "; "))
-		} else if !i.Alone {
-			b.Changes = append(b.Changes, i.State.RequireSettings(i.Replica, mine.text(), now)...)
+		} else if !i.config.Alone {
+			b.Changes = append(b.Changes, i.state.RequireSettings(i.config.Replica, mine.text(), now)...)
 		}
 		if err := i.agree(ctx, mine, now); err != nil {
 			return err
@@ -236,15 +231,15 @@ func (i *Interlock) register(ctx context.Context) error {
 			}
 		}
 		if text := next.text(); text != was {
-			b.Changes = append(b.Changes, i.State.SetProtection(was, text, next.Production)...)
-			b.Changes = append(b.Changes, i.State.RaiseEpoch(c.Epoch)...)
+			b.Changes = append(b.Changes, i.state.SetProtection(was, text, next.Production)...)
+			b.Changes = append(b.Changes, i.state.RaiseEpoch(c.Epoch)...)
 		}
 		record, err := seal(now, newID(now), body, nil)
 		if err != nil {
 			return err
 		}
 		b.Records = []ledger.Record{record}
-		if _, err = i.Ledger.Commit(ctx, b); !errors.Is(err, ledger.ErrStale) {
+		if _, err = i.ledger.Commit(ctx, b); !errors.Is(err, ledger.ErrStale) {
 			if err == nil {
 				err = i.readControl(ctx)
 			}
@@ -268,16 +263,16 @@ func firstGates(gates []proof.GateSetting) ([]proof.GateSetting, int) {
 // agree says which other replica lives that works by other settings, or, where
 // protection is to be lowered, that lives at all.
 func (i *Interlock) agree(ctx context.Context, mine protection, now time.Time) error {
-	if i.Alone {
+	if i.config.Alone {
 		return nil
 	}
-	others, err := i.State.Replicas(ctx, i.Replica, now)
+	others, err := i.state.Replicas(ctx, i.config.Replica, now)
 	if err != nil {
 		return err
 	}
 	for _, o := range others {
 		ends := o.Expires.UTC().Format(time.RFC3339)
-		if i.LowerProtection {
+		if i.config.LowerProtection {
 			return fmt.Errorf("%w: --lower-protection while server %s lives: stop it first (if it has crashed, wait until its lease ends at %s)", ErrSettings, o.Replica, ends)
 		}
 		if o.Settings == "" || o.Settings == mine.text() {

@@ -13,11 +13,11 @@ import (
 // the gate's to fill in. What was read before a write takes place can travel
 // with the write's intent instead, see [Interlock.Execute].
 func (i *Interlock) Reads(ctx context.Context, sums []proof.Reads) error {
-	records, err := readsRecords(sums, i.Now())
+	records, err := readsRecords(sums, i.now())
 	if err != nil {
 		return err
 	}
-	if _, err := i.Ledger.Commit(ctx, ledger.Batch{Records: records}); err != nil {
+	if _, err := i.ledger.Commit(ctx, ledger.Batch{Records: records}); err != nil {
 		return fmt.Errorf("record reads: %w", err)
 	}
 	return nil
@@ -27,7 +27,7 @@ func (i *Interlock) Reads(ctx context.Context, sums []proof.Reads) error {
 // durable when ReadEach returns. rows is how many it answered, -1 if that is
 // not known yet.
 func (i *Interlock) ReadEach(ctx context.Context, a *Admission, rows int64) error {
-	r, now := a.request, i.Now()
+	r, now := a.request, i.now()
 	hidden := hideRequest(r)
 	body := proof.Read{
 		Session: r.Session.ID, Actor: r.Session.Actor,
@@ -39,13 +39,13 @@ func (i *Interlock) ReadEach(ctx context.Context, a *Admission, rows int64) erro
 		body.Policy = a.policy.Version()
 	}
 	if !r.Canonical.IsZero() {
-		body.Digest = commit("signalbox/read/1", r, hidden)
+		body.Digest = commitRequest("signalbox/read/1", r, hidden)
 	}
 	record, err := seal(now, newID(now), body, hidden)
 	if err != nil {
 		return err
 	}
-	if _, err := i.Ledger.Commit(ctx, ledger.Batch{Records: []ledger.Record{record}}); err != nil {
+	if _, err := i.ledger.Commit(ctx, ledger.Batch{Records: []ledger.Record{record}}); err != nil {
 		return fmt.Errorf("%w: record a read: %w", ErrUnavailable, err)
 	}
 	return nil

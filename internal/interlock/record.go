@@ -74,8 +74,8 @@ func intentRecord(id string, as []*Admission, c *snapshot, row IntentRow, prepar
 			verdict = a.hold.Verdict
 			body.Digest = a.hold.Digest
 		}
-		if a.glass != "" {
-			body.BreakGlass = a.glass
+		if a.breakGlassID != "" {
+			body.BreakGlass = a.breakGlassID
 		}
 		digests[n] = proof.Bytes("request", a.request.Canonical[:])
 		texts = append(texts, a.request.Text)
@@ -165,13 +165,13 @@ func refusalRecord(a *Admission, set signalbox.Digest, now time.Time) (ledger.Re
 		Actions: clearActions(r.Actions, hidden), Verdict: verdict, Policy: set, Hold: a.Hold(),
 	}
 	if !r.Canonical.IsZero() {
-		body.Digest = commit("signalbox/refusal/1", r, hidden)
+		body.Digest = commitRequest("signalbox/refusal/1", r, hidden)
 	}
 	return seal(now, newID(now), body, hidden)
 }
 
-// commit gives a commitment to the canonical request, and hides its salt.
-func commit(domain string, r Request, hidden proof.Hidden) signalbox.Digest {
+// commitRequest gives a commitment to the canonical request, and hides its salt.
+func commitRequest(domain string, r Request, hidden proof.Hidden) signalbox.Digest {
 	salt := proof.NewSalt()
 	hidden["salt"] = salt
 	return proof.Commit(salt, proof.CanonicalDigest(domain, proof.Bytes("request", r.Canonical[:])))

@@ -13,10 +13,10 @@ import (
 	"github.com/signalbox-dev/signalbox/proof"
 )
 
-// keep renews the lease, settles what other processes have left open, ends
+// maintain renews the lease, settles what other processes have left open, ends
 // holds whose time is over, and stores what is only in memory, until ctx ends.
-func (i *Interlock) keep(ctx context.Context) {
-	lease := time.NewTicker(i.LeaseTime / 3)
+func (i *Interlock) maintain(ctx context.Context) {
+	lease := time.NewTicker(i.config.LeaseTime / 3)
 	defer lease.Stop()
 	tidy := time.NewTicker(time.Second)
 	defer tidy.Stop()
@@ -32,12 +32,12 @@ func (i *Interlock) keep(ctx context.Context) {
 		case <-tidy.C:
 			err = errors.Join(
 				i.guarded("memories", func() error { return i.flushMemories(ctx) }),
-				i.guarded("storms", func() error { return i.storms.flush(ctx, i, false) }),
+				i.guarded("storms", func() error { return i.floods.flush(ctx, i, false) }),
 				i.guarded("holds", func() error { return i.expireHolds(ctx) }),
 				i.guarded("policies", func() error { return i.redeemPolicies(ctx) }))
 		}
 		if err != nil && ctx.Err() == nil {
-			i.Logger.Warn("housekeeping is behind: it will be tried again", "error", err)
+			i.log.Warn("housekeeping is behind: it will be tried again", "error", err)
 		}
 	}
 }
@@ -48,16 +48,16 @@ const firstEpoch = 1
 // begin records the first entry of a new log: whoever is first to move the
 // epoch does.
 func (i *Interlock) begin(ctx context.Context) error {
-	c := i.control.Load()
+	c := i.snapshot.Load()
 	if c.Epoch != firstEpoch {
 		return nil
 	}
-	now := i.Now()
-	record, err := seal(now, newID(now), i.Start, nil)
+	now := i.now()
+	record, err := seal(now, newID(now), i.config.Start, nil)
 	if err != nil {
 		return err
 	}
-	_, err = i.Ledger.Commit(ctx, ledger.Batch{Changes: i.State.RaiseEpoch(c.Epoch), Records: []ledger.Record{record}})
+	_, err = i.ledger.Commit(ctx, ledger.Batch{Changes: i.state.RaiseEpoch(c.Epoch), Records: []ledger.Record{record}})
 	if err != nil && !errors.Is(err, ledger.ErrStale) {
 		return err
 	}
@@ -65,12 +65,12 @@ func (i *Interlock) begin(ctx context.Context) error {
 }
 
 func (i *Interlock) renewLease(ctx context.Context) error {
-	now := i.Now()
-	b := ledger.Batch{Changes: slices.Clone(i.State.Lease(i.Replica, now.Add(i.LeaseTime))), Vital: true}
-	if !i.Alone {
-		b.Changes = append(b.Changes, i.State.RequireSettings(i.Replica, i.settings().text(), now)...)
+	now := i.now()
+	b := ledger.Batch{Changes: slices.Clone(i.state.Lease(i.config.Replica, now.Add(i.config.LeaseTime))), Vital: true}
+	if !i.config.Alone {
+		b.Changes = append(b.Changes, i.state.RequireSettings(i.config.Replica, i.settings().text(), now)...)
 	}
-	_, err := i.Ledger.Commit(ctx, b)
+	_, err := i.ledger.Commit(ctx, b)
 	if errors.Is(err, ledger.ErrStale) {
 		// We were away for longer than our lease, and somebody with other settings
 		// has taken over.
@@ -88,20 +88,20 @@ func (i *Interlock) renewLease(ctx context.Context) error {
 // ended.
 func (i *Interlock) settleOrphans(ctx context.Context, everybody bool) error {
 	const page = 100
-	now := i.Now()
+	now := i.now()
 	deadline := now
 	if everybody {
 		deadline = now.Add(365 * 24 * time.Hour) // every lease has ended by then
 	}
 	unknown := make(map[string]int64)
 	for {
-		orphans, err := i.State.Orphans(ctx, deadline, page)
+		orphans, err := i.state.Orphans(ctx, deadline, page)
 		if err != nil {
 			return fmt.Errorf("look for intents left open: %w", err)
 		}
 		settled := 0
 		for _, o := range orphans {
-			if o.Replica == i.Replica {
+			if o.Replica == i.config.Replica {
 				continue
 			}
 			out := signalbox.Outcome{Result: signalbox.ResultUnknown, Code: "lease-ended", Rows: signalbox.CountUnknown,
@@ -117,15 +117,15 @@ func (i *Interlock) settleOrphans(ctx context.Context, everybody bool) error {
 		}
 	}
 	for _, lost := range sortedKeys(unknown) {
-		now := i.Now()
-		record, err := seal(now, newID(now), proof.Recovery{Replica: i.Replica, Lost: lost, Unknown: unknown[lost]}, nil)
+		now := i.now()
+		record, err := seal(now, newID(now), proof.Recovery{Replica: i.config.Replica, Lost: lost, Unknown: unknown[lost]}, nil)
 		if err != nil {
 			return err
 		}
-		if _, err := i.Ledger.Commit(ctx, ledger.Batch{Records: []ledger.Record{record}, Vital: true}); err != nil {
+		if _, err := i.ledger.Commit(ctx, ledger.Batch{Records: []ledger.Record{record}, Vital: true}); err != nil {
 			return fmt.Errorf("record recovery: %w", err)
 		}
-		i.Logger.Warn("intents left open became unknown", "replica", lost, "count", unknown[lost])
+		i.log.Warn("intents left open became unknown", "replica", lost, "count", unknown[lost])
 	}
 	return nil
 }
@@ -134,8 +134,8 @@ func (i *Interlock) settleOrphans(ctx context.Context, everybody bool) error {
 // that the log says so even if nobody asks again, and they do not count among
 // their human's open holds.
 func (i *Interlock) expireHolds(ctx context.Context) error {
-	now := i.Now()
-	rows, err := i.State.Sessions(ctx, true, now)
+	now := i.now()
+	rows, err := i.state.Sessions(ctx, true, now)
 	if err != nil {
 		return fmt.Errorf("look for expired holds: sessions: %w", err)
 	}
@@ -144,7 +144,7 @@ func (i *Interlock) expireHolds(ctx context.Context) error {
 		live[s.ID] = true
 	}
 	for _, status := range []approval.Status{approval.Open, approval.Approved} {
-		holds, err := i.State.Holds(ctx, status, 1000)
+		holds, err := i.state.Holds(ctx, status, 1000)
 		if err != nil {
 			return fmt.Errorf("look for expired holds: %w", err)
 		}
@@ -153,7 +153,7 @@ func (i *Interlock) expireHolds(ctx context.Context) error {
 			if now.Before(h.Expires) && !over {
 				continue
 			}
-			if err := i.expire(ctx, h); err != nil && !errors.Is(err, ledger.ErrStale) {
+			if err := i.expireHold(ctx, h); err != nil && !errors.Is(err, ledger.ErrStale) {
 				return err
 			}
 		}

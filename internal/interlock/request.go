@@ -8,40 +8,16 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 	"github.com/signalbox-dev/signalbox/proof"
 )
-
-// A Gate is what interlock knows of the gate that a request came through. It
-// comes from configuration, never from the caller.
-type Gate struct {
-	Name        string
-	Protocol    string // "postgres", "aws" …
-	Target      string // what stands behind: part of every digest
-	Environment signalbox.Environment
-	// Wait is how long Do waits for approvals before it answers that the
-	// request is held. Default 0: answers at once.
-	Wait time.Duration
-	// Patient says that its clients wait for an answer as long as it takes, so that
-	// sessions may wish to wait (see [signalbox.Session.Wait]).
-	Patient bool
-	// Ceiling bounds what an agent's change may touch in production although
-	// policy allows it (see [Permit.Spend]).
-	Ceiling Ceiling
-}
-
-// A Ceiling bounds rows (or objects) touched by changes of agents that were
-// allowed without approval.
-type Ceiling struct {
-	Request int64 // by one request, cascades included; default 100
-	Total   int64 // by one human's agents on one resource in 24 hours; default 1000
-}
 
 // A Request is what a client asked for in one go: it is decided, held and
 // executed as a whole.
 type Request struct {
 	Session signalbox.Session
-	Gate    Gate
+	Gate    control.Gate
 	Actions []signalbox.Action // at least one
 
 	// Canonical is the digest of the request's canonical form, in which
@@ -120,7 +96,7 @@ func (e *HeldError) Error() string {
 // DeniedError says that a request was refused.
 type DeniedError struct {
 	Verdict signalbox.Verdict
-	// Record is the id of the log entry that says so; empty when a storm of
+	// Record is the id of the log entry that says so; empty when a flood of
 	// refusals is only being counted.
 	Record string
 }

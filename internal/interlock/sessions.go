@@ -10,6 +10,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/interlock/session"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 	"github.com/signalbox-dev/signalbox/proof"
@@ -19,9 +20,9 @@ import (
 var ErrHalted = errors.New("halted")
 
 // A halted says of whom, and by whom.
-type halted struct{ Halt }
+type halted struct{ control.Halt }
 
-func (h *halted) Error() string { return fmt.Sprintf("%s was halted by %s", haltName(h.Halt), h.By) }
+func (h *halted) Error() string { return fmt.Sprintf("%s was halted by %s", h.Halt.What(), h.By) }
 func (h *halted) Unwrap() error { return ErrHalted }
 
 // Authenticate gives the session of this id and the credential that it must
@@ -36,20 +37,20 @@ func (i *Interlock) Authenticate(ctx context.Context, gate string, id signalbox.
 	if err != nil {
 		return signalbox.Session{}, "", err
 	}
-	row, err := i.State.Session(ctx, id)
+	row, err := i.state.Session(ctx, id)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return signalbox.Session{}, "", fmt.Errorf("%w: session: %w", ErrUnavailable, err)
 	}
 	if err != nil {
 		return signalbox.Session{}, "", err
 	}
-	if err := row.Usable(gate, i.Now()); err != nil {
+	if err := row.Usable(gate, i.now()); err != nil {
 		return signalbox.Session{}, "", err
 	}
-	if err := i.opened(ctx, row.Session); err != nil {
+	if err := i.checkOpener(ctx, row.Session); err != nil {
 		return signalbox.Session{}, "", err
 	}
-	credential := i.Minter.Mint(session.Claim{Kind: session.KindSession, Subject: string(id), Gate: gate, Epoch: row.Epoch})
+	credential := i.minter.Mint(session.Claim{Kind: session.KindSession, Subject: string(id), Gate: gate, Epoch: row.Epoch})
 	if h := c.Halted(row.Session, gate); h != nil {
 		return row.Session, credential, &halted{*h}
 	}
@@ -111,7 +112,7 @@ func (i *Interlock) OpenSession(ctx context.Context, c Caller, n NewSession, gat
 			return fail(fmt.Errorf("%w: there is no gate %q (there are: %s)", ErrInvalid, g, strings.Join(gates, ", ")))
 		}
 	}
-	now := i.Now()
+	now := i.now()
 	row := SessionRow{Epoch: 1, Session: signalbox.Session{
 		ID: signalbox.SessionID(strings.ToLower(newID(now))), Actor: actor, By: c.Person.Name, ByEpoch: c.Person.Epoch, Purpose: n.Purpose,
 		Gates: n.Gates, Started: now, Expires: now.Add(n.TTL), Wait: n.Wait,
@@ -124,8 +125,8 @@ func (i *Interlock) OpenSession(ctx context.Context, c Caller, n NewSession, gat
 	}
 	a := by(c)
 	a.admin = n.Automation != ""
-	err = i.try(ctx, "open a session", a, func(*snapshot) (ledger.Batch, error) {
-		return ledger.Batch{Changes: i.State.AddSession(row), Records: []ledger.Record{record}}, nil
+	err = i.commitAs(ctx, "open a session", a, func(*snapshot) (ledger.Batch, error) {
+		return ledger.Batch{Changes: i.state.AddSession(row), Records: []ledger.Record{record}}, nil
 	})
 	if err != nil {
 		return fail(err)
@@ -141,7 +142,7 @@ func (i *Interlock) credentials(row SessionRow, gates []string) map[string]strin
 	}
 	credentials := make(map[string]string, len(usable)+1)
 	for _, g := range append(slices.Clone(usable), APIGate) {
-		credentials[g] = i.Minter.Mint(session.Claim{Kind: session.KindSession, Subject: string(row.ID), Gate: g, Epoch: row.Epoch})
+		credentials[g] = i.minter.Mint(session.Claim{Kind: session.KindSession, Subject: string(row.ID), Gate: g, Epoch: row.Epoch})
 	}
 	return credentials
 }
@@ -153,14 +154,14 @@ func (i *Interlock) Credentials(ctx context.Context, c Caller, id signalbox.Sess
 	if c.Person == nil || c.Session != nil {
 		return fail(ErrNotHuman)
 	}
-	row, err := i.State.Session(ctx, id)
+	row, err := i.state.Session(ctx, id)
 	if err != nil {
 		return fail(err)
 	}
 	if row.By != c.Person.Name {
 		return fail(fmt.Errorf("credentials of session %s, which %s opened: %w", id, row.By, ErrNotYours))
 	}
-	if now := i.Now(); !row.Ended.IsZero() || !now.Before(row.Expires) {
+	if now := i.now(); !row.Ended.IsZero() || !now.Before(row.Expires) {
 		return fail(fmt.Errorf("%w: session %s has ended or expired: start another", ErrInvalid, id))
 	}
 	return row.Session, i.credentials(row, gates), nil
@@ -169,11 +170,11 @@ func (i *Interlock) Credentials(ctx context.Context, c Caller, id signalbox.Sess
 // LiveHolds lists what a session has asked for and may still come of it: its open
 // and approved holds, newest first.
 func (i *Interlock) LiveHolds(ctx context.Context, id signalbox.SessionID) ([]approval.Hold, error) {
-	row, err := i.State.Session(ctx, id)
+	row, err := i.state.Session(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	holds, err := i.State.LiveHolds(ctx, ownerOf(row.Actor))
+	holds, err := i.state.LiveHolds(ctx, ownerOf(row.Actor))
 	return slices.DeleteFunc(holds, func(h approval.Hold) bool { return h.Session != id }), err
 }
 
@@ -181,7 +182,7 @@ func (i *Interlock) LiveHolds(ctx context.Context, id signalbox.SessionID) ([]ap
 // it has asked for is withdrawn with it. A session may end itself, a human his
 // own and his agents', an administrator any.
 func (i *Interlock) EndSession(ctx context.Context, c Caller, id signalbox.SessionID) error {
-	row, err := i.State.Session(ctx, id)
+	row, err := i.state.Session(ctx, id)
 	if err != nil {
 		return err // it names the session
 	}
@@ -196,14 +197,14 @@ func (i *Interlock) EndSession(ctx context.Context, c Caller, id signalbox.Sessi
 	if !row.Ended.IsZero() {
 		return nil // what was asked for is so
 	}
-	now := i.Now()
+	now := i.now()
 	reason, who := "ended", by(c)
 	if c.Person != nil && row.Actor.Person() != c.Person.Name && row.By != c.Person.Name {
 		reason, who.admin = "revoked", true
 	}
-	return i.raise(ctx, "end a session", who, func(*snapshot) (ledger.Batch, error) {
+	return i.changeControl(ctx, "end a session", who, func(*snapshot) (ledger.Batch, error) {
 		b := ledger.Batch{Vital: true}
-		again, err := i.State.Session(ctx, id)
+		again, err := i.state.Session(ctx, id)
 		if err != nil || !again.Ended.IsZero() {
 			return b, err // somebody was quicker: nothing is left to do
 		}
@@ -216,9 +217,9 @@ func (i *Interlock) EndSession(ctx context.Context, c Caller, id signalbox.Sessi
 // for what they have asked for. Those beyond end with their opener's credentials.
 const maxEnded = 64
 
-// endAll adds to a batch the end of all that a person has opened.
-func (i *Interlock) endAll(ctx context.Context, b *ledger.Batch, person, by string, now time.Time) error {
-	rows, err := i.State.OpenSessionsOf(ctx, person, now, maxEnded)
+// endSessionsOf adds to a batch the end of all that a person has opened.
+func (i *Interlock) endSessionsOf(ctx context.Context, b *ledger.Batch, person, by string, now time.Time) error {
+	rows, err := i.state.OpenSessionsOf(ctx, person, now, maxEnded)
 	if err != nil {
 		return fmt.Errorf("%w: sessions: %w", ErrUnavailable, err)
 	}
@@ -234,7 +235,7 @@ func (i *Interlock) endSessions(ctx context.Context, b *ledger.Batch, rows []Ses
 		if err != nil {
 			return err
 		}
-		b.Changes = append(b.Changes, i.State.EndSession(row.ID, now)...)
+		b.Changes = append(b.Changes, i.state.EndSession(row.ID, now)...)
 		b.Records = append(b.Records, record)
 		ended[row.ID] = true
 	}
@@ -242,7 +243,7 @@ func (i *Interlock) endSessions(ctx context.Context, b *ledger.Batch, rows []Ses
 		return nil
 	}
 	for _, status := range []approval.Status{approval.Open, approval.Approved} {
-		holds, err := i.State.Holds(ctx, status, 1000)
+		holds, err := i.state.Holds(ctx, status, 1000)
 		if err != nil {
 			return fmt.Errorf("%w: holds: %w", ErrUnavailable, err)
 		}
@@ -254,7 +255,7 @@ func (i *Interlock) endSessions(ctx context.Context, b *ledger.Batch, rows []Ses
 			if err != nil {
 				return err
 			}
-			b.Changes = append(b.Changes, i.State.MoveHold(h.ID, status, approval.Withdrawn, time.Time{}, "", "its session was ended by "+by)...)
+			b.Changes = append(b.Changes, i.state.MoveHold(h.ID, status, approval.Withdrawn, time.Time{}, "", "its session was ended by "+by)...)
 			b.Records = append(b.Records, taken)
 		}
 	}

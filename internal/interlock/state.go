@@ -3,40 +3,51 @@ package interlock
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/interlock/session"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 )
 
-// ErrNotFound is returned by the reads of [State] when there is no such thing.
+// ErrNotFound is returned by a [Reader] when there is no such thing.
 var ErrNotFound = errors.New("not found")
 
-// State is what interlock reads, and the statements that it puts into batches
-// for the ledger. The store implements it.
+// State is where interlock keeps everything but the log. The store implements it.
 //
-// Reads see everything that was committed before they began. They never block
-// behind a batch being sequenced.
-//
-// The second half changes nothing: each method gives statements that will, when
-// a batch with them is committed, and that make the batch fail with
-// [ledger.ErrStale] when what they rest upon no longer holds.
+// What is transactional: a change happens in the batch of the ledger that has its
+// statements, together with the batch's entries, or not at all. A caller reads,
+// decides by what he has read, and commits statements that hold only while that is
+// still so. When it is not, [Ledger] answers [ledger.ErrStale], nothing was done,
+// and he reads again. Two reads are two moments: nothing but the conditions of a
+// batch ties them together.
 type State interface {
-	// KeepMaster keeps value in place of was (nil: of nothing), if that is what
-	// is kept, and gives what is kept then: of servers that start at once all
-	// get the same.
-	KeepMaster(ctx context.Context, was, value []byte) ([]byte, error)
+	Reader
+	Statements
 
-	// Control gives the control state. Cheap enough for once a second, and at
-	// once when Changes says so.
-	Control(ctx context.Context) (Control, error)
-	// Changes delivers a value soon after the control state, a hold or a
-	// session may have changed, in this process or another; values may be
-	// merged or spurious. Closed when ctx ends.
+	// KeepMaster keeps value in place of was (nil: of nothing), if that is what is
+	// kept, and returns what is kept then. It is the one change without a batch: it
+	// is needed before there is a log. It is atomic, so that of servers that start at
+	// once all get the same.
+	KeepMaster(ctx context.Context, was, value []byte) ([]byte, error)
+	// Changes delivers a value soon after the control state, a hold or a session may
+	// have changed, in this process or another. Values may be merged or spurious. The
+	// channel is closed when ctx ends.
 	Changes(ctx context.Context) <-chan struct{}
+}
+
+// Reader is what interlock, and who shows people what there is, reads of the
+// state. Each method sees everything that was committed before it was called, and
+// does not wait for a batch that is being committed. For what is not there the
+// methods that look for one thing return an error that wraps [ErrNotFound].
+type Reader interface {
+	// Control returns the control state. It is cheap enough for once a second, and
+	// for each time that Changes says so.
+	Control(ctx context.Context) (control.State, error)
+
+	// Sessions.
 
 	Session(ctx context.Context, id signalbox.SessionID) (SessionRow, error)
 	// Sessions lists sessions, newest first. With live: those neither ended nor
@@ -45,11 +56,18 @@ type State interface {
 	// OpenSessionsOf lists the sessions that a person has opened and nobody has
 	// ended, whatever became of him.
 	OpenSessionsOf(ctx context.Context, person string, now time.Time, limit int) ([]SessionRow, error)
+	// Console returns a log-in at the console by its secret's hash.
+	Console(ctx context.Context, hash string) (ConsoleRow, error)
+
+	// People.
+
 	Person(ctx context.Context, name string) (session.Person, error)
 	People(ctx context.Context) ([]session.Person, error)
 
+	// Holds.
+
 	Hold(ctx context.Context, id string) (approval.Hold, error)
-	// HoldByRetryKey gives the newest hold with this key, whatever its status.
+	// HoldByRetryKey returns the newest hold with this key, whatever its status.
 	HoldByRetryKey(ctx context.Context, key string) (approval.Hold, error)
 	// Holds lists holds, newest first, of this status ("" for all).
 	Holds(ctx context.Context, status approval.Status, limit int) ([]approval.Hold, error)
@@ -59,8 +77,10 @@ type State interface {
 	// OpenHolds counts the open holds of a person (or automation).
 	OpenHolds(ctx context.Context, owner string) (int, error)
 
-	// Intent gives an intent; LastIntent the newest with this retry key.
+	// Intents, and the memory of what was done.
+
 	Intent(ctx context.Context, id string) (IntentRow, error)
+	// LastIntent returns the newest intent with this retry key.
 	LastIntent(ctx context.Context, retryKey string) (IntentRow, error)
 	// Orphans lists open intents whose owner's lease ended before now.
 	Orphans(ctx context.Context, now time.Time, limit int) ([]IntentRow, error)
@@ -70,276 +90,117 @@ type State interface {
 	IntentsSince(ctx context.Context, subject string, at time.Time) ([]IntentRow, error)
 	Memory(ctx context.Context, subject string) (MemoryRow, error)
 
+	// Policies.
+
 	PolicySet(ctx context.Context, version signalbox.Digest) (PolicyRow, error)
 	PolicySets(ctx context.Context) ([]PolicyRow, error)
 
-	// Console gives a log-in at the console by its secret's hash.
-	Console(ctx context.Context, hash string) (ConsoleRow, error)
+	// Replicas, and the settings that they agree upon.
 
-	// Protection gives what was last set by SetProtection, "" before.
+	// Protection returns what SetProtection kept last, "" before.
 	Protection(ctx context.Context) (string, error)
 	// Replicas lists the replicas but self whose leases end after now.
 	Replicas(ctx context.Context, self string, now time.Time) ([]ReplicaRow, error)
+}
 
-	// RequireEpoch holds only while the control epoch is this one. It is in
+// Statements gives the statements that change the state. A method changes
+// nothing: its statements do, when a batch with them is committed. They make the
+// whole batch fail with [ledger.ErrStale] when what they rest upon does not hold:
+// the Require methods are such conditions and nothing else, and of the others
+// each says what makes it stale. A method that says nothing is never stale.
+type Statements interface {
+	// The control state.
+
+	// RequireEpoch is met only while the control epoch is this one. It is in
 	// every batch that lets something through: a halt, a freeze, a policy or a
 	// change of people in between makes it stale.
 	RequireEpoch(epoch int64) []ledger.Statement
-	// RaiseEpoch moves the control epoch from seen to seen+1.
+	// RaiseEpoch moves the control epoch from seen to seen+1; stale unless it is seen.
 	RaiseEpoch(seen int64) []ledger.Statement
+	// AddHalt replaces a halt of the same scope and name.
+	AddHalt(control.Halt) []ledger.Statement
+	// RemoveHalt is stale if there is no such halt.
+	RemoveHalt(scope control.HaltScope, name string) []ledger.Statement
+	AddFreeze(control.Freeze) []ledger.Statement
+	// EndFreeze is stale if the freeze has been ended already.
+	EndFreeze(id string, at time.Time) []ledger.Statement
+	AddBreakGlass(control.BreakGlass) []ledger.Statement
+	// EndBreakGlass is stale if the window has been ended already.
+	EndBreakGlass(id string, at time.Time) []ledger.Statement
 
-	// RequirePerson holds only while the person is enrolled with this epoch; with
+	// Sessions.
+
+	// RequireSession is met only while the session lives, as Sessions has it.
+	RequireSession(id signalbox.SessionID, now time.Time) []ledger.Statement
+	AddSession(SessionRow) []ledger.Statement
+	// EndSession is stale if the session has been ended already.
+	EndSession(id signalbox.SessionID, at time.Time) []ledger.Statement
+	AddConsole(ConsoleRow) []ledger.Statement
+	// SeeConsole notes when a log-in at the console was last used; stale if it has ended.
+	SeeConsole(hash string, now time.Time) []ledger.Statement
+	// EndConsole is stale if the log-in has ended.
+	EndConsole(hash string) []ledger.Statement
+
+	// People.
+
+	// RequirePerson is met only while the person is enrolled with this epoch; with
 	// admin, as an administrator.
 	RequirePerson(name string, epoch int64, admin bool) []ledger.Statement
-	// RequireSession holds only while the session lives, as Sessions has it.
-	RequireSession(id signalbox.SessionID, now time.Time) []ledger.Statement
-
-	AddSession(SessionRow) []ledger.Statement
-	EndSession(id signalbox.SessionID, at time.Time) []ledger.Statement // stale if ended already
-	PutPerson(session.Person) []ledger.Statement                        // adds or replaces
+	// PutPerson adds a person, or replaces the one of that name.
+	PutPerson(session.Person) []ledger.Statement
+	// RemovePerson is stale if there is no such person.
 	RemovePerson(name string) []ledger.Statement
 
+	// Holds.
+
+	// RequireLive is met only while the hold has status and expires after now.
+	RequireLive(hold string, status approval.Status, now time.Time) []ledger.Statement
 	// AddHold is stale while another hold of the same retry key is open or
 	// approved: one hold per session, target and digest.
 	AddHold(h approval.Hold, owner string) []ledger.Statement
-	// AddAnswer holds only while the hold is open and this human has not answered
+	// AddAnswer is stale unless the hold is open and this human has not answered
 	// with this epoch. It replaces what he answered with an earlier one.
 	AddAnswer(hold string, a approval.Answer) []ledger.Statement
-	// ConfirmHold holds only while the hold is open.
+	// ConfirmHold is stale unless the hold is open.
 	ConfirmHold(hold string, epoch int64) []ledger.Statement
 	// MoveHold changes the status; stale unless it is from. expires replaces
 	// the expiry unless zero; intent and why are recorded.
 	MoveHold(hold string, from, to approval.Status, expires time.Time, intent, why string) []ledger.Statement
-	// RequireLive holds only while the hold has status and expires after now.
-	RequireLive(hold string, status approval.Status, now time.Time) []ledger.Statement
-	// EraseHold drops what a hold hides: request, facts, state, salt.
+	// EraseHold drops what a hold hides: request, facts, state, salt. Stale if there
+	// is no such hold.
 	EraseHold(hold string) []ledger.Statement
 
+	// Intents, and the memory of what was done.
+
 	AddIntent(IntentRow) []ledger.Statement
-	// SettleIntent holds only while the intent has the status from.
+	// SettleIntent gives an intent its final status; stale unless it has the status
+	// from.
 	SettleIntent(id string, from, to IntentStatus, at time.Time, touched map[string]int64) []ledger.Statement
 	// PutMemory replaces a subject's memory; stale unless its version is seen
 	// (0: there is none yet).
 	PutMemory(subject string, seen int64, row MemoryRow) []ledger.Statement
 
+	// Policies.
+
+	// AddPolicySet adds a set, or gives the one that is there already this status.
 	AddPolicySet(PolicyRow) []ledger.Statement
-	SetPolicy(version signalbox.Digest) []ledger.Statement // makes it the active one
+	// SetPolicy makes a set the active one; stale if there is no such set.
+	SetPolicy(version signalbox.Digest) []ledger.Statement
+	// MovePolicy changes a set's status; stale if there is no such set.
 	MovePolicy(version signalbox.Digest, status string) []ledger.Statement
 
-	AddHalt(Halt) []ledger.Statement // replaces one of the same scope and name
-	RemoveHalt(scope HaltScope, name string) []ledger.Statement
-	AddFreeze(Freeze) []ledger.Statement
-	EndFreeze(id string, at time.Time) []ledger.Statement
-	AddBreakGlass(BreakGlass) []ledger.Statement
-	EndBreakGlass(id string, at time.Time) []ledger.Statement
+	// Replicas, and the settings that they agree upon.
 
 	// Lease says that a replica lives until expires.
 	Lease(replica string, expires time.Time) []ledger.Statement
 	// Register is Lease, and says by which settings the replica works.
 	Register(replica string, expires time.Time, settings string) []ledger.Statement
-	// RequireAlone holds only while no other replica has a lease.
+	// RequireAlone is met only while no other replica has a lease.
 	RequireAlone(self string, now time.Time) []ledger.Statement
-	// RequireSettings holds only while no other replica that has a lease works by
+	// RequireSettings is met only while no other replica that has a lease works by
 	// other settings.
 	RequireSettings(self, settings string, now time.Time) []ledger.Statement
 	// SetProtection keeps what protects production; stale unless was is what is
 	// kept.
 	SetProtection(was, protection string, production bool) []ledger.Statement
-
-	AddConsole(ConsoleRow) []ledger.Statement
-	SeeConsole(hash string, now time.Time) []ledger.Statement // stale if it has ended
-	EndConsole(hash string) []ledger.Statement                // stale if it has ended
-}
-
-// A ConsoleRow is a log-in at the console as it is kept.
-type ConsoleRow struct {
-	Hash    string // of its secret
-	Person  string
-	Epoch   int64 // of the person's credentials
-	Made    time.Time
-	Seen    time.Time // last used, roughly
-	Expires time.Time
-}
-
-// A ReplicaRow is a replica with its lease.
-type ReplicaRow struct {
-	Replica  string
-	Expires  time.Time
-	Settings string // "" for a program that did not say
-}
-
-// SessionRow is a session as it is kept.
-type SessionRow struct {
-	signalbox.Session
-	Epoch int64 // of its credentials
-}
-
-// IntentStatus is where an intent stands.
-type IntentStatus string
-
-// The statuses of an intent. Open becomes one of the others; unknown may be
-// followed by a resolution, which does not change the status.
-const (
-	IntentOpen    IntentStatus = "open"
-	IntentDone    IntentStatus = "done"
-	IntentFailed  IntentStatus = "failed"
-	IntentUnknown IntentStatus = "unknown"
-)
-
-// IntentRow is an intent as it is kept beside its log entry.
-type IntentRow struct {
-	ID       string
-	Session  signalbox.SessionID
-	Subject  string // whose memory it belongs to besides the session's: "human/alice@orders"
-	Gate     string
-	Target   string
-	Replica  string
-	Hold     string
-	RetryKey string
-	Status   IntentStatus
-	Opened   time.Time
-	Settled  time.Time
-	Actions  []signalbox.Action
-	Touched  map[string]int64
-}
-
-// MemoryRow is a snapshot of a subject's memory.
-type MemoryRow struct {
-	Version int64
-	At      time.Time // intents opened before At are in Data
-	Data    []byte    // JSON of session.Memory
-}
-
-// PolicyRow is a policy set as it is kept.
-type PolicyRow struct {
-	Version signalbox.Digest
-	Files   []byte // JSON: [{"name","data"}]
-	Status  string // "active", "proposed", "refused", "past"
-	By      string
-	At      time.Time
-}
-
-// HaltScope says what a halt stops.
-type HaltScope string
-
-// The scopes of a halt.
-const (
-	HaltSession HaltScope = "session"
-	HaltActor   HaltScope = "actor" // an agent's or automation's name, or a human's with all his agents
-	HaltGate    HaltScope = "gate"
-	HaltAll     HaltScope = "all"
-)
-
-// A Halt is the kill switch, pulled.
-type Halt struct {
-	Scope  HaltScope `json:"scope"`
-	Name   string    `json:"name,omitempty"` // empty for all
-	By     string    `json:"by"`
-	Reason string    `json:"reason,omitempty"`
-	At     time.Time `json:"at"`
-}
-
-// Stops reports whether the halt stops this session at this gate.
-func (h Halt) Stops(s signalbox.Session, gate string) bool {
-	switch h.Scope {
-	case HaltSession:
-		return string(s.ID) == h.Name
-	case HaltActor:
-		return s.Actor.Name == h.Name || s.Actor.Person() == h.Name
-	case HaltGate:
-		return gate == h.Name
-	}
-	return true // all, and whatever we do not know
-}
-
-// A Freeze is a window in which nobody changes anything.
-type Freeze struct {
-	ID           string                  `json:"id"`
-	Environments []signalbox.Environment `json:"environments,omitempty"` // empty: all
-	Gates        []string                `json:"gates,omitempty"`        // empty: all
-	From         time.Time               `json:"from"`
-	Until        time.Time               `json:"until"`
-	By           string                  `json:"by"`
-	Reason       string                  `json:"reason,omitempty"`
-	Ended        time.Time               `json:"ended,omitzero"`
-}
-
-// Binds reports whether the freeze is in force there and then.
-func (f Freeze) Binds(env signalbox.Environment, gate string, now time.Time) bool {
-	if !f.Ended.IsZero() || now.Before(f.From) || !now.Before(f.Until) {
-		return false
-	}
-	return (len(f.Environments) == 0 || slices.Contains(f.Environments, env)) &&
-		(len(f.Gates) == 0 || slices.Contains(f.Gates, gate))
-}
-
-// BreakGlass is the loud, short way through a freeze or past a hold, for one
-// human, named gates and verbs.
-type BreakGlass struct {
-	ID      string           `json:"id"`
-	By      string           `json:"by"`
-	Gates   []string         `json:"gates"` // never empty
-	Verbs   []signalbox.Verb `json:"verbs"` // never empty
-	Reason  string           `json:"reason"`
-	From    time.Time        `json:"from"`
-	Expires time.Time        `json:"expires"`
-	Ended   time.Time        `json:"ended,omitzero"`
-}
-
-// Opens reports whether it lets this through: its own human, in a session of
-// his own (never an agent's), at a named gate, with named verbs alone.
-func (b BreakGlass) Opens(s signalbox.Session, gate string, actions []signalbox.Action, now time.Time) bool {
-	if s.Actor.Kind != signalbox.Human || s.Actor.Name != b.By || !b.Ended.IsZero() ||
-		now.Before(b.From) || !now.Before(b.Expires) || !slices.Contains(b.Gates, gate) {
-		return false
-	}
-	for _, a := range actions {
-		if a.Verb != signalbox.Read && !slices.Contains(b.Verbs, a.Verb) {
-			return false
-		}
-	}
-	return true
-}
-
-// Control is what may change under a request's feet: its epoch is raised by
-// every halt, freeze, break-glass, policy and change of people.
-type Control struct {
-	Epoch      int64
-	Policy     signalbox.Digest // active version; zero before the first
-	Halts      []Halt
-	Freezes    []Freeze     // not ended
-	BreakGlass []BreakGlass // not ended
-	// Production says that a gate stands or stood before production, at whatever
-	// replica: policies then change by approval.
-	Production bool
-}
-
-// Halted gives the halt that stops this session at this gate, or nil.
-func (c Control) Halted(s signalbox.Session, gate string) *Halt {
-	for i := range c.Halts {
-		if c.Halts[i].Stops(s, gate) {
-			return &c.Halts[i]
-		}
-	}
-	return nil
-}
-
-// Frozen gives the freeze in force there and then, or nil.
-func (c Control) Frozen(env signalbox.Environment, gate string, now time.Time) *Freeze {
-	for i := range c.Freezes {
-		if c.Freezes[i].Binds(env, gate, now) {
-			return &c.Freezes[i]
-		}
-	}
-	return nil
-}
-
-// Opened gives the break-glass that lets this through, or nil.
-func (c Control) Opened(s signalbox.Session, gate string, actions []signalbox.Action, now time.Time) *BreakGlass {
-	for i := range c.BreakGlass {
-		if c.BreakGlass[i].Opens(s, gate, actions, now) {
-			return &c.BreakGlass[i]
-		}
-	}
-	return nil
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox/client"
 	"github.com/signalbox-dev/signalbox/internal/gate"
-	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/server/config"
 )
 
@@ -94,9 +94,9 @@ func (s *Server) openGate(g config.Gate, ca *authority) error {
 // gateConfig is what a gate is told whatever its kind.
 func (s *Server) gateConfig(g config.Gate, t *tls.Config) gate.Config {
 	return gate.Config{
-		Gate: interlock.Gate{
+		Gate: control.Gate{
 			Name: g.Name, Target: g.Settings.Target(), Environment: g.Environment, Wait: g.Wait,
-			Ceiling: interlock.Ceiling{Request: g.Ceiling.Request, Total: g.Ceiling.Total},
+			Ceiling: control.Ceiling{Request: g.Ceiling.Request, Total: g.Ceiling.Total},
 		},
 		Interlock:  gate.Through(s.interlock, s.decisions),
 		Hosts:      hostsOf(g),

@@ -10,6 +10,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/explain"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/interlock/policy"
 	"github.com/signalbox-dev/signalbox/policies"
 )
@@ -81,7 +82,7 @@ func (s *Server) explain(ctx context.Context, in io.Reader, out io.Writer) error
 	if err != nil {
 		return fmt.Errorf("active policies: %w", err)
 	}
-	_, err = explain.Run(ctx, explain.Config{Policy: set, Kinds: s.config.Kinds}, in, out)
+	_, err = explain.Run(ctx, explain.Config{Policy: set, Readers: gate.Readers(s.config.Kinds)}, in, out)
 	return err
 }
 

@@ -293,7 +293,7 @@ func (s *Server) serveHTTP(l net.Listener, key *ledger.Key, registry *prometheus
 		s.later(stopMetrics)
 	}
 	api.Register(mux, api.Config{
-		Interlock: s.interlock, Ledger: s.ledger, Guard: s.guard,
+		Interlock: s.interlock, State: s.store, Ledger: s.ledger, Guard: s.guard,
 		Server: client.Server{
 			Version: Version, URL: s.url, Log: key.Origin(), Verifier: key.Verifier(),
 			User: os.Getuid(), Production: c.Production(), Secrets: c.Variables(),
@@ -301,7 +301,7 @@ func (s *Server) serveHTTP(l net.Listener, key *ledger.Key, registry *prometheus
 		Gates: s.Gates, Explain: s.explain, Life: s.ctx, MaxBody: c.Limits.Body, Logger: s.log,
 	})
 	console.Register(mux, console.Config{
-		Interlock: s.interlock, Ledger: s.ledger, Guard: s.guard, Gates: s.Gates,
+		Interlock: s.interlock, State: s.store, Ledger: s.ledger, Guard: s.guard, Gates: s.Gates,
 		Secure: c.TLS.Set() || strings.HasPrefix(s.url, "https://"), Version: Version, Logger: s.log,
 	})
 	hs := &http.Server{

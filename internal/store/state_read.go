@@ -12,6 +12,7 @@ import (
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/interlock/session"
 	"github.com/signalbox-dev/signalbox/internal/store/db"
 )
@@ -74,8 +75,8 @@ func each[Row, T any](rows []Row, convert func(Row) (T, error)) ([]T, error) {
 }
 
 // Control implements [interlock.State].
-func (s *Store) Control(ctx context.Context) (interlock.Control, error) {
-	var c interlock.Control
+func (s *Store) Control(ctx context.Context) (control.State, error) {
+	var c control.State
 	// The epoch is read before what it stands for. If something changes in
 	// between, a newer list goes with an older epoch, and the batch that
 	// requires this epoch is stale; the other way round it would pass.
@@ -95,14 +96,14 @@ func (s *Store) Control(ctx context.Context) (interlock.Control, error) {
 		return c, fmt.Errorf("read halts: %w", err)
 	}
 	for _, h := range halts {
-		c.Halts = append(c.Halts, interlock.Halt{Scope: interlock.HaltScope(h.Scope), Name: h.Name, By: h.Author, Reason: h.Reason, At: moment(h.Made)})
+		c.Halts = append(c.Halts, control.Halt{Scope: control.HaltScope(h.Scope), Name: h.Name, By: h.Author, Reason: h.Reason, At: moment(h.Made)})
 	}
 	freezes, err := q.Freezes(ctx)
 	if err != nil {
 		return c, fmt.Errorf("read freezes: %w", err)
 	}
 	for _, f := range freezes {
-		freeze := interlock.Freeze{ID: f.ID, From: moment(f.Starts), Until: moment(f.Ends), By: f.Author, Reason: f.Reason, Ended: moment(f.Ended)}
+		freeze := control.Freeze{ID: f.ID, From: moment(f.Starts), Until: moment(f.Ends), By: f.Author, Reason: f.Reason, Ended: moment(f.Ended)}
 		if err := errors.Join(parsed("environments of freeze "+f.ID, f.Environments, &freeze.Environments), parsed("gates of freeze "+f.ID, f.Gates, &freeze.Gates)); err != nil {
 			return c, err
 		}
@@ -113,7 +114,7 @@ func (s *Store) Control(ctx context.Context) (interlock.Control, error) {
 		return c, fmt.Errorf("read break-glass: %w", err)
 	}
 	for _, b := range glasses {
-		glass := interlock.BreakGlass{ID: b.ID, By: b.Author, Reason: b.Reason, From: moment(b.Starts), Expires: moment(b.Expires), Ended: moment(b.Ended)}
+		glass := control.BreakGlass{ID: b.ID, By: b.Author, Reason: b.Reason, From: moment(b.Starts), Expires: moment(b.Expires), Ended: moment(b.Ended)}
 		if err := errors.Join(parsed("gates of break-glass "+b.ID, b.Gates, &glass.Gates), parsed("verbs of break-glass "+b.ID, b.Verbs, &glass.Verbs)); err != nil {
 			return c, err
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/interlock/session"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 	"github.com/signalbox-dev/signalbox/internal/store/db"
@@ -204,21 +205,21 @@ func (s *Store) movePolicy(version signalbox.Digest, status string) ledger.State
 }
 
 // AddHalt implements [interlock.State].
-func (s *Store) AddHalt(h interlock.Halt) []ledger.Statement {
+func (s *Store) AddHalt(h control.Halt) []ledger.Statement {
 	return list(one(func(ctx context.Context, q *db.Queries) {
 		q.AddHalt(ctx, db.AddHaltParams{Scope: string(h.Scope), Name: h.Name, Author: h.By, Reason: h.Reason, Made: millis(h.At)})
 	}))
 }
 
 // RemoveHalt implements [interlock.State]. Stale if there is no such halt.
-func (s *Store) RemoveHalt(scope interlock.HaltScope, name string) []ledger.Statement {
+func (s *Store) RemoveHalt(scope control.HaltScope, name string) []ledger.Statement {
 	return list(one(func(ctx context.Context, q *db.Queries) {
 		q.RemoveHalt(ctx, db.RemoveHaltParams{Scope: string(scope), Name: name})
 	}))
 }
 
 // AddFreeze implements [interlock.State].
-func (s *Store) AddFreeze(f interlock.Freeze) []ledger.Statement {
+func (s *Store) AddFreeze(f control.Freeze) []ledger.Statement {
 	return list(one(func(ctx context.Context, q *db.Queries) {
 		q.AddFreeze(ctx, db.AddFreezeParams{
 			ID: f.ID, Environments: text(f.Environments), Gates: text(f.Gates), Starts: millis(f.From), Ends: millis(f.Until),
@@ -235,7 +236,7 @@ func (s *Store) EndFreeze(id string, at time.Time) []ledger.Statement {
 }
 
 // AddBreakGlass implements [interlock.State].
-func (s *Store) AddBreakGlass(b interlock.BreakGlass) []ledger.Statement {
+func (s *Store) AddBreakGlass(b control.BreakGlass) []ledger.Statement {
 	return list(one(func(ctx context.Context, q *db.Queries) {
 		q.AddBreakGlass(ctx, db.AddBreakGlassParams{
 			ID: b.ID, Author: b.By, Gates: text(b.Gates), Verbs: text(b.Verbs), Reason: b.Reason,

@@ -23,7 +23,7 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/gate/aws"
 	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
-	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 )
 
 // account is the one behind the gate; the corpus has another, for examples.
@@ -76,7 +76,7 @@ func TestAWS(t *testing.T) {
 func startAWS(t *testing.T, o *observer, env signalbox.Environment, upstream string) string {
 	t.Helper()
 	g, err := aws.New(aws.Config{
-		Config: gate.Config{Gate: interlock.Gate{Name: "aws", Environment: env}, Interlock: o},
+		Config: gate.Config{Gate: control.Gate{Name: "aws", Environment: env}, Interlock: o},
 		Upstream: aws.Upstream{
 			Account: account, Region: "eu-central-1", Endpoint: upstream,
 			Credentials: aws.Credentials{AccessKeyID: "AKIAEXAMPLE", SecretAccessKey: "secret"},

@@ -15,7 +15,7 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
 	"github.com/signalbox-dev/signalbox/internal/gate/pgwire"
-	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/test/pgtest"
 )
 
@@ -111,7 +111,7 @@ func createTables(t *testing.T, db *pgtest.Database, s explained) {
 func startPostgres(t *testing.T, o *observer, env signalbox.Environment, db *pgtest.Database) *net.TCPAddr {
 	t.Helper()
 	g, err := pgwire.New(pgwire.Config{
-		Config:   gate.Config{Gate: interlock.Gate{Name: "postgres", Environment: env}, Interlock: o},
+		Config:   gate.Config{Gate: control.Gate{Name: "postgres", Environment: env}, Interlock: o},
 		Upstream: pgwire.Upstream{Host: "127.0.0.1", Port: db.Port, User: pgtest.User, Password: db.Password, Database: db.Name, SSLMode: "disable"},
 	})
 	if err != nil {

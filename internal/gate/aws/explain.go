@@ -9,7 +9,7 @@ import (
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/classify/aws"
 	"github.com/signalbox-dev/signalbox/internal/classify/aws/awswire"
-	"github.com/signalbox-dev/signalbox/internal/gate"
+	"github.com/signalbox-dev/signalbox/internal/explain"
 )
 
 // described is a call as the CLI's `--cli-input-json` describes it: members in the
@@ -22,19 +22,19 @@ type described struct {
 }
 
 // explainer reads calls. One does not change what the next means.
-func explainer() gate.Explainer {
-	return func(request json.RawMessage) (gate.Explained, error) {
+func reader() explain.Reader {
+	return func(request json.RawMessage) (explain.Native, error) {
 		var d described
 		if err := json.Unmarshal(request, &d); err != nil {
-			return gate.Explained{}, err
+			return explain.Native{}, err
 		}
 		switch {
 		case d.Service == "":
-			return gate.Explained{}, errors.New(`aws request without "service"`)
+			return explain.Native{}, errors.New(`aws request without "service"`)
 		case d.Operation == "":
-			return gate.Explained{}, errors.New(`aws request without "operation"`)
+			return explain.Native{}, errors.New(`aws request without "operation"`)
 		}
-		return gate.Explained{Target: d.Service, Classify: func() ([]signalbox.Action, func()) { return d.actions(), func() {} }}, nil
+		return explain.Native{Target: d.Service, Classify: func() ([]signalbox.Action, func()) { return d.actions(), func() {} }}, nil
 	}
 }
 

@@ -30,6 +30,7 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/gate/aws/sigv4"
 	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/test/oracle"
 )
 
@@ -184,7 +185,7 @@ func newBench(t testing.TB, change func(*Config, *upstream)) *bench {
 	b.root.AppendCertsFromPEM(root)
 	config := Config{
 		Config: gate.Config{
-			Gate:      interlock.Gate{Name: "prod", Environment: signalbox.Production},
+			Gate:      control.Gate{Name: "prod", Environment: signalbox.Production},
 			Interlock: s,
 			Hosts:     []string{"127.0.0.1", "localhost", "gate.test"},
 			TLS:       &tls.Config{Certificates: []tls.Certificate{certificate}},

@@ -12,7 +12,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
-	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/proof"
 	"github.com/signalbox-dev/signalbox/test/oracle"
 )
@@ -119,7 +119,7 @@ func TestP9HaltAndEnd(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- agent.list(context.Background()) }()
 	<-began
-	if err := h.Lock.Halt(t.Context(), h.Person("bob"), interlock.HaltSession, string(s.ID), "enough"); err != nil {
+	if err := h.Lock.Halt(t.Context(), h.Person("bob"), control.HaltSession, string(s.ID), "enough"); err != nil {
 		t.Fatal(err)
 	}
 	at := time.Now()
@@ -385,7 +385,7 @@ func TestGetCallerIdentity(t *testing.T) {
 
 // What agents change without approval has a ceiling that is counted before.
 func TestCeiling(t *testing.T) {
-	h := newHouse(t, func(c *Config, _ *upstream) { c.Gate.Ceiling = interlock.Ceiling{Request: 1, Total: 3} })
+	h := newHouse(t, func(c *Config, _ *upstream) { c.Gate.Ceiling = control.Ceiling{Request: 1, Total: 3} })
 	agent, _ := h.open("kiro", "alice")
 	put := func(id int) error {
 		_, err := agent.call(t.Context(), "PutItem", fmt.Sprintf(`{"TableName":"orders","Item":{"id":{"S":"%d"}},"ConditionExpression":"attribute_not_exists(id)"}`, id))

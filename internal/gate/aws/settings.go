@@ -21,7 +21,7 @@ var Kind = gate.Kind{
 	Choose:     "with --profile NAME (AWS_PROFILE)",
 	Leaks:      leaks,
 	Harmless:   harmless,
-	Explain:    explainer,
+	Explain:    reader,
 }
 
 // Settings are what a gate for AWS is told besides what all gates are.

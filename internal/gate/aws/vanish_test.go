@@ -273,7 +273,11 @@ func TestStrangersTakeNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	gatetest.Eventually(t, func() bool { b.gate.unproved.mu.Lock(); defer b.gate.unproved.mu.Unlock(); return b.gate.unproved.count >= 64 })
+	gatetest.Eventually(t, func() bool {
+		b.gate.unproved.mu.Lock()
+		defer b.gate.unproved.mu.Unlock()
+		return b.gate.unproved.count >= 64
+	})
 	for _, id := range []string{"human-alice", "agent-kiro"} {
 		c := b.client(id)
 		if _, err := c.call(t.Context(), "PutItem", putItem[:len(putItem)-1]+strings.Repeat(" ", 1<<20)+"}"); err != nil {

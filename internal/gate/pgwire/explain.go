@@ -9,25 +9,25 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/classify/sql"
-	"github.com/signalbox-dev/signalbox/internal/gate"
+	"github.com/signalbox-dev/signalbox/internal/explain"
 )
 
 // explainer reads statements, which remember what those before them left in their
 // session.
-func explainer() gate.Explainer {
+func reader() explain.Reader {
 	b := newImagined()
-	return func(request json.RawMessage) (gate.Explained, error) {
+	return func(request json.RawMessage) (explain.Native, error) {
 		var d struct {
 			Database string  `json:"database"`
 			SQL      *string `json:"sql"`
 		}
 		if err := json.Unmarshal(request, &d); err != nil {
-			return gate.Explained{}, err
+			return explain.Native{}, err
 		}
 		if d.SQL == nil {
-			return gate.Explained{}, errors.New(`postgres request without "sql"`)
+			return explain.Native{}, errors.New(`postgres request without "sql"`)
 		}
-		return gate.Explained{Target: d.Database, Classify: func() ([]signalbox.Action, func()) { return b.classify(*d.SQL) }}, nil
+		return explain.Native{Target: d.Database, Classify: func() ([]signalbox.Action, func()) { return b.classify(*d.SQL) }}, nil
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/test/oracle"
 	"github.com/signalbox-dev/signalbox/test/pgtest"
 )
@@ -60,7 +61,7 @@ func newBench(t testing.TB, change func(*Config, *gatetest.Script)) *bench {
 	certificate, pem := gatetest.Certificate(t)
 	config := Config{
 		Config: gate.Config{
-			Gate:      interlock.Gate{Name: "orders", Environment: signalbox.Production},
+			Gate:      control.Gate{Name: "orders", Environment: signalbox.Production},
 			Interlock: s,
 			TLS:       &tls.Config{Certificates: []tls.Certificate{certificate}},
 			HoldURL:   func(id string) string { return "http://signalbox.test/holds/" + id },

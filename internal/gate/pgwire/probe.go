@@ -50,7 +50,7 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 		impact.Facts = append(impact.Facts, "Not measured: it calls code of unknown effect, which would run while it is planned.")
 	}
 	for _, b := range planned {
-		questions = append(questions, explain(b))
+		questions = append(questions, planOf(b))
 	}
 	answers, err := c.server.probeAll(questions)
 	if err != nil {
@@ -330,7 +330,7 @@ func (r *request) planned() []bound {
 	return list
 }
 
-func explain(b bound) question {
+func planOf(b bound) question {
 	q := question{sql: "EXPLAIN (FORMAT JSON) " + b.Text, types: b.types}
 	if b.tail != nil {
 		// The parameters stay, the result formats are those of EXPLAIN.

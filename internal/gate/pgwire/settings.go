@@ -19,7 +19,7 @@ var Kind = gate.Kind{
 	Variables: variables,
 	Leaks:     leaks,
 	Harmless:  harmless,
-	Explain:   explainer,
+	Explain:   reader,
 }
 
 // Settings are what a gate for PostgreSQL is told besides what all gates are.

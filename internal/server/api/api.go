@@ -27,6 +27,7 @@ import (
 // Config says what the API works with.
 type Config struct {
 	Interlock *interlock.Interlock
+	State     interlock.Reader // for lists and details
 	Ledger    *ledger.Log
 	Guard     *identity.Guard
 	// Server and Gates are told to those who have a credential. Server's

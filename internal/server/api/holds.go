@@ -28,7 +28,7 @@ func (a *api) holds() {
 		Status string `query:"status" enum:"open,approved,used,refused,withdrawn,expired,dead" doc:"left out: all"`
 		Limit  int    `query:"limit" default:"100" minimum:"1" maximum:"1000"`
 	}) (*body[[]client.Hold], error) {
-		hs, err := a.Interlock.State.Holds(ctx, approval.Status(in.Status), in.Limit)
+		hs, err := a.State.Holds(ctx, approval.Status(in.Status), in.Limit)
 		return answer(a.list(ctx, hs), err)
 	})
 
@@ -77,7 +77,7 @@ func (a *api) holds() {
 		if err != nil && wait.Err() == nil {
 			return nil, err
 		}
-		h, err := a.Interlock.State.Hold(context.WithoutCancel(ctx), in.ID)
+		h, err := a.State.Hold(context.WithoutCancel(ctx), in.ID)
 		if err != nil {
 			return nil, err
 		}
@@ -124,7 +124,7 @@ func (a *api) holds() {
 // ownHold gives a hold to those who may see it: every human, and the session
 // that asked. To other sessions it is not there.
 func (a *api) ownHold(ctx context.Context, id string) (approval.Hold, error) {
-	h, err := a.Interlock.State.Hold(ctx, id)
+	h, err := a.State.Hold(ctx, id)
 	if err != nil {
 		return h, err
 	}
@@ -152,7 +152,7 @@ func (a *api) hold(ctx context.Context, h approval.Hold) client.Hold {
 		Opened: h.Opened, Expires: h.Expires, Confirmed: h.Confirmed, Intent: h.Intent,
 	}
 	// Its session's word of what it is for. Without it the hold can still be judged.
-	if s, err := a.Interlock.State.Session(ctx, h.Session); err == nil {
+	if s, err := a.State.Session(ctx, h.Session); err == nil {
 		out.Purpose = s.Purpose
 	}
 	for _, x := range h.Answers {

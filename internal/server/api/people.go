@@ -33,7 +33,7 @@ func (a *api) people() {
 		OperationID: "list-people", Method: http.MethodGet, Path: "/people", Tags: []string{"people"},
 		Summary: "List the enrolled humans",
 	}, func(ctx context.Context, _ *none) (*body[[]client.Person], error) {
-		ps, err := a.Interlock.State.People(ctx)
+		ps, err := a.State.People(ctx)
 		out := make([]client.Person, len(ps))
 		for i, p := range ps {
 			out[i] = person(p)
@@ -45,7 +45,7 @@ func (a *api) people() {
 		OperationID: "add-person", Method: http.MethodPost, Path: "/people", Tags: []string{"people"},
 		Summary: "Enrol a human", DefaultStatus: http.StatusCreated,
 	}, func(ctx context.Context, in *struct{ Body client.NewPerson }) (*body[client.Enrolment], error) {
-		_, err := a.Interlock.State.Person(ctx, in.Body.Name)
+		_, err := a.State.Person(ctx, in.Body.Name)
 		switch {
 		case err == nil && !in.Body.Replace:
 			return nil, newProblem(http.StatusConflict, fmt.Sprintf("%s is enrolled already", in.Body.Name),

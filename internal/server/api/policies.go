@@ -19,7 +19,7 @@ func (a *api) policies() {
 		OperationID: "list-policies", Method: http.MethodGet, Path: "/policies", Tags: []string{"policies"},
 		Summary: "List the versions of the policy set, newest first",
 	}, func(ctx context.Context, _ *none) (*body[[]client.Policy], error) {
-		rows, err := a.Interlock.State.PolicySets(ctx)
+		rows, err := a.State.PolicySets(ctx)
 		out := make([]client.Policy, len(rows))
 		for i, r := range rows {
 			out[i] = client.Policy{Version: r.Version, Status: r.Status, By: r.By, At: r.At}
@@ -35,7 +35,7 @@ func (a *api) policies() {
 	}) (*body[client.Policy], error) {
 		var version signalbox.Digest
 		if in.Version == "active" {
-			c, err := a.Interlock.State.Control(ctx)
+			c, err := a.State.Control(ctx)
 			if err != nil {
 				return nil, err
 			}
@@ -43,7 +43,7 @@ func (a *api) policies() {
 		} else if err := version.UnmarshalText([]byte(in.Version)); err != nil {
 			return nil, newProblem(http.StatusUnprocessableEntity, err.Error(), "list the versions with `signalbox policy list`")
 		}
-		row, err := a.Interlock.State.PolicySet(ctx, version)
+		row, err := a.State.PolicySet(ctx, version)
 		if err != nil {
 			return nil, err
 		}
@@ -67,7 +67,7 @@ func (a *api) policies() {
 		if _, err := a.Interlock.ProposePolicy(ctx, caller(ctx), files); err != nil {
 			return nil, err
 		}
-		row, err := a.Interlock.State.PolicySet(ctx, set.Version())
+		row, err := a.State.PolicySet(ctx, set.Version())
 		if err != nil {
 			return nil, err
 		}

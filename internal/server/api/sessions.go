@@ -81,7 +81,7 @@ func (a *api) sessions() {
 	}, func(ctx context.Context, in *struct {
 		All bool `query:"all" doc:"those that have ended or expired too"`
 	}) (*body[[]signalbox.Session], error) {
-		rows, err := a.Interlock.State.Sessions(ctx, !in.All, time.Now())
+		rows, err := a.State.Sessions(ctx, !in.All, time.Now())
 		out := make([]signalbox.Session, len(rows))
 		for i, r := range rows {
 			out[i] = r.Session
@@ -96,7 +96,7 @@ func (a *api) sessions() {
 		if err := ownSession(ctx, in.ID); err != nil {
 			return nil, err
 		}
-		row, err := a.Interlock.State.Session(ctx, signalbox.SessionID(in.ID))
+		row, err := a.State.Session(ctx, signalbox.SessionID(in.ID))
 		return answer(row.Session, err)
 	})
 

@@ -15,6 +15,7 @@ import (
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/secret"
 	"github.com/signalbox-dev/signalbox/proof"
 )
@@ -66,15 +67,15 @@ func (c Config) Defaults() Config {
 		c.Replica, _ = os.Hostname()
 		fill(&c.Replica, "signalbox")
 	}
-	fill(&c.Approvals.HoldTime, 24*time.Hour)
-	fill(&c.Approvals.PermitTime, 15*time.Minute)
+	fill(&c.Approvals.HoldTime, interlock.DefaultHoldTime)
+	fill(&c.Approvals.PermitTime, interlock.DefaultPermitTime)
 	fill(&c.Log.Key, filepath.Join(c.Data, "log.key"))
 	fill(&c.Log.Publish, time.Second)
 	fill(&c.Logging.Level, "info")
 	fill(&c.Database.Reserve, 64<<20)
 	fill(&c.Limits.Body, 4<<20)
 	fill(&c.Limits.Failures, 30)
-	fill(&c.Limits.OpenHolds, 20)
+	fill(&c.Limits.OpenHolds, interlock.DefaultOpenHolds)
 	c.Gates = slices.Clone(c.Gates)
 	for i := range c.Gates {
 		g := &c.Gates[i]
@@ -84,8 +85,8 @@ func (c Config) Defaults() Config {
 			g.Listen = net.JoinHostPort(host, strconv.Itoa(first+i))
 		}
 		fill(&g.Reads, ReadsSummary)
-		fill(&g.Ceiling.Request, 100)
-		fill(&g.Ceiling.Total, 1000)
+		fill(&g.Ceiling.Request, control.DefaultCeilingRequest)
+		fill(&g.Ceiling.Total, control.DefaultCeilingTotal)
 		if g.Settings != nil {
 			g.Settings = clone(g.Settings)
 			g.Settings.Defaults()

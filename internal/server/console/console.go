@@ -32,6 +32,7 @@ import (
 // Config says what the console works with.
 type Config struct {
 	Interlock *interlock.Interlock
+	State     interlock.Reader // for lists and details
 	Ledger    *ledger.Log
 	Guard     *identity.Guard
 	Gates     func() []client.Gate

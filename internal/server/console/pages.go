@@ -13,6 +13,7 @@ import (
 	"github.com/signalbox-dev/signalbox/client"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 	"github.com/signalbox-dev/signalbox/proof"
 )
@@ -38,7 +39,7 @@ const shown = 50
 
 func (c *console) home(w http.ResponseWriter, r *http.Request, who interlock.Caller) {
 	ctx := r.Context()
-	state := c.Interlock.State
+	state := c.State
 	open, err := state.Holds(ctx, approval.Open, shown)
 	if err != nil {
 		c.fail(w, r, http.StatusServiceUnavailable, err)
@@ -54,7 +55,7 @@ func (c *console) home(w http.ResponseWriter, r *http.Request, who interlock.Cal
 		c.fail(w, r, http.StatusServiceUnavailable, err)
 		return
 	}
-	control, err := c.Interlock.Control(ctx)
+	inForce, err := c.Interlock.Control(ctx)
 	if err != nil {
 		c.fail(w, r, http.StatusServiceUnavailable, err)
 		return
@@ -70,12 +71,12 @@ func (c *console) home(w http.ResponseWriter, r *http.Request, who interlock.Cal
 	c.show(w, http.StatusOK, "home", page{Who: &who, Data: struct {
 		Open, Past []approval.Hold
 		Sessions   []interlock.SessionRow
-		Control    interlock.Control
+		Control    control.State
 		Gates      []client.Gate
 		Events     []event
 		Size       int64
 		Verifier   string
-	}{open, past, sessions[:min(len(sessions), shown)], control, c.Gates(), events, size, c.Ledger.Verifier()}})
+	}{open, past, sessions[:min(len(sessions), shown)], inForce, c.Gates(), events, size, c.Ledger.Verifier()}})
 }
 
 // events gives the log's newest entries, the newest first.
@@ -102,7 +103,7 @@ func (c *console) hold(w http.ResponseWriter, r *http.Request, who interlock.Cal
 }
 
 func (c *console) showHold(w http.ResponseWriter, r *http.Request, who interlock.Caller, status int, problem string) {
-	h, err := c.Interlock.State.Hold(r.Context(), r.PathValue("id"))
+	h, err := c.State.Hold(r.Context(), r.PathValue("id"))
 	if err != nil {
 		c.fail(w, r, http.StatusServiceUnavailable, err)
 		return
@@ -110,7 +111,7 @@ func (c *console) showHold(w http.ResponseWriter, r *http.Request, who interlock
 	_, missing := h.Satisfied(c.Interlock.Voter(r.Context()))
 	own := h.Actor.Person() == who.Person.Name
 	// A changed policy folder has no session, and no words of its own.
-	session, err := c.Interlock.State.Session(r.Context(), h.Session)
+	session, err := c.State.Session(r.Context(), h.Session)
 	if err != nil && !errors.Is(err, interlock.ErrNotFound) {
 		c.fail(w, r, http.StatusServiceUnavailable, err)
 		return

@@ -11,6 +11,7 @@ import (
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/interlock/session"
 )
 
@@ -58,7 +59,7 @@ func controlAndEpoch(t *testing.T, s Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	diff(t, "first control state", c, interlock.Control{Epoch: c.Epoch})
+	diff(t, "first control state", c, control.State{Epoch: c.Epoch})
 	mustCommit(t, s, s.RequireEpoch(c.Epoch), s.RaiseEpoch(c.Epoch), s.RequireEpoch(c.Epoch+1))
 	wantStale(t, commit(t, s, s.RequireEpoch(c.Epoch)))
 	wantStale(t, commit(t, s, s.RaiseEpoch(c.Epoch)))
@@ -67,29 +68,29 @@ func controlAndEpoch(t *testing.T, s Store) {
 
 func haltsFreezesBreakGlass(t *testing.T, s Store) {
 	ctx := context.Background()
-	all := interlock.Halt{Scope: interlock.HaltAll, By: "ann", Reason: "fire", At: at(1)}
-	gate := interlock.Halt{Scope: interlock.HaltGate, Name: "db", By: "ann", At: at(2)}
-	freeze := interlock.Freeze{ID: "f1", Environments: []signalbox.Environment{signalbox.Production}, Gates: []string{"db"},
+	all := control.Halt{Scope: control.HaltAll, By: "ann", Reason: "fire", At: at(1)}
+	gate := control.Halt{Scope: control.HaltGate, Name: "db", By: "ann", At: at(2)}
+	freeze := control.Freeze{ID: "f1", Environments: []signalbox.Environment{signalbox.Production}, Gates: []string{"db"},
 		From: at(0), Until: at(50), By: "bob", Reason: "holidays"}
-	open := interlock.Freeze{ID: "f2", From: at(1), Until: at(2), By: "bob"}
-	glass := interlock.BreakGlass{ID: "b1", By: "ann", Gates: []string{"db"}, Verbs: []signalbox.Verb{signalbox.Delete},
+	open := control.Freeze{ID: "f2", From: at(1), Until: at(2), By: "bob"}
+	glass := control.BreakGlass{ID: "b1", By: "ann", Gates: []string{"db"}, Verbs: []signalbox.Verb{signalbox.Delete},
 		Reason: "outage", From: at(3), Expires: at(9)}
 	mustCommit(t, s, s.AddHalt(all), s.AddHalt(gate), s.AddFreeze(freeze), s.AddFreeze(open), s.AddBreakGlass(glass))
 	c, err := s.Control(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	diff(t, "control state", c, interlock.Control{Epoch: c.Epoch, Halts: []interlock.Halt{all, gate},
-		Freezes: []interlock.Freeze{freeze, open}, BreakGlass: []interlock.BreakGlass{glass}})
+	diff(t, "control state", c, control.State{Epoch: c.Epoch, Halts: []control.Halt{all, gate},
+		Freezes: []control.Freeze{freeze, open}, BreakGlass: []control.BreakGlass{glass}})
 
 	again := gate
 	again.By, again.Reason, again.At = "bob", "still", at(7)
-	mustCommit(t, s, s.AddHalt(again), s.RemoveHalt(interlock.HaltAll, ""), s.EndFreeze("f1", at(4)), s.EndBreakGlass("b1", at(5)))
+	mustCommit(t, s, s.AddHalt(again), s.RemoveHalt(control.HaltAll, ""), s.EndFreeze("f1", at(4)), s.EndBreakGlass("b1", at(5)))
 	if c, err = s.Control(ctx); err != nil {
 		t.Fatal(err)
 	}
-	diff(t, "control state", c, interlock.Control{Epoch: c.Epoch, Halts: []interlock.Halt{again}, Freezes: []interlock.Freeze{open}})
-	wantStale(t, commit(t, s, s.RemoveHalt(interlock.HaltAll, "")))
+	diff(t, "control state", c, control.State{Epoch: c.Epoch, Halts: []control.Halt{again}, Freezes: []control.Freeze{open}})
+	wantStale(t, commit(t, s, s.RemoveHalt(control.HaltAll, "")))
 	wantStale(t, commit(t, s, s.EndFreeze("f1", at(6))))
 	wantStale(t, commit(t, s, s.EndBreakGlass("b1", at(6))))
 }

@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/interlock/policy"
 	"github.com/signalbox-dev/signalbox/internal/interlock/session"
 )
@@ -21,7 +21,7 @@ const freshness = time.Second
 // A snapshot is the control state as read at one moment, with what follows
 // from it. It is not changed after it was stored.
 type snapshot struct {
-	Control
+	control.State
 	at      time.Time   // by the interlock's clock
 	read    time.Time   // by this process's own, which nobody sets
 	set     *policy.Set // active set; nil before the first
@@ -36,28 +36,36 @@ func (s *snapshot) groups(name string) ([]string, bool) {
 	return p.Groups, ok
 }
 
+// versionOf gives the version of a policy set; zero for none.
+func versionOf(set *policy.Set) signalbox.Digest {
+	if set == nil {
+		return signalbox.Digest{}
+	}
+	return set.Version()
+}
+
 // current gives a snapshot that is fresh enough to decide by, or an error that
 // wraps [ErrUnavailable].
 func (i *Interlock) current(ctx context.Context) (*snapshot, error) {
 	if i.fenced.Load() {
 		return nil, fmt.Errorf("%w: another server of this database works by other settings: restart this one", ErrUnavailable)
 	}
-	if s := i.control.Load(); s != nil {
+	if s := i.snapshot.Load(); s != nil {
 		// The interlock's clock stands still while this machine's is behind the
 		// log: what was read last would look fresh for as long.
-		if age := i.Now().Sub(s.at); age >= 0 && age <= freshness && time.Since(s.read) <= freshness {
+		if age := i.now().Sub(s.at); age >= 0 && age <= freshness && time.Since(s.read) <= freshness {
 			return s, nil
 		}
 	}
-	if err := i.reread(ctx); err != nil {
+	if err := i.refreshSnapshot(ctx); err != nil {
 		return nil, fmt.Errorf("%w: control state: %w", ErrUnavailable, err)
 	}
-	return i.control.Load(), nil
+	return i.snapshot.Load(), nil
 }
 
-// reread has the watcher read the control state once, after this call began,
+// refreshSnapshot has the watcher read the control state once, after this call began,
 // however many ask for it at the same time.
-func (i *Interlock) reread(ctx context.Context) error {
+func (i *Interlock) refreshSnapshot(ctx context.Context) error {
 	answer := make(chan error, 1)
 	select {
 	case i.refresh <- answer:
@@ -76,7 +84,7 @@ func (i *Interlock) reread(ctx context.Context) error {
 // that something changed, when somebody asks, and twice in the time that a
 // snapshot may be old.
 func (i *Interlock) watch(ctx context.Context) {
-	changes := i.State.Changes(ctx)
+	changes := i.state.Changes(ctx)
 	tick := time.NewTicker(freshness / 2)
 	defer tick.Stop()
 	for {
@@ -104,7 +112,7 @@ func (i *Interlock) watch(ctx context.Context) {
 		}
 		err := i.guarded("watch the control state", func() error { return i.look(ctx) })
 		if err != nil && ctx.Err() == nil {
-			i.Logger.Error("control state cannot be read: everything is refused until it can", "error", err)
+			i.log.Error("control state cannot be read: everything is refused until it can", "error", err)
 		}
 		for _, a := range asked {
 			a <- err
@@ -139,17 +147,17 @@ func (i *Interlock) refuseAsked() {
 // readControl reads the control state and stores a snapshot of it. Policies
 // and people are read again only when the epoch has moved.
 func (i *Interlock) readControl(ctx context.Context) error {
-	at, read := i.Now(), time.Now() // before reading, so that age is never understated
-	c, err := i.State.Control(ctx)
+	at, read := i.now(), time.Now() // before reading, so that age is never understated
+	c, err := i.state.Control(ctx)
 	if err != nil {
 		return err
 	}
-	old := i.control.Load()
-	s := &snapshot{Control: c, at: at, read: read}
+	old := i.snapshot.Load()
+	s := &snapshot{State: c, at: at, read: read}
 	if old != nil && old.Epoch == c.Epoch {
 		s.set, s.people = old.set, old.people
 	} else {
-		people, err := i.State.People(ctx)
+		people, err := i.state.People(ctx)
 		if err != nil {
 			return err
 		}
@@ -161,7 +169,7 @@ func (i *Interlock) readControl(ctx context.Context) error {
 			return err
 		}
 	}
-	approved, err := i.State.Holds(ctx, approval.Approved, 1000)
+	approved, err := i.state.Holds(ctx, approval.Approved, 1000)
 	if err != nil {
 		return err
 	}
@@ -171,7 +179,7 @@ func (i *Interlock) readControl(ctx context.Context) error {
 			s.permits[h.RetryKey] = true
 		}
 	}
-	i.control.Store(s)
+	i.snapshot.Store(s)
 	return nil
 }
 
@@ -184,7 +192,7 @@ func (i *Interlock) activeSet(ctx context.Context, old *snapshot, version signal
 	if old != nil && old.set != nil && old.set.Version() == version {
 		return old.set, nil
 	}
-	row, err := i.State.PolicySet(ctx, version)
+	row, err := i.state.PolicySet(ctx, version)
 	if err != nil {
 		return nil, fmt.Errorf("policy set %s: %w", version.Short(), err)
 	}
@@ -206,127 +214,11 @@ func loadRow(row PolicyRow) (*policy.Set, error) {
 	return policy.Load(files)
 }
 
-// A Watch tells a gate when a session must stop.
-type Watch struct {
-	session signalbox.Session
-	gate    string
-	done    chan struct{}
-	once    sync.Once
-	err     error // set before done is closed
-	drop    func()
-}
-
-// Done is closed when the session was halted, ended or has expired.
-func (w *Watch) Done() <-chan struct{} { return w.done }
-
-// Err says why, once Done is closed.
-func (w *Watch) Err() error {
-	select {
-	case <-w.done:
-		return w.err
-	default:
-		return nil
-	}
-}
-
-// Release ends the watch. It may be called twice.
-func (w *Watch) Release() { w.drop() }
-
-func (w *Watch) stop(err error) {
-	w.once.Do(func() {
-		w.err = err
-		close(w.done)
-	})
-}
-
-// Watch tells when session s must stop at gate: at most a second after it was
-// halted or ended, on whatever replica (promise P9).
-func (i *Interlock) Watch(s signalbox.Session, gate string) *Watch {
-	w := &Watch{session: s, gate: gate, done: make(chan struct{})}
-	i.watches.add(w)
-	if c := i.control.Load(); c != nil {
-		i.watches.check(w, c, i.Now(), nil)
-	}
-	return w
-}
-
-// watches holds those who want to know of changes.
-type watches struct {
-	mu   sync.Mutex
-	all  map[*Watch]bool
-	wait chan struct{} // closed at the next change
-}
-
-func (w *watches) init() {
-	w.all = make(map[*Watch]bool)
-	w.wait = make(chan struct{})
-}
-
-func (w *watches) add(x *Watch) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.all[x] = true
-	x.drop = func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		delete(w.all, x)
-	}
-}
-
-// next gives a channel that is closed after the next look at the state.
-func (w *watches) next() <-chan struct{} {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.wait
-}
-
-func (w *watches) wake() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	close(w.wait)
-	w.wait = make(chan struct{})
-}
-
-// sweep stops the watches whose session must stop.
-func (w *watches) sweep(ctx context.Context, i *Interlock) {
-	w.mu.Lock()
-	list := make([]*Watch, 0, len(w.all))
-	for x := range w.all {
-		list = append(list, x)
-	}
-	w.mu.Unlock()
-	if len(list) == 0 {
-		return
-	}
-	c, now := i.control.Load(), i.Now()
-	live := make(map[signalbox.SessionID]bool)
-	rows, err := i.State.Sessions(ctx, true, now)
+// Control returns the control state as it was last read, at most a second ago.
+func (i *Interlock) Control(ctx context.Context) (control.State, error) {
+	c, err := i.current(ctx)
 	if err != nil {
-		i.Logger.Error("sessions cannot be read", "error", err)
-		live = nil // the control state alone decides; requests are refused anyhow
+		return control.State{}, err
 	}
-	for _, r := range rows {
-		live[r.ID] = true
-	}
-	for _, x := range list {
-		w.check(x, c, now, live)
-	}
-}
-
-func (w *watches) check(x *Watch, c *snapshot, now time.Time, live map[signalbox.SessionID]bool) {
-	if h := c.Halted(x.session, x.gate); h != nil {
-		x.stop(fmt.Errorf("%s was halted by %s", haltName(*h), h.By))
-		return
-	}
-	if err := x.session.Usable(x.gate, now); err != nil {
-		x.stop(err)
-		return
-	}
-	if err := c.opener(x.session); err != nil {
-		x.stop(err)
-		return
-	}
-	if live != nil && !live[x.session.ID] {
-		x.stop(fmt.Errorf("session %s was ended", x.session.ID))
-	}
+	return c.State, nil
 }

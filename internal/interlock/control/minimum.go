@@ -1,4 +1,4 @@
-package interlock
+package control
 
 import "github.com/signalbox-dev/signalbox"
 
@@ -26,7 +26,7 @@ func (c Case) minimum() signalbox.Verdict {
 			if !a.Has(m.trait) {
 				continue
 			}
-			if denied := deny(m.id, "%s", m.reason); v.Decision == "" {
+			if denied := Deny(m.id, "%s", m.reason); v.Decision == "" {
 				v = denied
 			} else {
 				v = v.And(denied)

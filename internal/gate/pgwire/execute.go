@@ -146,7 +146,9 @@ func (c *conn) refusedOwn(err error) (signalbox.Outcome, ending, error) {
 }
 
 // runLone forwards a statement that PostgreSQL refuses in a transaction block,
-// with the READ ONLY default lifted around it.
+// with the READ ONLY default lifted around it. The default is put back before the
+// client is told anything; if that fails the connection ends, so that no agent
+// reads on a connection that it could write on.
 func (c *conn) runLone(w *work, permit *interlock.Permit) (signalbox.Outcome, ending, error) {
 	// It stands alone, and such statements touch no rows: see errNotAlone.
 	if err := permit.Spend(nil); err != nil {

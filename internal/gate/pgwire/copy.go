@@ -11,26 +11,26 @@ func (c *conn) copyIn() error {
 	}
 	c.client.copying = true
 	defer func() { c.client.copying = false }()
-	ahead := make(chan error, 1)
+	heard := make(chan error, 1)
 	listen := func() {
 		go func() {
-			ahead <- c.g.guarded("COPY", func() error {
+			heard <- c.g.guarded("COPY", func() error {
 				_, _, err := c.server.in.head(0)
 				return err
 			})
 		}()
 	}
 	listen()
-	spoke := false // the goroutine's word was taken and it does not run
+	reported := false // the goroutine has reported, and does not run
 	defer func() {
-		if !spoke {
-			<-ahead // it ends: the server answers the end of a COPY, or is cut
+		if !reported {
+			<-heard // it ends: the server answers the end of a COPY, or is cut
 		}
 	}()
 	for {
 		select {
-		case err := <-ahead:
-			spoke = true
+		case err := <-heard:
+			reported = true
 			if err != nil {
 				return &lostError{err: err}
 			}
@@ -44,7 +44,7 @@ func (c *conn) copyIn() error {
 			c.server.aside(typ, size)
 			c.server.in.drop(size)
 			listen()
-			spoke = false
+			reported = false
 			continue
 		default:
 		}

@@ -146,7 +146,9 @@ func (c *conn) refusedOwn(err error) (signalbox.Outcome, ending, error) {
 }
 
 // runLone forwards a statement that PostgreSQL refuses in a transaction block,
-// with the READ ONLY default lifted around it.
+// with the READ ONLY default lifted around it. The default is put back before the
+// client is told anything; if that fails the connection ends, so that no agent
+// reads on a connection that it could write on.
 func (c *conn) runLone(w *work, permit *interlock.Permit) (signalbox.Outcome, ending, error) {
 	// It stands alone, and such statements touch no rows: see errNotAlone.
 	if err := permit.Spend(nil); err != nil {
@@ -188,7 +190,11 @@ func (c *conn) openBlock() error {
 }
 
 // runBlock runs w between BEGIN and COMMIT of our own, and measures what it
-// touched before the COMMIT.
+// touched before the COMMIT. The order is: open the block, take the counts from
+// which the change is reckoned, look again at what was approved under its locks,
+// forward, have everything deferred run, measure, spend, commit. Whatever fails
+// before the COMMIT undoes it all, and so does a crash: the server rolls back when
+// its client is gone.
 func (c *conn) runBlock(r *request, w *work, permit *interlock.Permit) (signalbox.Outcome, ending, error) {
 	if !c.phase().own() {
 		if err := c.openBlock(); err != nil {

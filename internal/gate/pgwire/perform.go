@@ -16,6 +16,10 @@ import (
 // perform has a request decided and forwards it, in or out of a transaction
 // block. When it is refused the client is told, the server's transaction fails
 // with it, and done is false. An error ends the connection.
+//
+// Nothing of the request is forwarded before it is admitted. What may be undone by
+// a ROLLBACK is then provisional, and its intent comes with the COMMIT; everything
+// else has an intent of its own, which is durable before it is forwarded.
 func (c *conn) perform(r *request, w *work) (done bool, err error) {
 	if refuse := c.unsafeHere(r, w); refuse != nil {
 		return false, c.refuse(refuse)
@@ -115,6 +119,8 @@ func (c *conn) executeAtOnce(a gate.Admission, r *request, w *work) (bool, error
 	if err != nil {
 		return false, c.refuse(err)
 	}
+	// What is provisional keeps its account: this request's intent is not theirs,
+	// and what it measures begins with counts of its own.
 	before := c.tx
 	c.tx.take()
 	done, err := c.execute([]gate.Admission{a}, r, effect{
@@ -274,8 +280,10 @@ func (c *conn) refuse(err error) error {
 	return nil
 }
 
-// provisional forwards what stays undone until COMMIT, or until the Sync that
-// ends an implicit transaction.
+// provisional forwards what is not final until COMMIT, or until the Sync that ends
+// an implicit transaction. The counts from which the change is reckoned are taken
+// before the first of it; the admission is noted even when the server did not
+// answer, for it may have run. A crash here undoes it: there is no intent yet.
 func (c *conn) provisional(a gate.Admission, r *request, w *work) (bool, error) {
 	if c.server.status == 'I' && c.agent() && !c.phase().own() {
 		if err := c.openBlock(); err != nil {

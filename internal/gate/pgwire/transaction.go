@@ -19,10 +19,7 @@ func (c *conn) phase() phase {
 }
 
 // inBlock reports whether a transaction block of the client's own is open.
-func (c *conn) inBlock() bool {
-	p := c.phase()
-	return p >= block
-}
+func (c *conn) inBlock() bool { return c.phase() >= block }
 
 // abandon forgets what was provisional: it was rolled back.
 func (c *conn) abandon() {
@@ -51,7 +48,7 @@ func (c *conn) ended() {
 // forwardControl forwards a statement that begins, ends or marks a transaction, and
 // keeps count of what is provisional.
 func (c *conn) forwardControl(s sql.Statement, w *work) (bool, error) {
-	c.phase() // the server's status as it was before
+	c.phase() // before it is forwarded: what has failed is behind no savepoint of ours any more
 	was := c.server.status
 	switch s.Kind {
 	case sql.KindCommit, sql.KindPrepareTx:
@@ -107,6 +104,11 @@ func (c *conn) forwardControl(s sql.Statement, w *work) (bool, error) {
 
 // commit executes what the transaction did: the intent that lists it all is
 // durable before COMMIT is forwarded.
+//
+// Everything that could still run at COMMIT runs before the intent, in
+// beforeCommit, so that the intent rests on what was measured. A crash before the
+// COMMIT is sent leaves an intent without effects, for the server rolls back; one
+// behind it leaves an outcome that is unknown.
 func (c *conn) commit(w *work) (bool, error) {
 	changed := c.tx.changed
 	end, err := c.beforeCommit(c.tx.limited())
@@ -160,7 +162,7 @@ func (c *conn) failCommit(why error) error {
 	return c.rollback()
 }
 
-// rollback ends the block that we opened.
+// rollback ends the block at the server, and what was provisional with it.
 func (c *conn) rollback() error {
 	if _, err := c.server.ask("ROLLBACK"); err != nil {
 		return &lostError{err: err}

@@ -72,6 +72,10 @@ func (c *conn) dismiss() {
 	}
 }
 
+// The order in waits and speaks is what keeps the sockets to one goroutine: idle
+// is stored before the client is read, and whoever changes it from idle first,
+// the watcher to watched or the connection to busy, has them.
+
 // waits is called before the client is waited for: from here on a watcher may be
 // put on the connection.
 func (c *conn) waits() {

@@ -134,6 +134,10 @@ fuzz-corpus: ## commit-ready corpora: a small set of what make fuzz found
 		done; \
 	done
 
+.PHONY: verdicts
+verdicts: packages ## every scenario of test/corpus through running gates, beside what explain says
+	go test -count=1 -timeout 30m -v ./test/verdict -args -all
+
 .PHONY: regress
 regress: packages regress-files ## PostgreSQL's own regression files, direct and through the gate
 	go test -count=1 -timeout 60m -v ./test/regress -args -all

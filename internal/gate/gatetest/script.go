@@ -14,6 +14,7 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/proof"
 	"github.com/signalbox-dev/signalbox/test/oracle"
 )
@@ -177,6 +178,11 @@ func (s *Script) Admit(ctx context.Context, r interlock.Request, x interlock.Exe
 	decide := s.Decide
 	s.Requests = append(s.Requests, r)
 	s.Mu.Unlock()
+	// What no policy allows an agent, a script does not either.
+	if least := (control.Case{Session: r.Session, Actions: r.Actions, Minimum: r.Minimum}).Least(); least.Decision == signalbox.Deny {
+		s.Note("refused %s", s.Name(r))
+		return nil, &interlock.DeniedError{Verdict: least}
+	}
 	if decide != nil {
 		if err := decide(r); err != nil {
 			s.Note("refused %s", s.Name(r))

@@ -53,7 +53,7 @@ func Decide(set *policy.Set, c Case) (v signalbox.Verdict, breakGlassID string) 
 		reads = reads && a.Verb == signalbox.Read
 	}
 	opened := c.Control.Opened(c.Session, c.Gate.Name, c.Actions, c.Now)
-	minimum := c.minimum()
+	minimum := c.Least()
 	if minimum.Decision != "" {
 		opened = nil // break-glass does not lift a minimum: it protects the rules themselves
 	}

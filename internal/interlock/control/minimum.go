@@ -14,9 +14,9 @@ var minimums = []struct {
 		"the setting is set by the gate for an agent's session: leave it alone, the gate opens a transaction for what it lets through"},
 }
 
-// minimum gives the least that the request's verdict must be; the zero verdict if
+// Least gives the least that the request's verdict must be; the zero verdict if
 // policies decide alone.
-func (c Case) minimum() signalbox.Verdict {
+func (c Case) Least() signalbox.Verdict {
 	v := c.Minimum
 	if c.Session.Actor.Kind != signalbox.Agent {
 		return v

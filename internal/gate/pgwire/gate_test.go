@@ -12,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 )
@@ -225,16 +224,7 @@ INSERT INTO parent SELECT generate_series(1,10); INSERT INTO child SELECT 1 FROM
 
 // An agent's reads run READ ONLY, whatever the classifier thinks of them.
 func TestAgentReadsAreReadOnly(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *gatetest.Script) {
-		s.Decide = func(r interlock.Request) error {
-			for _, a := range r.Actions {
-				if a.Has(signalbox.TraitGateSetting) { // as interlock.Decide does for agents
-					return &interlock.DeniedError{Verdict: signalbox.Verdict{Decision: signalbox.Deny, Policies: []string{"gate-setting"}}}
-				}
-			}
-			return nil
-		}
-	})
+	b := newBench(t, nil)
 	b.direct(t, `CREATE TABLE t (a int); INSERT INTO t VALUES (1); CREATE SEQUENCE s`)
 	conn := b.connect(t, "agent-kiro")
 	ctx := t.Context()

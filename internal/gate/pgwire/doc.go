@@ -26,27 +26,35 @@
 // transaction says what may be. Of an agent's:
 //
 //	phase           what is forwarded, by whom             what is refused
-//	none            reads, READ ONLY by the connection's   -
-//	                default: forward
+//	none            reads, READ ONLY by the connection's   a cursor WITH HOLD, unless it is
+//	                default: forward                       declared by itself (0A000)
 //	                one admitted request, whose end is
 //	                final: runBlock, in a block of the
 //	                gate's; runLone, if it cannot run in one
+//	                one whose end is not final: provisional,
+//	                which opens a block first (ours)
 //	                a BEGIN, made READ WRITE: forwardControl
 //	implicit        reads alone: forward                   a write (0A000): it could not be measured
 //	ours            admitted requests: provisional;        a cursor WITH HOLD (0A000)
-//	                at the Sync, COMMIT: commitOwn
+//	                at the Sync COMMIT, behind their
+//	                intent: runBlock, commitOwn; or
+//	                ROLLBACK, when something has failed
 //	ours, reading   reads: forward                         -
 //	block           admitted requests: provisional;        a cursor WITH HOLD (0A000)
 //	                what cannot be undone, under an intent
 //	                of its own: executeAtOnce
 //	block, reading  reads: forward                         -
-//	failed          what the client sends: the server      by the server (25P02)
+//	failed          what the client sends: the server      all but its end, by the server (25P02)
 //	                refuses all but the end
 //	committing      COMMIT, behind its intent: commit      the whole transaction, which is rolled back
 //
-// For other clients there is no READ ONLY default: their implicit transactions
-// are forwarded as they come (runPlain), unless rows must be measured or something
-// was approved, and the phases that read do not occur.
+// In each, what the interlock denies (42501), holds (SB001) or cannot decide or
+// record (SB002) is refused as well.
+//
+// For other clients there is no READ ONLY default, and the phases that read do not
+// occur. Their implicit transactions are forwarded as they come (runPlain), unless
+// rows must be measured or something was approved, and writes may follow in an
+// implicit one: they are provisional, and their intent comes before the Sync.
 //
 // What is refused is told as an error of the gate's with its SQLSTATE (errors.go),
 // and the transaction fails at the server as the client now believes: see

@@ -330,3 +330,48 @@ func TestLostReadOnlyEndsTheConnection(t *testing.T) {
 		t.Errorf("%s rows were committed behind it", got)
 	}
 }
+
+// What runs behind a Flush is final with the Sync, whatever comes in between: it is
+// not forgotten because something else ran by itself, or was only read.
+func TestFlushedChangesHaveAnIntent(t *testing.T) {
+	for _, c := range []struct {
+		name, between string
+		rows          string
+	}{
+		{"nothing", "", "1"},
+		{"a read", "SELECT 1", "1"},
+		{"code of unknown effect", "SELECT f()", "1"},
+		{"a sequence", "SELECT setval('s', 7)", "1"},
+		{"another change", "INSERT INTO t VALUES (2)", "2"},
+		{"an error", "SELECT 1/0", "0"},
+		{"an error of code", "SELECT f() / 0", "0"},
+		{"what is held", "DROP TABLE t", "0"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Decide = gatetest.Holding("DROP TABLE") })
+			b.direct(t, `CREATE TABLE t (a int); CREATE SEQUENCE s; CREATE FUNCTION f() RETURNS int VOLATILE LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'`)
+			r, err := dialRawAs(b, t, "human-alice", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.run("INSERT INTO t VALUES (1)")
+			r.flush()
+			if c.between != "" {
+				r.run(c.between)
+				r.flush()
+			}
+			r.sync()
+			if got := strings.TrimSpace(b.direct(t, "SELECT count(*) FROM t", "-At")); got != c.rows {
+				t.Errorf("%s rows, want %s", got, c.rows)
+			}
+			journal := strings.Join(b.Entries(), "\n")
+			if intent := strings.Contains(journal, "intent INSERT INTO t VALUES (1)"); intent != (c.rows != "0") {
+				t.Errorf("journal:\n%s", journal)
+			}
+			if abandoned := strings.Contains(journal, "abandon INSERT INTO t VALUES (1)"); abandoned != (c.rows == "0") {
+				t.Errorf("journal:\n%s", journal)
+			}
+		})
+	}
+}

@@ -32,7 +32,7 @@ func (c *conn) forward(r *request, w *work) (bool, error) {
 	if w.reads && (r != nil || len(w.expected) > 0 && !w.neutral) {
 		c.account(r, p)
 	}
-	if c.server.status == 'I' && !c.phase().own() && len(c.tx.admissions) > 0 {
+	if c.phase() == none && len(c.tx.admissions) > 0 {
 		c.abandon() // the server rolled back for reasons of its own
 	}
 	return !p.failed(), nil

@@ -156,8 +156,9 @@ func (c *conn) executeAtOnce(a gate.Admission, r *request, w *work) (bool, error
 			return out, end, nil
 		},
 	})
-	if c.server != nil && c.server.status != 'I' {
-		p := c.phase()
+	if p := c.phase(); p != none {
+		// What was provisional before still is, and its end decides about it: in an
+		// implicit transaction, which the server's status does not show, the Sync.
 		c.tx = before
 		c.tx.phase, c.tx.executed = p, true
 	} else if len(before.admissions) > 0 {

@@ -1,11 +1,13 @@
 package signalbox_test
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // The page that says which tests keep which promise must not name a test that
@@ -60,4 +62,41 @@ func sources(t *testing.T, folder string) string {
 		all.Write(data)
 	}
 	return all.String()
+}
+
+// maxLine is the longest line of prose and code, in characters: what fits beside
+// another file. Tables, code blocks and what cannot be broken are as they are.
+const maxLine = 120
+
+func TestDocumentsHaveShortLines(t *testing.T) {
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && name != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata") {
+			return fs.SkipDir
+		}
+		if !strings.HasSuffix(name, ".md") {
+			return nil
+		}
+		page, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		block := false
+		for n, line := range strings.Split(string(page), "\n") {
+			if strings.HasPrefix(strings.TrimSpace(line), "```") {
+				block = !block
+			}
+			switch {
+			case block, strings.HasPrefix(line, "|"), strings.HasPrefix(line, "    "):
+			case utf8.RuneCountInString(line) > maxLine && strings.Contains(strings.TrimSpace(line[:maxLine]), " "):
+				t.Errorf("%s:%d: %d characters, want at most %d", name, n+1, utf8.RuneCountInString(line), maxLine)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }

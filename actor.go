@@ -75,7 +75,8 @@ func ValidName(what, name string) error {
 		return fmt.Errorf("%s name %q: must have 1 to 64 characters", what, name)
 	}
 	for i, r := range name {
-		ok := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || i > 0 && strings.ContainsRune("._@+-", r)
+		ok := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || i > 0 &&
+			strings.ContainsRune("._@+-", r)
 		if !ok {
 			return fmt.Errorf("%s name %q: character %q is not allowed (letters, digits and . _ @ + -, beginning with a letter or digit)", what, name, r)
 		}
@@ -107,11 +108,14 @@ type Session struct {
 func (s Session) Usable(gate string, now time.Time) error {
 	switch {
 	case !s.Ended.IsZero():
-		return fmt.Errorf("session %s was ended at %s: start another with `signalbox run`", s.ID, s.Ended.UTC().Format(time.RFC3339))
+		return fmt.Errorf("session %s was ended at %s: start another with `signalbox run`", s.ID,
+			s.Ended.UTC().Format(time.RFC3339))
 	case !now.Before(s.Expires):
-		return fmt.Errorf("session %s expired at %s: start another with `signalbox run`", s.ID, s.Expires.UTC().Format(time.RFC3339))
+		return fmt.Errorf("session %s expired at %s: start another with `signalbox run`", s.ID,
+			s.Expires.UTC().Format(time.RFC3339))
 	case len(s.Gates) > 0 && !slices.Contains(s.Gates, gate):
-		return fmt.Errorf("session %s may not use gate %q: it was opened for %s", s.ID, gate, strings.Join(s.Gates, ", "))
+		return fmt.Errorf("session %s may not use gate %q: it was opened for %s", s.ID, gate,
+			strings.Join(s.Gates, ", "))
 	}
 	return nil
 }

@@ -76,7 +76,8 @@ func TestRequirementMissing(t *testing.T) {
 		{"1 of sre and 1 of dba", []signalbox.Approver{ann}, "1 of dba (1 of sre and 1 of dba)"},
 		{"2 of sre and 1 of dba", []signalbox.Approver{bob, cat}, "1 more of sre (2 of sre and 1 of dba)"},
 		{"2 of sre or 1 of dba", []signalbox.Approver{ann}, "1 more of sre or 1 of dba (2 of sre or 1 of dba)"},
-		{"(2 of sre or 2 of dba) and 1 of ops", []signalbox.Approver{cat}, "1 more of dba and 1 of ops or 1 of ops and 2 of sre ((2 of sre or 2 of dba) and 1 of ops)"},
+		{"(2 of sre or 2 of dba) and 1 of ops", []signalbox.Approver{cat},
+			"1 more of dba and 1 of ops or 1 of ops and 2 of sre ((2 of sre or 2 of dba) and 1 of ops)"},
 	} {
 		r, err := signalbox.ParseRequirement(tt.text)
 		if err != nil {
@@ -90,8 +91,10 @@ func TestRequirementMissing(t *testing.T) {
 
 func TestParseRequirementRefuses(t *testing.T) {
 	for _, text := range []string{
-		"", " ", "sre", "2", "2 of", "of sre", "0 of sre", "-1 of sre", "02 of sre", "10 of sre", "+1 of sre", "2 sre", "2 of sre and", "2 of sre or",
-		"and 2 of sre", "2 of sre 1 of dba", "(2 of sre", "2 of sre)", "()", "2 of sre, 1 of dba", "2 OF sre", "2 of s/e", "2 of and", "1 of of",
+		"", " ", "sre", "2", "2 of", "of sre", "0 of sre", "-1 of sre", "02 of sre", "10 of sre", "+1 of sre",
+		"2 sre", "2 of sre and", "2 of sre or",
+		"and 2 of sre", "2 of sre 1 of dba", "(2 of sre", "2 of sre)", "()", "2 of sre, 1 of dba", "2 OF sre",
+		"2 of s/e", "2 of and", "1 of of",
 		strings.Repeat("(", 20) + "1 of sre" + strings.Repeat(")", 20),
 		strings.TrimSuffix(strings.Repeat("9 of sre and ", 4), " and "),
 		strings.TrimSuffix(strings.Repeat("(1 of a or 1 of b) and ", 7), " and "),
@@ -141,7 +144,8 @@ func TestRequirementCovers(t *testing.T) {
 // What was read once reads again from its own text, with the same meaning, and
 // more people never hurt.
 func FuzzParseRequirement(f *testing.F) {
-	for _, seed := range []string{"2 of sre", "1 of sre and 1 of dba", "(2 of a or 1 of b) and 1 of c", "((1 of a))", "1 of a or 1 of b or 9 of c"} {
+	for _, seed := range []string{"2 of sre", "1 of sre and 1 of dba", "(2 of a or 1 of b) and 1 of c", "((1 of a))",
+		"1 of a or 1 of b or 9 of c"} {
 		f.Add(seed, uint8(3))
 	}
 	f.Fuzz(func(t *testing.T, text string, who uint8) {

@@ -31,13 +31,16 @@ func TestZeroValuesAreTheCautiousOnes(t *testing.T) {
 // Promise P3: the conjunction of all requirements of both, the earliest expiry.
 func TestP3VerdictsJoinToTheStricter(t *testing.T) {
 	allow := Verdict{Decision: Allow, Policies: []string{"a"}}
-	two := Verdict{Decision: Hold, Policies: []string{"p"}, Requires: []string{"2 of sre"}, Expires: time.Hour, Reason: "one"}
-	dba := Verdict{Decision: Hold, Policies: []string{"q"}, Requires: []string{"1 of dba"}, Expires: time.Minute, Confirm: true, Reason: "two"}
+	two := Verdict{Decision: Hold, Policies: []string{"p"}, Requires: []string{"2 of sre"}, Expires: time.Hour,
+		Reason: "one"}
+	dba := Verdict{Decision: Hold, Policies: []string{"q"}, Requires: []string{"1 of dba"}, Expires: time.Minute,
+		Confirm: true, Reason: "two"}
 	no := Verdict{Decision: Deny, Policies: []string{"d"}, Requires: []string{"1 of sre"}}
 
 	both := two.And(dba)
 	if both.Decision != Hold || !slices.Equal(both.Requires, []string{"1 of dba", "2 of sre"}) ||
-		!slices.Equal(both.Policies, []string{"p", "q"}) || both.Expires != time.Minute || !both.Confirm || both.Reason != "one; two" {
+		!slices.Equal(both.Policies, []string{"p", "q"}) || both.Expires != time.Minute || !both.Confirm ||
+		both.Reason != "one; two" {
 		t.Errorf("two holds join to %+v", both)
 	}
 	for _, v := range []Verdict{allow, two, dba, no, {}, {Decision: "maybe"}} {
@@ -84,7 +87,8 @@ func TestNamesThatCouldDeceiveAreRefused(t *testing.T) {
 			t.Errorf("%q: %v", good, err)
 		}
 	}
-	for _, bad := range []string{"", "-rf", "a b", "al\u0456ce", "a\u202eb", "a\nb", "a/b", "a_\x00", strings.Repeat("x", 65)} {
+	for _, bad := range []string{"", "-rf", "a b", "al\u0456ce", "a\u202eb", "a\nb", "a/b", "a_\x00",
+		strings.Repeat("x", 65)} {
 		if err := ValidName("human", bad); err == nil {
 			t.Errorf("%q was taken", bad)
 		}

@@ -74,7 +74,8 @@ func benchAWS(ctx context.Context, out io.Writer, length time.Duration) error {
 	}
 
 	fmt.Fprintf(out, "S3 (versitygw), %v each; reads summarised, every write with a durable intent\n\n", length)
-	fmt.Fprintf(out, "%-16s %-14s %10s %8s %9s %9s %20s %9s  %s\n", "load", "through", "per second", "MB/s", "p50", "p99", "p50, p99 beyond", "own CPU", "beside the proxy")
+	fmt.Fprintf(out, "%-16s %-14s %10s %8s %9s %9s %20s %9s  %s\n", "load", "through", "per second", "MB/s", "p50",
+		"p99", "p50, p99 beyond", "own CPU", "beside the proxy")
 	for _, l := range calls {
 		if !strings.Contains(l.name, onlyLoads) {
 			continue
@@ -94,7 +95,8 @@ func benchAWS(ctx context.Context, out io.Writer, length time.Duration) error {
 				beyond = fmt.Sprint(r.p50-base.p50, ", ", r.p99-base.p99)
 				beside = fmt.Sprintf("%.2f", r.perSecond/base.perSecond)
 			}
-			fmt.Fprintf(out, "%-16s %-14s %10.0f %8.0f %9v %9v %20s %9v  %s\n", l.name, w.name, r.perSecond, r.perSecond*float64(l.size)/1e6, r.p50, r.p99,
+			fmt.Fprintf(out, "%-16s %-14s %10.0f %8.0f %9v %9v %20s %9v  %s\n", l.name, w.name, r.perSecond,
+				r.perSecond*float64(l.size)/1e6, r.p50, r.p99,
 				beyond, r.cpu.Round(time.Microsecond), beside)
 		}
 	}
@@ -132,7 +134,8 @@ func (l call) path(client int) string {
 
 func (w way) client() *http.Client {
 	return &http.Client{Transport: &http.Transport{
-		MaxIdleConnsPerHost: 64, DisableCompression: true, DialContext: (&net.Dialer{}).DialContext, WriteBufferSize: 64 << 10, ReadBufferSize: 64 << 10,
+		MaxIdleConnsPerHost: 64, DisableCompression: true, DialContext: (&net.Dialer{}).DialContext,
+		WriteBufferSize: 64 << 10, ReadBufferSize: 64 << 10,
 	}}
 }
 
@@ -150,7 +153,8 @@ func (w way) sendHashed(ctx context.Context, client *http.Client, method, path s
 		return err
 	}
 	r.Header.Set("X-Amz-Content-Sha256", hash)
-	if err := signer.SignHTTP(ctx, aws.Credentials{AccessKeyID: w.id, SecretAccessKey: w.secret}, r, hash, "s3", awstest.Region, time.Now()); err != nil {
+	if err := signer.SignHTTP(ctx, aws.Credentials{AccessKeyID: w.id, SecretAccessKey: w.secret}, r, hash, "s3",
+		awstest.Region, time.Now()); err != nil {
 		return err
 	}
 	resp, err := client.Do(r)
@@ -206,7 +210,8 @@ func (w way) measure(ctx context.Context, l call, length time.Duration) (rate, e
 	}
 	slices.Sort(took)
 	return rate{
-		perSecond: float64(len(took)) / elapsed.Seconds(), p50: took[len(took)/2].Round(10 * time.Microsecond), p99: took[len(took)*99/100].Round(10 * time.Microsecond),
+		perSecond: float64(len(took)) / elapsed.Seconds(), p50: took[len(took)/2].Round(10 * time.Microsecond),
+		p99: took[len(took)*99/100].Round(10 * time.Microsecond),
 		cpu: (cpu(w.pid) - before) / time.Duration(len(took)),
 	}, nil
 }

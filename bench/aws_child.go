@@ -34,7 +34,8 @@ const (
 func startChild(ctx context.Context, what string, behind *awstest.Server) (way, error) {
 	w := way{name: map[string]string{"proxy": "ReverseProxy", "gate": "Signalbox"}[what]}
 	cmd := exec.CommandContext(ctx, "/proc/self/exe")
-	cmd.Env = append(os.Environ(), childOf+"="+what, childURL+"="+behind.URL, childKey+"="+behind.AccessKeyID, childSecret+"="+behind.SecretAccessKey)
+	cmd.Env = append(os.Environ(), childOf+"="+what, childURL+"="+behind.URL, childKey+"="+behind.AccessKeyID,
+		childSecret+"="+behind.SecretAccessKey)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -74,8 +75,9 @@ func child(ctx context.Context, what string) error {
 		defer l.Close()
 		// The host stays the client's, so that its signature holds.
 		proxy := &httputil.ReverseProxy{
-			Rewrite:   func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host },
-			Transport: &http.Transport{MaxIdleConnsPerHost: 128, DisableCompression: true, WriteBufferSize: 64 << 10, ReadBufferSize: 64 << 10},
+			Rewrite: func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = target.Scheme, target.Host },
+			Transport: &http.Transport{MaxIdleConnsPerHost: 128, DisableCompression: true, WriteBufferSize: 64 << 10,
+				ReadBufferSize: 64 << 10},
 		}
 		go func() { _ = http.Serve(l, proxy) }() // ends with the process
 		fmt.Println("http://"+l.Addr().String(), os.Getenv(childKey), os.Getenv(childSecret))
@@ -88,7 +90,8 @@ func child(ctx context.Context, what string) error {
 			return err
 		}
 		defer h.close()
-		fmt.Printf("http://%s:%d SBXA%s %s\n", h.gate.Host, h.gate.Port, strings.ToUpper(string(h.session.Session.ID)), h.session.Credentials["bench"])
+		fmt.Printf("http://%s:%d SBXA%s %s\n", h.gate.Host, h.gate.Port,
+			strings.ToUpper(string(h.session.Session.ID)), h.session.Credentials["bench"])
 	}
 	_, err := io.Copy(io.Discard, os.Stdin)
 	return err

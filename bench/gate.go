@@ -42,7 +42,8 @@ func open(ctx context.Context, out io.Writer, gate config.Gate) (h *house, err e
 	}
 	gate.Name, gate.Environment, gate.Listen = "bench", signalbox.Production, "127.0.0.1:0"
 	c := config.Config{Data: h.home, Listen: "127.0.0.1:0", Gates: []config.Gate{gate}}
-	h.server, err = server.Start(ctx, c.Defaults(), slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	h.server, err = server.Start(ctx, c.Defaults(),
+		slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if err != nil {
 		return h, err
 	}
@@ -88,6 +89,7 @@ func startGate(ctx context.Context, out io.Writer, behind *pgtest.Server) (route
 		return route{}, err
 	}
 	return route{name: "Signalbox", pid: os.Getpid(), close: h.close, env: append(behind.Env("bench"),
-		"PGHOST="+h.gate.Host, "PGPORT="+strconv.Itoa(h.gate.Port), "PGUSER="+string(h.session.Session.ID), "PGPASSWORD="+h.session.Credentials["bench"],
+		"PGHOST="+h.gate.Host, "PGPORT="+strconv.Itoa(h.gate.Port), "PGUSER="+string(h.session.Session.ID),
+		"PGPASSWORD="+h.session.Credentials["bench"],
 	)}, nil
 }

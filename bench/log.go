@@ -63,7 +63,8 @@ func benchLog(ctx context.Context, out io.Writer, length time.Duration) error {
 	defer closePost()
 
 	fmt.Fprintf(out, "Durable appends of %d bytes (raw: append and fdatasync under group commit, file not pre-filled)\n\n", leafSize)
-	fmt.Fprintf(out, "%8s  %-10s %10s %10s %12s  %s\n", "writers", "on", "p50", "p99", "per second", "beside raw: p50, throughput")
+	fmt.Fprintf(out, "%8s  %-10s %10s %10s %12s  %s\n", "writers", "on", "p50", "p99", "per second",
+		"beside raw: p50, throughput")
 	cases := []struct {
 		name   string
 		append appender
@@ -92,10 +93,12 @@ func benchLog(ctx context.Context, out io.Writer, length time.Duration) error {
 			}
 			beside := ""
 			if i > 0 && len(raw.took) > 0 {
-				beside = fmt.Sprintf("%.1f×, %.0f %%", float64(r.quantile(50))/float64(raw.quantile(50)), 100*r.perSecond()/raw.perSecond())
+				beside = fmt.Sprintf("%.1f×, %.0f %%", float64(r.quantile(50))/float64(raw.quantile(50)),
+					100*r.perSecond()/raw.perSecond())
 			}
 			fmt.Fprintf(out, "%8d  %-10s %10v %10v %12.0f  %s\n", writers, c.name,
-				r.quantile(50).Round(10*time.Microsecond), r.quantile(99).Round(10*time.Microsecond), r.perSecond(), beside)
+				r.quantile(50).Round(10*time.Microsecond), r.quantile(99).Round(10*time.Microsecond), r.perSecond(),
+				beside)
 		}
 	}
 	fmt.Fprintln(out)

@@ -79,7 +79,8 @@ logfile = %s
 		stop()
 		return route{}, fmt.Errorf("pgbouncer: %w\n%s", err, log)
 	}
-	return route{name: "PgBouncer", pid: cmd.Process.Pid, close: stop, env: append(server.Env("bench"), "PGPORT="+strconv.Itoa(port))}, nil
+	return route{name: "PgBouncer", pid: cmd.Process.Pid, close: stop,
+		env: append(server.Env("bench"), "PGPORT="+strconv.Itoa(port))}, nil
 }
 
 func giveTo(name, home string, attr *syscall.SysProcAttr) error {

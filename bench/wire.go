@@ -48,7 +48,8 @@ type route struct {
 // benchWire measures pgbench through each route to the same server, one after
 // another, so that all meet the same machine.
 func benchWire(ctx context.Context, out io.Writer, length time.Duration) error {
-	server, err := pgtest.Start(ctx, pgtest.Config{Durable: true, Settings: map[string]string{"max_connections": "200"}})
+	server, err := pgtest.Start(ctx, pgtest.Config{Durable: true,
+		Settings: map[string]string{"max_connections": "200"}})
 	if err != nil {
 		return err
 	}
@@ -72,7 +73,8 @@ func benchWire(ctx context.Context, out io.Writer, length time.Duration) error {
 	routes := []route{{name: "direct", env: server.Env("bench")}, bouncer, gate}
 
 	fmt.Fprintf(out, "pgbench, scale 10, %d clients, %v each\n\n", clients, length)
-	fmt.Fprintf(out, "%-24s %-12s %10s %10s %10s %18s %9s  %s\n", "load", "through", "per second", "p50", "p99", "added p50, p99", "own CPU", "beside PgBouncer")
+	fmt.Fprintf(out, "%-24s %-12s %10s %10s %10s %18s %9s  %s\n", "load", "through", "per second", "p50", "p99",
+		"added p50, p99", "own CPU", "beside PgBouncer")
 	for _, l := range loads {
 		if !strings.Contains(l.name, onlyLoads) {
 			continue
@@ -82,14 +84,16 @@ func benchWire(ctx context.Context, out io.Writer, length time.Duration) error {
 			if !strings.Contains(r.name, onlyRoutes) {
 				continue
 			}
-			args := append([]string{"-n", "-c", strconv.Itoa(clients), "-j", "2", "-T", strconv.Itoa(int(length.Seconds()))}, l.args...)
+			args := append([]string{"-n", "-c", strconv.Itoa(clients), "-j", "2", "-T",
+				strconv.Itoa(int(length.Seconds()))}, l.args...)
 			logs, err := os.MkdirTemp("", "signalbox-bench-")
 			if err != nil {
 				return err
 			}
 			defer os.RemoveAll(logs)
 			before := cpu(r.pid)
-			text, err := pgbench(ctx, server, r.env, append(args, "-l", "--log-prefix="+filepath.Join(logs, "transactions"))...)
+			text, err := pgbench(ctx, server, r.env,
+				append(args, "-l", "--log-prefix="+filepath.Join(logs, "transactions"))...)
 			if err != nil {
 				return fmt.Errorf("%s through %s: %w", l.name, r.name, err)
 			}
@@ -109,8 +113,10 @@ func benchWire(ctx context.Context, out io.Writer, length time.Duration) error {
 				continue
 			}
 			it, direct := rates[r.name], rates["direct"]
-			fmt.Fprintf(out, "%-24s %-12s %10.0f %10v %10v %18s %9v  %.2f\n", l.name, r.name, it.perSecond, it.p50, it.p99,
-				fmt.Sprint(it.p50-direct.p50, ", ", it.p99-direct.p99), it.cpu.Round(time.Microsecond), it.perSecond/rates[bouncer.name].perSecond)
+			fmt.Fprintf(out, "%-24s %-12s %10.0f %10v %10v %18s %9v  %.2f\n", l.name, r.name, it.perSecond, it.p50,
+				it.p99,
+				fmt.Sprint(it.p50-direct.p50, ", ", it.p99-direct.p99), it.cpu.Round(time.Microsecond),
+				it.perSecond/rates[bouncer.name].perSecond)
 		}
 	}
 	fmt.Fprintln(out)

@@ -105,7 +105,8 @@ func New(c Config) (*Client, error) {
 		return nil, errors.New("server address holds a user name: credentials do not belong there")
 	}
 	if base.Scheme == "http" && c.Token != "" && !loopback(base.Hostname()) {
-		return nil, fmt.Errorf("server address %q: a token is not sent unencrypted to another machine: use https", c.URL)
+		return nil, fmt.Errorf("server address %q: a token is not sent unencrypted to another machine: use https",
+			c.URL)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	if len(c.CA) > 0 {

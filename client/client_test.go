@@ -67,7 +67,8 @@ func TestAnswers(t *testing.T) {
 	if !errors.As(err, &p) || p.Hint != "ask bob" || err.Error() != "not you; body.name: too long" {
 		t.Errorf("problem: %v (%+v)", err, p)
 	}
-	if _, err = c.Hold(t.Context(), "proxy"); !client.IsStatus(err, http.StatusBadGateway) || !strings.Contains(err.Error(), "502") {
+	if _, err = c.Hold(t.Context(), "proxy"); !client.IsStatus(err, http.StatusBadGateway) ||
+		!strings.Contains(err.Error(), "502") {
 		t.Errorf("a proxy's page: %v", err)
 	}
 	if _, err = c.Hold(t.Context(), "moved"); err == nil || elsewhere {

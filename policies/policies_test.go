@@ -38,7 +38,8 @@ func TestDefaultPassesItsTests(t *testing.T) {
 
 func TestFolderGetsTheSchema(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "own.cedar"), []byte(`@id("all") permit (principal, action, resource);`), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "own.cedar"),
+		[]byte(`@id("all") permit (principal, action, resource);`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	files, err := policies.Folder(dir)

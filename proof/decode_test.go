@@ -13,7 +13,8 @@ import (
 )
 
 func TestDecodeRefuses(t *testing.T) {
-	leaf, err := seal(Header{ID: exampleID, Time: exampleTime}, Outcome{Intent: exampleID, Result: signalbox.Done, Touched: map[string]int64{"a": 1}}, nil, exampleKey)
+	leaf, err := seal(Header{ID: exampleID, Time: exampleTime},
+		Outcome{Intent: exampleID, Result: signalbox.Done, Touched: map[string]int64{"a": 1}}, nil, exampleKey)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +50,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"not UTF-8", strings.Replace(good, `"a"`, "\"\xff\"", 1), "UTF-8"},
 		{"no digests", strings.Replace(good, good[strings.Index(good, `"_sd":`):], `"_sd":[]}`, 1), "_sd"},
 		{"other algorithm", strings.Replace(good, "sha-256", "sha-512", 1), "_sd_alg"},
-		{"digests where none are", strings.TrimSuffix(string(halt.Bytes), "}") + good[strings.Index(good, `,"_sd_alg"`):], "hides nothing"},
+		{"digests where none are", strings.TrimSuffix(string(halt.Bytes), "}") +
+			good[strings.Index(good, `,"_sd_alg"`):], "hides nothing"},
 		{"too long", strings.Replace(good, `"a"`, `"`+strings.Repeat("a", MaxLeaf)+`"`, 1), "65535"},
 	} {
 		if c.leaf == good {
@@ -64,7 +66,8 @@ func TestDecodeRefuses(t *testing.T) {
 
 // Spelling is all that may differ: white space and escapes.
 func TestDecodeDoesNotMindSpelling(t *testing.T) {
-	leaf, err := seal(Header{ID: exampleID, Time: exampleTime}, Outcome{Intent: exampleID, Result: signalbox.Done, Code: "a<b\u2028"}, nil, exampleKey)
+	leaf, err := seal(Header{ID: exampleID, Time: exampleTime},
+		Outcome{Intent: exampleID, Result: signalbox.Done, Code: "a<b\u2028"}, nil, exampleKey)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +113,8 @@ func TestSealRefuses(t *testing.T) {
 }
 
 func TestClearActionsFit(t *testing.T) {
-	one := signalbox.Action{Verb: signalbox.Update, Native: "UPDATE", Impact: signalbox.Impact{Facts: []string{"secret 4711"}}}
+	one := signalbox.Action{Verb: signalbox.Update, Native: "UPDATE",
+		Impact: signalbox.Impact{Facts: []string{"secret 4711"}}}
 	for range 10_000 {
 		one.Resources = append(one.Resources, signalbox.Resource{Type: "table", Name: strings.Repeat("t", 63)})
 	}
@@ -119,12 +123,14 @@ func TestClearActionsFit(t *testing.T) {
 		many[i] = signalbox.Action{Verb: signalbox.Read, Native: strings.Repeat("SELECT ", 9)}
 	}
 	many[4000] = signalbox.Action{Verb: signalbox.Delete, Native: "DROP TABLE"}
-	for name, actions := range map[string][]signalbox.Action{"one": {one}, "many": many, "mixed": append([]signalbox.Action{one}, many...)} {
+	for name, actions := range map[string][]signalbox.Action{"one": {one}, "many": many,
+		"mixed": append([]signalbox.Action{one}, many...)} {
 		clear, complete := ClearActions(actions)
 		if complete {
 			t.Errorf("%s: said to be complete", name)
 		}
-		leaf, err := Seal(Header{ID: exampleID, Time: exampleTime}, Intent{Actions: clear}, Hidden{"all_actions": actions})
+		leaf, err := Seal(Header{ID: exampleID, Time: exampleTime}, Intent{Actions: clear},
+			Hidden{"all_actions": actions})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -150,7 +156,8 @@ func TestClearActionsFit(t *testing.T) {
 			t.Errorf("%s: gravest verb is %s", name, gravest)
 		}
 	}
-	clear, complete := ClearActions([]signalbox.Action{{Verb: signalbox.Read, Resources: []signalbox.Resource{{Type: "table", Name: "a"}}}})
+	clear, complete := ClearActions([]signalbox.Action{{Verb: signalbox.Read,
+		Resources: []signalbox.Resource{{Type: "table", Name: "a"}}}})
 	if !complete || len(clear) != 1 || len(clear[0].Resources) != 1 || clear[0].Impact.Scope != signalbox.ScopeUnknown {
 		t.Errorf("a small one: %+v, %v", clear, complete)
 	}

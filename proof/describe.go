@@ -18,7 +18,8 @@ func describe(b Body) string {
 	case *Start:
 		return fmt.Sprintf("log %s begins, by Signalbox %s", b.Origin, b.Version)
 	case *SessionStart:
-		return fmt.Sprintf("session %s of %s at %s until %s", b.Session, b.Actor, orAll("gate", b.Gates), clock(b.Expires))
+		return fmt.Sprintf("session %s of %s at %s until %s", b.Session, b.Actor, orAll("gate", b.Gates),
+			clock(b.Expires))
 	case *SessionEnd:
 		return fmt.Sprintf("session %s %s by %s", b.Session, b.Reason, b.By)
 	case *Intent:
@@ -39,7 +40,8 @@ func describe(b Body) string {
 	case *Outcome:
 		return fmt.Sprintf("intent %s: %s%s", b.Intent, result(b.Result, b.Code), rows(b.Rows))
 	case *Resolution:
-		return fmt.Sprintf("intent %s was %s%s, found out by %s", b.Intent, result(b.Result, b.Code), rows(b.Rows), b.By)
+		return fmt.Sprintf("intent %s was %s%s, found out by %s", b.Intent, result(b.Result, b.Code), rows(b.Rows),
+			b.By)
 	case *Refusal:
 		return fmt.Sprintf("%s at %s: %s: %s", b.Actor, b.Gate, actions(b.Actions), why(b.Verdict))
 	case *Hold:
@@ -63,7 +65,8 @@ func describe(b Body) string {
 		}
 		return s
 	case *Reads:
-		return fmt.Sprintf("%s at %s: %s of %s, %s", b.Actor, b.Gate, count(b.Statements, "read"), count(int64(len(b.Shapes)+b.Omitted), "shape"), count(b.Rows, "row"))
+		return fmt.Sprintf("%s at %s: %s of %s, %s", b.Actor, b.Gate, count(b.Statements, "read"),
+			count(int64(len(b.Shapes)+b.Omitted), "shape"), count(b.Rows, "row"))
 	case *Read:
 		return fmt.Sprintf("%s at %s: %s%s", b.Actor, b.Gate, actions(b.Actions), rows(b.Rows))
 	case *Observation:
@@ -76,7 +79,8 @@ func describe(b Body) string {
 		}
 		return fmt.Sprintf("%s saw %s: %s", b.Source, who, actions(b.Actions))
 	case *Storm:
-		return fmt.Sprintf("%d %s at %s not recorded each, from %s to %s", b.Count, b.What, b.Gate, clock(b.From), clock(b.To))
+		return fmt.Sprintf("%d %s at %s not recorded each, from %s to %s", b.Count, b.What, b.Gate, clock(b.From),
+			clock(b.To))
 	}
 	return describeControl(b)
 }
@@ -102,11 +106,14 @@ func describeControl(b Body) string {
 	case *FreezeEnd:
 		return fmt.Sprintf("freeze %s ended by %s", b.Freeze, b.By)
 	case *BreakGlassStart:
-		return fmt.Sprintf("BREAK-GLASS %s by %s: %s at %s until %s", b.ID, b.By, b.Verbs, orAll("gate", b.Gates), clock(b.Expires))
+		return fmt.Sprintf("BREAK-GLASS %s by %s: %s at %s until %s", b.ID, b.By, b.Verbs, orAll("gate", b.Gates),
+			clock(b.Expires))
 	case *BreakGlassEnd:
 		return fmt.Sprintf("break-glass %s ended by %s", b.ID, b.By)
 	case *User:
-		s := fmt.Sprintf("%s %s by %s", b.Name, map[string]string{"add": "enrolled", "change": "changed", "revoke": "revoked", "remove": "removed"}[b.Op], b.By)
+		s := fmt.Sprintf("%s %s by %s", b.Name,
+			map[string]string{"add": "enrolled", "change": "changed", "revoke": "revoked", "remove": "removed"}[b.Op],
+			b.By)
 		if b.Admin {
 			s += ", administrator"
 		}
@@ -120,7 +127,8 @@ func describeControl(b Body) string {
 	case *Login:
 		return fmt.Sprintf("%s logged %s at the console", b.Name, b.Op)
 	case *Disclosing:
-		return fmt.Sprintf("hidden fields of entry %d (%s) shown to %s: %s", b.Index, b.Entry, b.By, strings.Join(b.Fields, ", "))
+		return fmt.Sprintf("hidden fields of entry %d (%s) shown to %s: %s", b.Index, b.Entry, b.By,
+			strings.Join(b.Fields, ", "))
 	case *Settings:
 		return describeSettings(b)
 	case *Policy:
@@ -140,7 +148,8 @@ func describeControl(b Body) string {
 func describeSettings(b *Settings) string {
 	s := fmt.Sprintf("server %s starts, Signalbox %s, %d gates", b.Replica, b.Version, len(b.Gates)+b.Omitted)
 	if b.Op == "lower" {
-		s = fmt.Sprintf("PROTECTION LOWERED: server %s starts, Signalbox %s, %d gates", b.Replica, b.Version, len(b.Gates)+b.Omitted)
+		s = fmt.Sprintf("PROTECTION LOWERED: server %s starts, Signalbox %s, %d gates", b.Replica, b.Version,
+			len(b.Gates)+b.Omitted)
 	}
 	if b.Production {
 		s += ", policies change by approval"

@@ -28,11 +28,13 @@ func TestDigestVectors(t *testing.T) {
 		{"null", "signalbox/example/1", []Part{Null("sql")}},
 		{"empty list", "signalbox/example/1", []Part{List("sql")}},
 		{"two texts", "signalbox/example/1", []Part{Text("sql", "SELECT $1"), Bytes("role", []byte("app"))}},
-		{"list", "signalbox/example/1", []Part{Text("sql", "SELECT $1"), List("parameters", Text("", "7"), Null(""), Bytes("", []byte{0, 255}))}},
+		{"list", "signalbox/example/1", []Part{Text("sql", "SELECT $1"),
+			List("parameters", Text("", "7"), Null(""), Bytes("", []byte{0, 255}))}},
 		{"nested lists", "signalbox/example/1", []Part{List("a", List("b", List("c"))), Text("d", "ü")}},
 	} {
 		d := CanonicalDigest(c.domain, c.parts...)
-		fmt.Fprintf(&b, "%s\n  digest     %s\n  commitment %s\n  retry key  %s\n", c.name, d, Commit(salt, d), RetryKey(salt, "s-1", "postgres:orders", d))
+		fmt.Fprintf(&b, "%s\n  digest     %s\n  commitment %s\n  retry key  %s\n", c.name, d, Commit(salt, d),
+			RetryKey(salt, "s-1", "postgres:orders", d))
 	}
 	golden(t, "digests.golden.txt", []byte(b.String()))
 }
@@ -76,7 +78,8 @@ func TestCommit(t *testing.T) {
 	if Commit(one, d) == Commit(two, d) || Commit(one, d) != Commit(again, d) || Commit(one, d) == d {
 		t.Error("a commitment does not depend on salt and digest as it must")
 	}
-	if RetryKey(one, "s-1", "ab", d) == RetryKey(one, "s-1a", "b", d) || RetryKey(one, "s", "t", d) == RetryKey(two, "s", "t", d) {
+	if RetryKey(one, "s-1", "ab", d) == RetryKey(one, "s-1a", "b", d) ||
+		RetryKey(one, "s", "t", d) == RetryKey(two, "s", "t", d) {
 		t.Error("a retry key does not tell its arguments apart")
 	}
 	for name, f := range map[string]func(){

@@ -47,7 +47,8 @@ func Disclose(key, payload []byte, names ...string) ([]Disclosure, error) {
 	for _, name := range names {
 		value, ok := fields[name]
 		if !ok {
-			return nil, fmt.Errorf("disclose: the entry has no hidden field %q (it has %q)", name, slices.Sorted(maps.Keys(fields)))
+			return nil, fmt.Errorf("disclose: the entry has no hidden field %q (it has %q)", name,
+				slices.Sorted(maps.Keys(fields)))
 		}
 		ds = append(ds, disclosure(key, name, value))
 	}

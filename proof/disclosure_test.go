@@ -108,7 +108,8 @@ func TestDigestsTellNothing(t *testing.T) {
 		}
 		return e.Digests
 	}
-	none, one, three := digests(nil), digests(Hidden{"request": 1}), digests(Hidden{"request": 1, "salt": 1, "reason": 1})
+	none, one, three := digests(nil), digests(Hidden{"request": 1}), digests(Hidden{"request": 1, "salt": 1,
+		"reason": 1})
 	if len(none) != 4 || len(one) != 4 || len(three) != 4 {
 		t.Errorf("%d, %d and %d digests, want 4 each", len(none), len(one), len(three))
 	}
@@ -160,7 +161,8 @@ func TestDisclosureByOpenSSL(t *testing.T) {
 }
 
 func FuzzCheckDisclosure(f *testing.F) {
-	leaf, err := seal(Header{ID: exampleID, Time: exampleTime}, Outcome{Intent: exampleID, Result: "done"}, Hidden{"detail": "x"}, exampleKey)
+	leaf, err := seal(Header{ID: exampleID, Time: exampleTime}, Outcome{Intent: exampleID, Result: "done"},
+		Hidden{"detail": "x"}, exampleKey)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -68,7 +68,8 @@ const (
 func example(t *testing.T, k Kind) (Body, Hidden) {
 	t.Helper()
 	body, hidden := firstExample(t, k)
-	reference := signalbox.Reference{{Name: signalbox.RefSession, Value: "692a5c10.1f3"}, {Name: signalbox.RefTransaction, Value: "7411"}}
+	reference := signalbox.Reference{{Name: signalbox.RefSession, Value: "692a5c10.1f3"},
+		{Name: signalbox.RefTransaction, Value: "7411"}}
 	switch b := body.(type) {
 	case Intent:
 		b.Direction, b.Parent = Revert, Parent{"r-4T9", "canary", "orders-eu"}
@@ -93,7 +94,8 @@ func example(t *testing.T, k Kind) (Body, Hidden) {
 // grown are the kinds whose form has grown or shrunk since it was first
 // published. Their first golden files stay as they are: old logs are full of
 // such entries.
-var grown = []Kind{KindIntent, KindOutcome, KindResolution, KindRefusal, KindHold, KindReads, KindRead, KindBreakGlassEnd}
+var grown = []Kind{KindIntent, KindOutcome, KindResolution, KindRefusal, KindHold, KindReads, KindRead,
+	KindBreakGlassEnd}
 
 // goldenFile is the golden file of the kind as it is written now.
 func goldenFile(k Kind) string {
@@ -109,31 +111,41 @@ func firstExample(t *testing.T, k Kind) (Body, Hidden) {
 	const session, hold, intent = exampleSession, exampleHoldID, exampleIntent
 	switch k {
 	case KindStart:
-		return Start{"log.example.org/2026", "log.example.org/2026+5bd1ab3c+AZ…", "v0.1.0", "log.example.org/2025\n12\n…"}, nil
+		return Start{"log.example.org/2026", "log.example.org/2026+5bd1ab3c+AZ…", "v0.1.0",
+			"log.example.org/2025\n12\n…"}, nil
 	case KindSessionStart:
 		return SessionStart{session, exampleActor, []string{"orders-db"}, At(exampleTime.Add(time.Hour)), "bob"},
 			Hidden{"purpose": "fix the rounding bug in orders"}
 	case KindSessionEnd:
 		return SessionEnd{session, "alice", "ended"}, nil
 	case KindIntent:
-		return Intent{session, exampleActor, "orders-db", "postgres:orders", signalbox.Production, exampleClear, exampleHold, exampleDigest,
+		return Intent{session, exampleActor, "orders-db", "postgres:orders", signalbox.Production, exampleClear,
+				exampleHold, exampleDigest,
 				hold, "b-1", intent, exampleDigest, 42, true, "replica-1", Forward, Parent{}},
-			Hidden{"request": "DROP TABLE orders", "parameters": []string{}, "all_actions": exampleClear, "salt": "c2FsdA", "shape": "DROP TABLE orders", "state": map[string]string{"oid": "16401"}}
+			Hidden{"request": "DROP TABLE orders", "parameters": []string{}, "all_actions": exampleClear,
+				"salt": "c2FsdA", "shape": "DROP TABLE orders", "state": map[string]string{"oid": "16401"}}
 	case KindOutcome:
-		return Outcome{intent, signalbox.Failed, "42P01", signalbox.CountUnknown, map[string]int64{"public.orders": 3, "public.lines": 9}},
+		return Outcome{intent, signalbox.Failed, "42P01", signalbox.CountUnknown,
+				map[string]int64{"public.orders": 3, "public.lines": 9}},
 			Hidden{"detail": `relation "orders" does not exist <&>`}
 	case KindResolution:
 		return Resolution{intent, signalbox.Done, "00000", 1, "bob"}, Hidden{"detail": "found in the target's own log"}
 	case KindRefusal:
 		return Refusal{session, exampleActor, "orders-db", "postgres:orders", signalbox.Production, exampleClear,
-				Verdict{Decision: signalbox.Deny, Policies: []string{"no-superuser"}, Reason: "agents never become superuser"}, exampleDigest, hold, exampleDigest},
-			Hidden{"request": "ALTER ROLE app SUPERUSER", "parameters": nil, "all_actions": nil, "reason": "quotes the request", "shape": "ALTER ROLE app SUPERUSER"}
+				Verdict{Decision: signalbox.Deny, Policies: []string{"no-superuser"},
+					Reason: "agents never become superuser"}, exampleDigest, hold, exampleDigest},
+			Hidden{"request": "ALTER ROLE app SUPERUSER", "parameters": nil, "all_actions": nil,
+				"reason": "quotes the request", "shape": "ALTER ROLE app SUPERUSER"}
 	case KindHold:
-		return Hold{hold, session, exampleActor, "orders-db", "postgres:orders", signalbox.Production, exampleClear, exampleHold, exampleDigest, exampleDigest, exampleDigest,
+		return Hold{hold, session, exampleActor, "orders-db", "postgres:orders", signalbox.Production, exampleClear,
+				exampleHold, exampleDigest, exampleDigest, exampleDigest,
 				At(exampleTime.Add(15 * time.Minute))},
-			Hidden{"request": "DROP TABLE orders", "parameters": nil, "all_actions": nil, "facts": []string{"1200 rows"}, "salt": "c2FsdA", "shape": "DROP TABLE orders", "state": map[string]string{"oid": "16401"}}
+			Hidden{"request": "DROP TABLE orders", "parameters": nil, "all_actions": nil,
+				"facts": []string{"1200 rows"}, "salt": "c2FsdA", "shape": "DROP TABLE orders",
+				"state": map[string]string{"oid": "16401"}}
 	case KindApproval:
-		return Approval{hold, "bob", Yes, exampleDigest, true, At(exampleTime.Add(15 * time.Minute))}, Hidden{"comment": "seen the backup"}
+		return Approval{hold, "bob", Yes, exampleDigest, true, At(exampleTime.Add(15 * time.Minute))},
+			Hidden{"comment": "seen the backup"}
 	case KindConfirmation:
 		return Confirmation{hold, "alice", At(exampleTime.Add(15 * time.Minute))}, nil
 	case KindWithdrawal:
@@ -143,30 +155,37 @@ func firstExample(t *testing.T, k Kind) (Body, Hidden) {
 	case KindDead:
 		return Dead{hold, "state", "h-8L4N3R"}, Hidden{"detail": `oid: was "16401", is "16500"`}
 	case KindReads:
-		return Reads{session, exampleActor, "orders-db", "postgres:orders", signalbox.Production, At(exampleTime), At(exampleTime.Add(time.Second)), 12, 340,
+		return Reads{session, exampleActor, "orders-db", "postgres:orders", signalbox.Production, At(exampleTime),
+				At(exampleTime.Add(time.Second)), 12, 340,
 				[]ShapeCount{{"9f8e7d6c5b4a3210", "SELECT * FROM orders WHERE id = $1", 11, 11}}, 1, exampleDigest},
 			Hidden{"statements": []string{"SELECT * FROM orders WHERE id = 7"}}
 	case KindRead:
-		return Read{session, exampleActor, "orders-db", "postgres:orders", signalbox.Production, exampleClear, exampleAllow, exampleDigest, exampleDigest, signalbox.CountUnknown},
-			Hidden{"request": "SELECT * FROM cards", "parameters": nil, "all_actions": nil, "shape": "SELECT * FROM cards"}
+		return Read{session, exampleActor, "orders-db", "postgres:orders", signalbox.Production, exampleClear,
+				exampleAllow, exampleDigest, exampleDigest, signalbox.CountUnknown},
+			Hidden{"request": "SELECT * FROM cards", "parameters": nil, "all_actions": nil,
+				"shape": "SELECT * FROM cards"}
 	case KindHalt:
 		return Halt{ScopeActor, "claude", "bob"}, Hidden{"reason": "looks lost"}
 	case KindResume:
 		return Resume{ScopeActor, "claude", "bob"}, Hidden{"reason": "was a false alarm"}
 	case KindFreezeStart:
-		return FreezeStart{"f-1", []signalbox.Environment{signalbox.Production}, []string{"orders-db"}, At(exampleTime), At(exampleTime.Add(time.Hour)), "bob"}, Hidden{"reason": "black friday"}
+		return FreezeStart{"f-1", []signalbox.Environment{signalbox.Production}, []string{"orders-db"},
+			At(exampleTime), At(exampleTime.Add(time.Hour)), "bob"}, Hidden{"reason": "black friday"}
 	case KindFreezeEnd:
 		return FreezeEnd{"f-1", "bob"}, Hidden{"reason": "over"}
 	case KindBreakGlassStart:
-		return BreakGlassStart{"b-1", "bob", "s-2", []string{"orders-db"}, []signalbox.Verb{signalbox.Update}, At(exampleTime.Add(time.Minute))}, Hidden{"reason": "customers cannot pay"}
+		return BreakGlassStart{"b-1", "bob", "s-2", []string{"orders-db"}, []signalbox.Verb{signalbox.Update},
+			At(exampleTime.Add(time.Minute))}, Hidden{"reason": "customers cannot pay"}
 	case KindBreakGlassEnd:
 		return BreakGlassEnd{"b-1", "bob"}, Hidden{"reason": "paid"}
 	case KindUser:
 		return User{Name: "carol", Groups: []string{"dba", "sre"}, By: "bob", Op: "add"}, nil
 	case KindPolicy:
-		return Policy{exampleDigest, "bob", "active", []PolicyFile{{"default.cedar", exampleDigest}}, hold}, Hidden{"content": map[string]string{"default.cedar": "permit(…);"}}
+		return Policy{exampleDigest, "bob", "active", []PolicyFile{{"default.cedar", exampleDigest}}, hold},
+			Hidden{"content": map[string]string{"default.cedar": "permit(…);"}}
 	case KindObservation:
-		return Observation{"hook of claude", At(exampleTime.Add(-time.Second)), session, exampleActor, "app", "orders-db", "postgres:orders", signalbox.Production,
+		return Observation{"hook of claude", At(exampleTime.Add(-time.Second)), session, exampleActor, "app",
+				"orders-db", "postgres:orders", signalbox.Production,
 				exampleClear, intent},
 			Hidden{"request": "DROP TABLE orders", "parameters": []string{}, "all_actions": exampleClear}
 	case KindStorm:

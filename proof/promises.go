@@ -222,7 +222,8 @@ func (c *promiseCheck) user(b *User) {
 	switch b.Op {
 	case "add", "change", "revoke":
 		if known == (b.Op == "add") {
-			c.note(Warning, "P5", "user %q: %s, but he is%s enrolled", b.Name, b.Op, map[bool]string{false: " not"}[known])
+			c.note(Warning, "P5", "user %q: %s, but he is%s enrolled", b.Name, b.Op,
+				map[bool]string{false: " not"}[known])
 		}
 		c.users[b.Name] = b.Groups
 	case "remove":
@@ -449,7 +450,8 @@ func (c *promiseCheck) frozen(b *Intent) {
 		case f.From != 0 && c.now.Before(f.From.Time()):
 		case f.Until != 0 && !c.now.Before(f.Until.Time()):
 		case c.approvedBefore(b.Hold, f.since):
-			c.note(Warning, "P7", "changes %s under freeze %s, by an approval from before it: good only for a revert", b.Environment, id)
+			c.note(Warning, "P7", "changes %s under freeze %s, by an approval from before it: good only for a revert",
+				b.Environment, id)
 		default:
 			c.violation("P7", "changes %s under freeze %s", b.Environment, id)
 		}

@@ -70,7 +70,8 @@ func (c *promiseCheck) approval(b *Approval) {
 		c.violation("P4", "%s approves %s, hold %s is %s", b.By, b.Digest.Short(), b.Hold, h.Digest.Short())
 		return
 	case c.now.After(h.Expires.Time().Add(clockSkew)):
-		c.violation("P4", "%s approves hold %s after it expired at %s", b.By, b.Hold, h.Expires.Time().Format(time.RFC3339))
+		c.violation("P4", "%s approves hold %s after it expired at %s", b.By, b.Hold,
+			h.Expires.Time().Format(time.RFC3339))
 		return
 	case h.Verdict.Presence && !b.Presence:
 		c.violation("P5", "%s approves hold %s without proof of presence", b.By, b.Hold)
@@ -119,17 +120,22 @@ func (c *promiseCheck) permit(b *Intent) {
 	h.ended = "used by intent " + c.id
 	switch {
 	case b.Session != h.Session || b.Actor != h.Actor:
-		c.violation("P4", "%s (session %s) uses hold %s of %s (session %s)", b.Actor, b.Session, b.Hold, h.Actor, h.Session)
+		c.violation("P4", "%s (session %s) uses hold %s of %s (session %s)", b.Actor, b.Session, b.Hold, h.Actor,
+			h.Session)
 	case b.Gate != h.Gate || b.Target != h.Target || b.Environment != h.Environment:
-		c.violation("P4", "hold %s is for %s at gate %s, used for %s at gate %s", b.Hold, h.Target, h.Gate, b.Target, b.Gate)
+		c.violation("P4", "hold %s is for %s at gate %s, used for %s at gate %s", b.Hold, h.Target, h.Gate, b.Target,
+			b.Gate)
 	case b.Digest != h.Digest:
 		c.violation("P4", "executes %s, hold %s approved %s", b.Digest.Short(), b.Hold, h.Digest.Short())
 	}
 	if ends := h.ends(); c.now.After(ends.Add(clockSkew)) {
 		c.violation("P4", "uses hold %s after it expired at %s", b.Hold, ends.Format(time.RFC3339))
 	}
-	if b.Verdict.Decision == signalbox.Hold && (!slices.Equal(b.Verdict.Requires, h.Verdict.Requires) || !slices.Equal(b.Verdict.Policies, h.Verdict.Policies)) {
-		c.violation("P4", "policy asks for %q now (%q), hold %s was opened for %q (%q)", b.Verdict.Requires, b.Verdict.Policies, b.Hold, h.Verdict.Requires, h.Verdict.Policies)
+	if b.Verdict.Decision == signalbox.Hold &&
+		(!slices.Equal(b.Verdict.Requires, h.Verdict.Requires) ||
+			!slices.Equal(b.Verdict.Policies, h.Verdict.Policies)) {
+		c.violation("P4", "policy asks for %q now (%q), hold %s was opened for %q (%q)", b.Verdict.Requires,
+			b.Verdict.Policies, b.Hold, h.Verdict.Requires, h.Verdict.Policies)
 	}
 	c.ceiling(b, h)
 	c.requirements(b.Hold, h)
@@ -167,7 +173,8 @@ func (c *promiseCheck) ceiling(b *Intent, h *holdState) {
 	for i, a := range b.Actions {
 		approved, now := h.Actions[i].Impact, a.Impact
 		if approved.Count >= 0 && (now.Count > approved.Count || now.Dependants > approved.Dependants) {
-			c.violation("P4", "%s touches %d (and %d dependants), hold %s approved %d (and %d)", a.Native, now.Count, now.Dependants, b.Hold, approved.Count, approved.Dependants)
+			c.violation("P4", "%s touches %d (and %d dependants), hold %s approved %d (and %d)", a.Native, now.Count,
+				now.Dependants, b.Hold, approved.Count, approved.Dependants)
 		}
 	}
 }

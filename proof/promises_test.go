@@ -63,13 +63,16 @@ func (s *story) find(name string) int {
 func add(b proof.Body) func(*prooftest.Log) { return func(l *prooftest.Log) { l.Add(b, nil) } }
 
 func dropActions() []proof.Action {
-	return []proof.Action{{Verb: signalbox.Delete, Native: "DROP TABLE", Impact: proof.Impact{Count: 1200, Scope: signalbox.ScopeAll, Measured: true}}}
+	return []proof.Action{{Verb: signalbox.Delete, Native: "DROP TABLE",
+		Impact: proof.Impact{Count: 1200, Scope: signalbox.ScopeAll, Measured: true}}}
 }
 
 func holdOf(l *prooftest.Log) proof.Hold {
 	return proof.Hold{
-		Hold: "h-1", Session: "s-1", Actor: claude, Gate: "orders-db", Target: "postgres:orders", Environment: signalbox.Production,
-		Actions: dropActions(), Verdict: proof.Verdict{Decision: signalbox.Hold, Policies: []string{"destructive"}, Requires: []string{"2 of sre"}},
+		Hold: "h-1", Session: "s-1", Actor: claude, Gate: "orders-db", Target: "postgres:orders",
+		Environment: signalbox.Production,
+		Actions:     dropActions(), Verdict: proof.Verdict{Decision: signalbox.Hold, Policies: []string{"destructive"},
+			Requires: []string{"2 of sre"}},
 		Policy: policyDigest, Digest: requestDigest, Expires: proof.At(l.Now.Add(time.Hour)),
 	}
 }
@@ -81,7 +84,8 @@ func yes(by string) proof.Approval {
 func dropIntent() proof.Intent {
 	return proof.Intent{
 		Session: "s-1", Actor: claude, Gate: "orders-db", Target: "postgres:orders", Environment: signalbox.Production,
-		Actions: dropActions(), Verdict: proof.Verdict{Decision: signalbox.Hold, Policies: []string{"destructive"}, Requires: []string{"2 of sre"}},
+		Actions: dropActions(), Verdict: proof.Verdict{Decision: signalbox.Hold, Policies: []string{"destructive"},
+			Requires: []string{"2 of sre"}},
 		Policy: policyDigest, Hold: "h-1", Digest: requestDigest,
 	}
 }
@@ -89,7 +93,8 @@ func dropIntent() proof.Intent {
 func allowed() proof.Intent {
 	return proof.Intent{
 		Session: "s-1", Actor: claude, Gate: "orders-db", Target: "postgres:orders", Environment: signalbox.Production,
-		Actions: []proof.Action{{Verb: signalbox.Update, Native: "UPDATE", Impact: proof.Impact{Count: 1, Scope: signalbox.ScopeOne}}},
+		Actions: []proof.Action{{Verb: signalbox.Update, Native: "UPDATE",
+			Impact: proof.Impact{Count: 1, Scope: signalbox.ScopeOne}}},
 		Verdict: proof.Verdict{Decision: signalbox.Allow}, Policy: policyDigest, Digest: requestDigest,
 	}
 }
@@ -111,7 +116,8 @@ func goodStory() *story {
 	}
 	s.add("user dave", add(proof.User{Name: "dave", Groups: []string{"dba"}, By: "alice", Op: "add"}))
 	s.add("session", func(l *prooftest.Log) {
-		l.Add(proof.SessionStart{Session: "s-1", Actor: claude, Gates: []string{"orders-db"}, Expires: proof.At(l.Now.Add(8 * time.Hour))}, nil)
+		l.Add(proof.SessionStart{Session: "s-1", Actor: claude, Gates: []string{"orders-db"},
+			Expires: proof.At(l.Now.Add(8 * time.Hour))}, nil)
 	})
 	s.add("hold", func(l *prooftest.Log) { l.Add(holdOf(l), nil) })
 	s.add("bob", add(yes("bob")))
@@ -142,7 +148,8 @@ func TestGoodStoryHasNoFindings(t *testing.T) {
 	if len(r.Findings) != 0 || !r.OK() || r.OpenCount != 0 || r.Unknown != 0 {
 		t.Errorf("%+v", r)
 	}
-	want := map[proof.Kind]int64{"start": 1, "policy": 1, "user": 4, "session.start": 1, "session.end": 1, "hold": 1, "approval": 2, "intent": 2, "outcome": 2}
+	want := map[proof.Kind]int64{"start": 1, "policy": 1, "user": 4, "session.start": 1, "session.end": 1, "hold": 1,
+		"approval": 2, "intent": 2, "outcome": 2}
 	if diff := cmp.Diff(want, r.Entries); diff != "" {
 		t.Errorf("entries (-want +got):\n%s", diff)
 	}
@@ -169,7 +176,8 @@ func TestBrokenPromisesAreFound(t *testing.T) {
 		text    string
 		edit    func(s *story)
 	}{
-		{"outcome of nothing", "P2", "not in the log before it", func(s *story) { s.before("end", add(proof.Outcome{Intent: "01JDCPW5E0000000000000000A"})) }},
+		{"outcome of nothing", "P2", "not in the log before it",
+			func(s *story) { s.before("end", add(proof.Outcome{Intent: "01JDCPW5E0000000000000000A"})) }},
 		{"second outcome", "P2", "second outcome", func(s *story) {
 			s.before("end", func(l *prooftest.Log) {
 				id := l.Add(allowed(), nil)
@@ -200,13 +208,19 @@ func TestBrokenPromisesAreFound(t *testing.T) {
 			})
 		}},
 
-		{"hold needed", "P4", "names none", func(s *story) { s.instead("intent", change(func(in *proof.Intent) { in.Hold = "" })) }},
-		{"hold unknown", "P4", "not in the log before it", func(s *story) { s.instead("intent", change(func(in *proof.Intent) { in.Hold = "h-2" })) }},
-		{"permit used twice", "P4", "used by intent", func(s *story) { s.before("end", run(dropIntent(), signalbox.Done)) }},
+		{"hold needed", "P4", "names none", func(s *story) {
+			s.instead("intent",
+				change(func(in *proof.Intent) { in.Hold = "" }))
+		}},
+		{"hold unknown", "P4", "not in the log before it",
+			func(s *story) { s.instead("intent", change(func(in *proof.Intent) { in.Hold = "h-2" })) }},
+		{"permit used twice", "P4", "used by intent",
+			func(s *story) { s.before("end", run(dropIntent(), signalbox.Done)) }},
 		{"another request", "P4", "approved", func(s *story) {
 			s.instead("intent", change(func(in *proof.Intent) { in.Digest = proof.CanonicalDigest("other") }))
 		}},
-		{"another target", "P4", "is for postgres:orders", func(s *story) { s.instead("intent", change(func(in *proof.Intent) { in.Target = "postgres:cards" })) }},
+		{"another target", "P4", "is for postgres:orders",
+			func(s *story) { s.instead("intent", change(func(in *proof.Intent) { in.Target = "postgres:cards" })) }},
 		{"another session", "P4", "session s-2", func(s *story) {
 			s.before("intent", func(l *prooftest.Log) {
 				l.Add(proof.SessionStart{Session: "s-2", Actor: claude, Expires: proof.At(l.Now.Add(time.Hour))}, nil)
@@ -232,12 +246,15 @@ func TestBrokenPromisesAreFound(t *testing.T) {
 			s.before("intent", later(16*time.Minute))
 		}},
 		{"expired", "P4", "expired", func(s *story) { s.before("intent", add(proof.Expiry{Hold: "h-1"})) }},
-		{"withdrawn", "P4", "withdrawn by alice", func(s *story) { s.before("intent", add(proof.Withdrawal{Hold: "h-1", By: "alice"})) }},
-		{"dead", "P4", "because of its state", func(s *story) { s.before("intent", add(proof.Dead{Hold: "h-1", Reason: "state"})) }},
+		{"withdrawn", "P4", "withdrawn by alice",
+			func(s *story) { s.before("intent", add(proof.Withdrawal{Hold: "h-1", By: "alice"})) }},
+		{"dead", "P4", "because of its state",
+			func(s *story) { s.before("intent", add(proof.Dead{Hold: "h-1", Reason: "state"})) }},
 		{"a no", "P4", "refused by dave", func(s *story) {
 			s.before("intent", add(proof.Approval{Hold: "h-1", By: "dave", Answer: proof.No, Digest: requestDigest}))
 		}},
-		{"opened twice", "P4", "opened before", func(s *story) { s.before("bob", func(l *prooftest.Log) { l.Add(holdOf(l), nil) }) }},
+		{"opened twice", "P4", "opened before",
+			func(s *story) { s.before("bob", func(l *prooftest.Log) { l.Add(holdOf(l), nil) }) }},
 		{"bound to nothing", "P4", "bound to nothing", func(s *story) {
 			s.instead("hold", changeHold(func(h *proof.Hold) { h.Digest = signalbox.Digest{} }))
 		}},
@@ -259,7 +276,8 @@ func TestBrokenPromisesAreFound(t *testing.T) {
 		{"the agent itself", "P5", "claude approves", func(s *story) { s.instead("carol", add(yes("claude"))) }},
 		{"not enrolled", "P5", "mallory approves", func(s *story) { s.instead("carol", add(yes("mallory"))) }},
 		{"of another group", "P5", "is not 2 of sre", func(s *story) { s.instead("carol", add(yes("dave"))) }},
-		{"removed before redemption", "P5", "is not 2 of sre", func(s *story) { s.before("intent", add(proof.User{Name: "carol", By: "alice", Op: "remove"})) }},
+		{"removed before redemption", "P5", "is not 2 of sre",
+			func(s *story) { s.before("intent", add(proof.User{Name: "carol", By: "alice", Op: "remove"})) }},
 		{"left the group before redemption", "P5", "is not 2 of sre", func(s *story) {
 			s.before("intent", add(proof.User{Name: "carol", Groups: []string{"dba"}, By: "alice", Op: "change"}))
 		}},
@@ -269,7 +287,8 @@ func TestBrokenPromisesAreFound(t *testing.T) {
 		{"no confirmation", "P5", "without the confirmation of alice", func(s *story) {
 			s.instead("hold", changeHold(func(h *proof.Hold) { h.Verdict.Confirm = true }))
 		}},
-		{"confirmation of another", "P5", "bob confirms", func(s *story) { s.before("intent", add(proof.Confirmation{Hold: "h-1", By: "bob"})) }},
+		{"confirmation of another", "P5", "bob confirms",
+			func(s *story) { s.before("intent", add(proof.Confirmation{Hold: "h-1", By: "bob"})) }},
 		{"requires nobody", "P5", "required nobody", func(s *story) {
 			s.instead("hold", changeHold(func(h *proof.Hold) { h.Verdict.Requires = nil }))
 		}},
@@ -309,9 +328,11 @@ func TestBrokenPromisesAreFound(t *testing.T) {
 		}},
 
 		{"freeze", "P7", "under freeze f-1", func(s *story) {
-			s.before("more", add(proof.FreezeStart{Freeze: "f-1", Environments: []signalbox.Environment{signalbox.Production}, By: "bob"}))
+			s.before("more", add(proof.FreezeStart{Freeze: "f-1",
+				Environments: []signalbox.Environment{signalbox.Production}, By: "bob"}))
 		}},
-		{"freeze of everything", "P7", "under freeze f-1", func(s *story) { s.before("more", add(proof.FreezeStart{Freeze: "f-1", By: "bob"})) }},
+		{"freeze of everything", "P7", "under freeze f-1",
+			func(s *story) { s.before("more", add(proof.FreezeStart{Freeze: "f-1", By: "bob"})) }},
 		{"break-glass by an agent", "P7", "goes through", func(s *story) {
 			s.before("more", func(l *prooftest.Log) {
 				l.Add(proof.BreakGlassStart{ID: "b-1", By: "bob", Expires: proof.At(l.Now.Add(time.Hour))}, nil)
@@ -326,24 +347,32 @@ func TestBrokenPromisesAreFound(t *testing.T) {
 			s.instead("more", run(in, signalbox.Done))
 		}},
 
-		{"halt of the session", "P9", `session "s-1" is halted`, func(s *story) { s.before("more", add(proof.Halt{Scope: proof.ScopeSession, Name: "s-1", By: "bob"})) }},
-		{"halt of the agent", "P9", `actor "claude" is halted`, func(s *story) { s.before("more", add(proof.Halt{Scope: proof.ScopeActor, Name: "claude", By: "bob"})) }},
-		{"halt of the human", "P9", `actor "alice" is halted`, func(s *story) { s.before("more", add(proof.Halt{Scope: proof.ScopeActor, Name: "alice", By: "bob"})) }},
+		{"halt of the session", "P9", `session "s-1" is halted`,
+			func(s *story) { s.before("more", add(proof.Halt{Scope: proof.ScopeSession, Name: "s-1", By: "bob"})) }},
+		{"halt of the agent", "P9", `actor "claude" is halted`,
+			func(s *story) { s.before("more", add(proof.Halt{Scope: proof.ScopeActor, Name: "claude", By: "bob"})) }},
+		{"halt of the human", "P9", `actor "alice" is halted`,
+			func(s *story) { s.before("more", add(proof.Halt{Scope: proof.ScopeActor, Name: "alice", By: "bob"})) }},
 		{"halt of the gate", "P9", `gate "orders-db" is halted`, func(s *story) {
 			s.before("more", add(proof.Halt{Scope: proof.ScopeGate, Name: "orders-db", By: "bob"}))
 		}},
-		{"halt of everything", "P9", "everything is halted", func(s *story) { s.before("more", add(proof.Halt{Scope: proof.ScopeAll, By: "bob"})) }},
+		{"halt of everything", "P9", "everything is halted",
+			func(s *story) { s.before("more", add(proof.Halt{Scope: proof.ScopeAll, By: "bob"})) }},
 		{"reads long after a halt", "P9", "everything is halted", func(s *story) {
 			s.before("end", func(l *prooftest.Log) {
 				l.Add(proof.Halt{Scope: proof.ScopeAll, By: "bob"}, nil)
 				l.Now = l.Now.Add(2 * time.Second)
-				l.Add(proof.Reads{Session: "s-1", Actor: claude, Gate: "orders-db", From: proof.At(l.Now), To: proof.At(l.Now)}, nil)
+				l.Add(proof.Reads{Session: "s-1", Actor: claude, Gate: "orders-db", From: proof.At(l.Now),
+					To: proof.At(l.Now)}, nil)
 			})
 		}},
-		{"resume of what was not halted", "P9", "was not halted", func(s *story) { s.before("end", add(proof.Resume{Scope: proof.ScopeAll, By: "bob"})) }},
+		{"resume of what was not halted", "P9", "was not halted",
+			func(s *story) { s.before("end", add(proof.Resume{Scope: proof.ScopeAll, By: "bob"})) }},
 
-		{"not an entry", "P10", "decode entry", func(s *story) { s.before("end", func(l *prooftest.Log) { l.AddLeaf([]byte("hello")) }) }},
-		{"erased later entry", "P11", "does not come before", func(s *story) { s.before("end", add(proof.Erase{Index: 999, By: "bob"})) }},
+		{"not an entry", "P10", "decode entry",
+			func(s *story) { s.before("end", func(l *prooftest.Log) { l.AddLeaf([]byte("hello")) }) }},
+		{"erased later entry", "P11", "does not come before",
+			func(s *story) { s.before("end", add(proof.Erase{Index: 999, By: "bob"})) }},
 
 		{"observation of nobody", "", "of no source", func(s *story) {
 			s.before("end", func(l *prooftest.Log) { l.Add(proof.Observation{Seen: proof.At(l.Now)}, nil) })
@@ -366,7 +395,8 @@ func TestBrokenPromisesAreFound(t *testing.T) {
 		}},
 		{"observation of no intent", "", "which is not in the log before it", func(s *story) {
 			s.before("end", func(l *prooftest.Log) {
-				l.Add(proof.Observation{Source: "log", Seen: proof.At(l.Now), Intent: "01JDCPW5E0000000000000000Z"}, nil)
+				l.Add(proof.Observation{Source: "log", Seen: proof.At(l.Now), Intent: "01JDCPW5E0000000000000000Z"},
+					nil)
 			})
 		}},
 		{"direction that is not known", "", "direction \"sideways\"", func(s *story) {
@@ -456,7 +486,8 @@ func TestKeptPromisesAreNotFound(t *testing.T) {
 			s.before("more", add(proof.Resume{Scope: proof.ScopeAll, By: "bob"}))
 		}},
 		{"halt of others", func(s *story) {
-			for _, h := range []proof.Halt{{Scope: proof.ScopeActor, Name: "codex"}, {Scope: proof.ScopeGate, Name: "cards-db"}, {Scope: proof.ScopeSession, Name: "s-2"}} {
+			for _, h := range []proof.Halt{{Scope: proof.ScopeActor, Name: "codex"},
+				{Scope: proof.ScopeGate, Name: "cards-db"}, {Scope: proof.ScopeSession, Name: "s-2"}} {
 				s.before("more", add(h))
 			}
 		}},
@@ -465,12 +496,14 @@ func TestKeptPromisesAreNotFound(t *testing.T) {
 				from := proof.At(l.Now)
 				l.Add(proof.Halt{Scope: proof.ScopeAll, By: "bob"}, nil)
 				l.Now = l.Now.Add(1500 * time.Millisecond)
-				l.Add(proof.Reads{Session: "s-1", Actor: claude, Gate: "orders-db", From: from, To: proof.At(l.Now)}, nil)
+				l.Add(proof.Reads{Session: "s-1", Actor: claude, Gate: "orders-db", From: from, To: proof.At(l.Now)},
+					nil)
 			})
 		}},
 		{"freeze elsewhere, later, and over", func(s *story) {
 			s.before("more", func(l *prooftest.Log) {
-				l.Add(proof.FreezeStart{Freeze: "f-1", Environments: []signalbox.Environment{signalbox.Staging}, By: "bob"}, nil)
+				l.Add(proof.FreezeStart{Freeze: "f-1", Environments: []signalbox.Environment{signalbox.Staging},
+					By: "bob"}, nil)
 				l.Add(proof.FreezeStart{Freeze: "f-2", From: proof.At(l.Now.Add(time.Hour)), By: "bob"}, nil)
 				l.Add(proof.FreezeStart{Freeze: "f-3", Until: proof.At(l.Now.Add(time.Minute)), By: "bob"}, nil)
 				l.Add(proof.FreezeStart{Freeze: "f-4", By: "bob"}, nil)
@@ -482,7 +515,8 @@ func TestKeptPromisesAreNotFound(t *testing.T) {
 			s.before("end", func(l *prooftest.Log) {
 				l.Add(proof.SessionStart{Session: "s-2", Actor: alice, Expires: proof.At(l.Now.Add(time.Hour))}, nil)
 				l.Add(proof.FreezeStart{Freeze: "f-1", By: "bob"}, nil)
-				l.Add(proof.BreakGlassStart{ID: "b-1", By: "alice", Gates: []string{"orders-db"}, Verbs: []signalbox.Verb{signalbox.Update}, Expires: proof.At(l.Now.Add(time.Hour))}, nil)
+				l.Add(proof.BreakGlassStart{ID: "b-1", By: "alice", Gates: []string{"orders-db"},
+					Verbs: []signalbox.Verb{signalbox.Update}, Expires: proof.At(l.Now.Add(time.Hour))}, nil)
 				in := allowed()
 				in.Session, in.Actor, in.BreakGlass = "s-2", alice, "b-1"
 				run(in, signalbox.Done)(l)
@@ -500,7 +534,8 @@ func TestKeptPromisesAreNotFound(t *testing.T) {
 				in := dropIntent()
 				in.Session, in.Actor, in.Gate, in.Target, in.Hold, in.Verdict = h.Session, h.Actor, h.Gate, h.Target, h.Hold, h.Verdict
 				id := l.Add(in, nil)
-				l.Add(proof.Policy{Version: proof.CanonicalDigest("new"), By: "alice", Status: "active", Hold: "h-2"}, nil)
+				l.Add(proof.Policy{Version: proof.CanonicalDigest("new"), By: "alice", Status: "active", Hold: "h-2"},
+					nil)
 				l.Add(proof.Outcome{Intent: id, Result: signalbox.Done}, nil)
 			})
 		}},

@@ -122,7 +122,8 @@ func seal(h Header, body Body, hidden Hidden, key []byte) (Leaf, error) {
 	}
 	if len(leaf) > MaxLeaf {
 		name, n := longestField(leaf)
-		return fail(fmt.Errorf("%d bytes are more than a leaf can hold (%d): field %q has %d, hide or shorten it", len(leaf), MaxLeaf, name, n))
+		return fail(fmt.Errorf("%d bytes are more than a leaf can hold (%d): field %q has %d, hide or shorten it",
+			len(leaf), MaxLeaf, name, n))
 	}
 	return Leaf{Bytes: leaf, Key: key, Payload: payload}, nil
 }

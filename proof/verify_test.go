@@ -32,7 +32,8 @@ func started(t *testing.T) *prooftest.Log {
 // Sizes on both sides of a tile's edge. (See TestTreeOfEverySize for great ones.)
 func TestVerifyLogOfEverySize(t *testing.T) {
 	l := started(t)
-	sizes := map[int64]bool{1: true, 2: true, 3: true, 7: true, 255: true, 256: true, 257: true, 511: true, 512: true, 513: true}
+	sizes := map[int64]bool{1: true, 2: true, 3: true, 7: true, 255: true, 256: true, 257: true, 511: true, 512: true,
+		513: true}
 	for n := int64(1); n <= 513; n++ {
 		if n > 1 {
 			l.Add(filler(int(n)), nil)
@@ -97,23 +98,26 @@ func TestVerifyLogNoticesEveryChangedFile(t *testing.T) {
 		// The last byte of a signature in base64 may be insignificant padding,
 		// so the end is tried by cutting it off.
 		for name, bad := range map[string][]byte{
-			"first byte":  append([]byte{good[0] ^ 1}, good[1:]...),
-			"middle byte": append(append([]byte{}, good[:len(good)/2]...), append([]byte{good[len(good)/2] ^ 1}, good[len(good)/2+1:]...)...),
-			"cut":         good[:len(good)-1],
-			"longer":      append(append([]byte{}, good...), 'x'),
-			"empty":       {},
+			"first byte": append([]byte{good[0] ^ 1}, good[1:]...),
+			"middle byte": append(append([]byte{}, good[:len(good)/2]...),
+				append([]byte{good[len(good)/2] ^ 1}, good[len(good)/2+1:]...)...),
+			"cut":    good[:len(good)-1],
+			"longer": append(append([]byte{}, good...), 'x'),
+			"empty":  {},
 		} {
 			if err := os.WriteFile(file, bad, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			if r, err := proof.VerifyLog(t.Context(), proof.Folder(os.DirFS(dir)), l.Trust(), proof.Options{}); err == nil {
+			if r, err := proof.VerifyLog(t.Context(), proof.Folder(os.DirFS(dir)), l.Trust(),
+				proof.Options{}); err == nil {
 				t.Errorf("%s, %s: verified: %+v", file, name, r)
 			}
 		}
 		if err := os.Remove(file); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := proof.VerifyLog(t.Context(), proof.Folder(os.DirFS(dir)), l.Trust(), proof.Options{}); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := proof.VerifyLog(t.Context(), proof.Folder(os.DirFS(dir)), l.Trust(),
+			proof.Options{}); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s, removed: %v", file, err)
 		}
 		if err := os.WriteFile(file, good, 0o644); err != nil {
@@ -152,7 +156,8 @@ func TestVerifyLogOverHTTP(t *testing.T) {
 		t.Fatal(err)
 	}
 	var last int64
-	r, err := proof.VerifyLog(t.Context(), src, l.Trust(), proof.Options{Progress: func(done, total int64) { last = done }})
+	r, err := proof.VerifyLog(t.Context(), src, l.Trust(),
+		proof.Options{Progress: func(done, total int64) { last = done }})
 	if err != nil || !r.OK() || r.Size != 301 || last != 301 {
 		t.Errorf("%+v, %v, progress %d", r, err, last)
 	}
@@ -209,7 +214,8 @@ func TestVerifyLogByAnotherKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := proof.VerifyLog(t.Context(), src, wrong, proof.Options{}); err == nil || !strings.Contains(err.Error(), "origin") {
+	if _, err := proof.VerifyLog(t.Context(), src, wrong, proof.Options{}); err == nil ||
+		!strings.Contains(err.Error(), "origin") {
 		t.Errorf("another origin: %v", err)
 	}
 }
@@ -290,7 +296,8 @@ func TestVerifyConsistency(t *testing.T) {
 		}
 	}
 	l.Add(filler(0), nil)
-	if _, _, err := proof.VerifyConsistency(t.Context(), src, l.Trust(), l.Checkpoint(702)); err == nil || !strings.Contains(err.Error(), "went back") {
+	if _, _, err := proof.VerifyConsistency(t.Context(), src, l.Trust(), l.Checkpoint(702)); err == nil ||
+		!strings.Contains(err.Error(), "went back") {
 		t.Errorf("a shorter log: %v", err)
 	}
 }
@@ -305,7 +312,8 @@ func BenchmarkVerifyLog(b *testing.B) {
 	l.Add(proof.Policy{Version: d, By: "alice", Status: "active"}, nil)
 	for n := range entries / 2 {
 		id := l.Add(proof.Intent{
-			Session: "s-1", Actor: actor, Gate: "orders-db", Target: "postgres:orders", Environment: signalbox.Production,
+			Session: "s-1", Actor: actor, Gate: "orders-db", Target: "postgres:orders",
+			Environment: signalbox.Production,
 			Actions: []proof.Action{{Verb: signalbox.Update, Native: "UPDATE", Fingerprint: fmt.Sprint(n),
 				Resources: []signalbox.Resource{{Type: "table", Name: "public.orders", ID: "16401"}},
 				Impact:    proof.Impact{Count: 1, Scope: signalbox.ScopeOne, Reversible: true}}},

@@ -121,7 +121,8 @@ func runConsistency(ctx context.Context, t terminal, args []string, f flags) err
 		return err
 	}
 	if f.json {
-		return printJSON(t.out, map[string]any{"origin": is.Origin, "old_size": was.N, "size": is.N, "root": is.Hash.String()})
+		return printJSON(t.out, map[string]any{"origin": is.Origin, "old_size": was.N, "size": is.N,
+			"root": is.Hash.String()})
 	}
 	_, err = fmt.Fprintf(t.out, "OK %s: %d entries continue the %d of the old checkpoint\n", is.Origin, is.N, was.N)
 	return err

@@ -81,10 +81,13 @@ func fixture(t *testing.T, dir string) {
 	l := build(1)
 	intent := proof.Intent{
 		Session: "s-1", Actor: alice, Gate: "orders-db", Target: "postgres:orders", Environment: signalbox.Production,
-		Actions: []proof.Action{{Verb: signalbox.Update, Native: "UPDATE", Impact: proof.Impact{Count: 1, Scope: signalbox.ScopeOne, Reversible: true}}},
-		Verdict: proof.Verdict{Decision: signalbox.Allow}, Policy: proof.CanonicalDigest("p"), Digest: proof.CanonicalDigest("d"),
+		Actions: []proof.Action{{Verb: signalbox.Update, Native: "UPDATE",
+			Impact: proof.Impact{Count: 1, Scope: signalbox.ScopeOne, Reversible: true}}},
+		Verdict: proof.Verdict{Decision: signalbox.Allow}, Policy: proof.CanonicalDigest("p"),
+		Digest: proof.CanonicalDigest("d"),
 	}
-	leaf, err := proof.Seal(proof.Header{ID: l.NewID(), Time: l.Now}, intent, proof.Hidden{"request": "UPDATE orders SET state = 'paid' WHERE id = 7"})
+	leaf, err := proof.Seal(proof.Header{ID: l.NewID(), Time: l.Now}, intent,
+		proof.Hidden{"request": "UPDATE orders SET state = 'paid' WHERE id = 7"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +96,8 @@ func fixture(t *testing.T, dir string) {
 	l.Write(filepath.Join(dir, "log"))
 	write("log.vkey", []byte(l.Key+"\n"))
 	write("other.vkey", []byte(prooftest.New(t, "other.example/log").Key+"\n"))
-	witness, err := torchwood.NewCosignatureSigner("witness.example", ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
+	witness, err := torchwood.NewCosignatureSigner("witness.example",
+		ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +122,8 @@ func TestInterrupted(t *testing.T) {
 	fixture(t, dir)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	code := run(ctx, []string{"log", filepath.Join(dir, "log"), "--key", filepath.Join(dir, "log.vkey")}, nil, t.Output(), t.Output())
+	code := run(ctx, []string{"log", filepath.Join(dir, "log"), "--key", filepath.Join(dir, "log.vkey")}, nil,
+		t.Output(), t.Output())
 	if code != 1 {
 		t.Errorf("exit code %d, want 1", code)
 	}

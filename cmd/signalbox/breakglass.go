@@ -109,7 +109,8 @@ func (p *program) breakGlassListCommand() *cobra.Command {
 				for _, v := range b.Verbs {
 					verbs = append(verbs, string(v))
 				}
-				rows[i] = []string{b.ID, b.By, strings.Join(verbs, ","), strings.Join(b.Gates, ","), left(b.Expires), b.Reason}
+				rows[i] = []string{b.ID, b.By, strings.Join(verbs, ","), strings.Join(b.Gates, ","), left(b.Expires),
+					b.Reason}
 			}
 			return p.table([]string{"id", "by", "verbs", "gates", "left", "reason"}, rows)
 		},

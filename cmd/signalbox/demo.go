@@ -28,7 +28,8 @@ Stories: ` + strings.Join(demo.Stories(), ", ") + `.`,
   signalbox demo --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c := demo.Config{Story: story, Out: p.stdout, Color: p.color(), Wait: terminal(p.stdout) && !noWait && !p.json}
+			c := demo.Config{Story: story, Out: p.stdout, Color: p.color(), Wait: terminal(p.stdout) && !noWait &&
+				!p.json}
 			if p.json {
 				c.Out = p.stderr
 			}

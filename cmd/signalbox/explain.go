@@ -41,7 +41,8 @@ every line was judged.`,
 			} else if f, ok := in.(*os.File); ok && terminal(f) {
 				fmt.Fprintln(p.stderr, "reading scenarios from the terminal, one a line; end with Ctrl-D")
 			}
-			sum, err := explain.Run(cmd.Context(), explain.Config{Policy: set, Readers: gate.Readers(p.kinds)}, in, p.stdout)
+			sum, err := explain.Run(cmd.Context(), explain.Config{Policy: set, Readers: gate.Readers(p.kinds)}, in,
+				p.stdout)
 			if err != nil {
 				return err
 			}

@@ -33,7 +33,8 @@ func moment(flag, text string) (time.Time, error) {
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return t, hinted{usage("--%s %q: neither a time nor a duration", flag, text), "write 2026-11-27T18:00:00Z, or 8h"}
+		return t, hinted{usage("--%s %q: neither a time nor a duration", flag, text),
+			"write 2026-11-27T18:00:00Z, or 8h"}
 	}
 	return t, nil
 }
@@ -73,7 +74,8 @@ func (p *program) freezeStartCommand() *cobra.Command {
 			if p.json {
 				return p.printJSON(started)
 			}
-			return p.say("Freeze %s: %s, from %s until %s.", started.ID, frozen(started), clock(started.From), clock(started.Until))
+			return p.say("Freeze %s: %s, from %s until %s.", started.ID, frozen(started), clock(started.From),
+				clock(started.Until))
 		},
 	})
 	c.Flags().StringVar(&until, "until", "", "when it ends: a time, or a duration from now")
@@ -142,7 +144,8 @@ func (p *program) freezeListCommand() *cobra.Command {
 			}
 			rows := make([][]string, len(fs))
 			for i, f := range fs {
-				rows[i] = []string{f.ID, frozen(f), clock(f.From), fmt.Sprintf("%s (%s)", clock(f.Until), left(f.Until)), f.By, f.Reason}
+				rows[i] = []string{f.ID, frozen(f), clock(f.From),
+					fmt.Sprintf("%s (%s)", clock(f.Until), left(f.Until)), f.By, f.Reason}
 			}
 			return p.table([]string{"freeze", "what", "from", "until", "by", "reason"}, rows)
 		},

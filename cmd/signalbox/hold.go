@@ -158,7 +158,8 @@ func (p *program) showHold(h client.Hold) error {
 	for _, f := range h.State {
 		fmt.Fprintf(&b, "  - bound to %s = %s\n", signalbox.Visible(f.Name), signalbox.Visible(f.Value))
 	}
-	fmt.Fprintf(&b, "\n%s\n%s", p.bold("What "+signalbox.Visible(h.Actor.String())+" sent (its own words, whole)"), quoted(h.Request))
+	fmt.Fprintf(&b, "\n%s\n%s", p.bold("What "+signalbox.Visible(h.Actor.String())+" sent (its own words, whole)"),
+		quoted(h.Request))
 	if len(h.Answers) > 0 {
 		b.WriteString("\n" + p.bold("Answers") + "\n")
 		for _, a := range h.Answers {
@@ -225,7 +226,8 @@ func (p *program) sayHold(h client.Hold) error {
 	case "open":
 		return p.say("Hold %s is open: it still needs %s.", h.ID, signalbox.Visible(h.Missing))
 	case "approved":
-		return p.say("Hold %s is approved until %s: sent again by its session, the request runs once.", h.ID, clock(h.Expires))
+		return p.say("Hold %s is approved until %s: sent again by its session, the request runs once.", h.ID,
+			clock(h.Expires))
 	}
 	why := ""
 	if h.Why != "" {

@@ -65,9 +65,11 @@ func meant(kind, prefix string, ids []string) (string, error) {
 	}
 	switch {
 	case len(found) == 0 || len(prefix) < idAtLeast:
-		return "", hinted{fmt.Errorf("%s %q: not found", kind, prefix), fmt.Sprintf("see `signalbox %s list`; the first characters of an id will do, at least %d", kind, idAtLeast)}
+		return "", hinted{fmt.Errorf("%s %q: not found", kind, prefix),
+			fmt.Sprintf("see `signalbox %s list`; the first characters of an id will do, at least %d", kind, idAtLeast)}
 	case len(found) > 1:
-		return "", hinted{fmt.Errorf("%s %q: %d ids begin so", kind, prefix, len(found)), "more characters, please: " + strings.Join(found[:min(len(found), 5)], ", ")}
+		return "", hinted{fmt.Errorf("%s %q: %d ids begin so", kind, prefix, len(found)),
+			"more characters, please: " + strings.Join(found[:min(len(found), 5)], ", ")}
 	}
 	return found[0], nil
 }

@@ -37,7 +37,8 @@ var echo = gate.Kind{
 	Text:     func(a gate.Access) string { return fmt.Sprintf("%s:%d as %s", a.Host, a.Port, a.User) },
 	Variables: func(gates []gate.Access, _ gate.Folder) ([]string, error) {
 		g := gates[0]
-		return []string{"ECHO_ADDRESS=" + net.JoinHostPort(g.Host, fmt.Sprint(g.Port)), "ECHO_USER=" + g.User, "ECHO_PASSWORD=" + g.Password, "ECHO_ROOM=" + g.Database}, nil
+		return []string{"ECHO_ADDRESS=" + net.JoinHostPort(g.Host, fmt.Sprint(g.Port)), "ECHO_USER=" + g.User,
+			"ECHO_PASSWORD=" + g.Password, "ECHO_ROOM=" + g.Database}, nil
 	},
 	Leaks: []gate.Leak{{Name: "ECHO*", Reason: "shouts elsewhere"}},
 	Explain: func() explain.Reader {
@@ -46,7 +47,8 @@ var echo = gate.Kind{
 			if err := json.Unmarshal(request, &d); err != nil || d.Line == "" {
 				return explain.Native{}, errors.Join(err, errors.New(`echo request without "line"`))
 			}
-			return explain.Native{Target: "wall", Classify: func() ([]signalbox.Action, func()) { return echoActions(d.Line), func() {} }}, nil
+			return explain.Native{Target: "wall",
+				Classify: func() ([]signalbox.Action, func()) { return echoActions(d.Line), func() {} }}, nil
 		}
 	},
 }
@@ -131,7 +133,8 @@ func (g *echoGate) serve(ctx context.Context, conn net.Conn) {
 		return
 	}
 	for lines.Scan() {
-		r := interlock.Request{Session: s, Gate: g.Gate, Actions: echoActions(lines.Text()), Text: lines.Text(), Canonical: signalbox.Digest(sha256.Sum256(lines.Bytes()))}
+		r := interlock.Request{Session: s, Gate: g.Gate, Actions: echoActions(lines.Text()), Text: lines.Text(),
+			Canonical: signalbox.Digest(sha256.Sum256(lines.Bytes()))}
 		if _, err := g.Interlock.Do(ctx, r, echoing{g, conn, lines.Text()}); err != nil {
 			fmt.Fprintln(conn, err)
 		}
@@ -188,7 +191,8 @@ gates:
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := c.Gates[0].Settings.(*echoSettings); s.Times != 2 || string(s.Upstream.Rules) != filepath.Join(dir, "rules") {
+	if s := c.Gates[0].Settings.(*echoSettings); s.Times != 2 ||
+		string(s.Upstream.Rules) != filepath.Join(dir, "rules") {
 		t.Errorf("settings: %+v", s)
 	}
 	if got := c.Variables(); !cmp.Equal(got, []string{"ECHO_KEY"}) {
@@ -197,14 +201,16 @@ gates:
 	// Checked as strictly as others.
 	for text, want := range map[string][]string{
 		"kind: echo\n    upstream: {room: hal, rules: none, key: {env: A, file: b}}\n    times: -1": {
-			`gates[0].upstream.room: "hal" is not known (did you mean "hall"?)`, `none" cannot be read`, "gates[0].upstream.key: both env and file", "gates[0].times: must not be negative (echo at least once)",
+			`gates[0].upstream.room: "hal" is not known (did you mean "hall"?)`, `none" cannot be read`,
+			"gates[0].upstream.key: both env and file", "gates[0].times: must not be negative (echo at least once)",
 		},
 		"kind: echo\n    upstream: {room: hall, host: db}\n    count: exact": {"gates[0].upstream.host: is for gates of kind postgres", "gates[0].count: is for gates of kind postgres"},
 		"kind: postgres\n    upstream: {host: db, user: app}\n    times: 3":  {"gates[0].times: is for gates of kind echo"},
 		"kind: echo\n    upstream: {rom: hall}":                              {`unknown key "gates[0].upstream.rom" (did you mean "room"?)`},
 		"kind: ecco\n    upstream: {room: attic, host: db, port: 70000}":     {`gates[0].kind: "ecco" is not known (did you mean "echo"?)`},
 	} {
-		_, err := config.Parse("x.yaml", []byte("gates:\n  - name: wall\n    environment: development\n    "+text+"\n"), kinds)
+		_, err := config.Parse("x.yaml", []byte("gates:\n  - name: wall\n    environment: development\n    "+text+
+			"\n"), kinds)
 		var es config.Errors
 		if !errors.As(err, &es) || len(es) != len(want) {
 			t.Errorf("%s\n%v", text, err)
@@ -218,7 +224,8 @@ gates:
 	}
 
 	// Opened, and told to clients.
-	s, err := server.Start(t.Context(), c, slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))
+	s, err := server.Start(t.Context(), c, slog.New(slog.NewTextHandler(t.Output(),
+		&slog.HandlerOptions{Level: slog.LevelWarn})))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,14 +257,17 @@ gates:
 		t.Fatalf("%v: %s%s", err, text, problems)
 	}
 	var told []client.Gate
-	if err := json.Unmarshal([]byte(env["SIGNALBOX_GATES"]), &told); err != nil || len(told) != 1 || told[0].Kind != "echo" || told[0].Database != "hall" || env["ECHO_ROOM"] != "hall" {
+	if err := json.Unmarshal([]byte(env["SIGNALBOX_GATES"]), &told); err != nil || len(told) != 1 ||
+		told[0].Kind != "echo" || told[0].Database != "hall" || env["ECHO_ROOM"] != "hall" {
 		t.Fatalf("%v: %v", err, env)
 	}
 	t.Setenv("ECHO_ELSEWHERE", "x")
-	if text, _ := command(kinds, "", "run", "--agent", "claude", "--allow-same-user", "--quiet", "--", "sh", "-c", "echo $ECHO_ADDRESS$ECHO_ELSEWHERE"); strings.TrimSpace(text) != env["ECHO_ADDRESS"] {
+	if text, _ := command(kinds, "", "run", "--agent", "claude", "--allow-same-user", "--quiet", "--", "sh", "-c",
+		"echo $ECHO_ADDRESS$ECHO_ELSEWHERE"); strings.TrimSpace(text) != env["ECHO_ADDRESS"] {
 		t.Errorf("run: %q, want %q", text, env["ECHO_ADDRESS"])
 	}
-	if text, _ := command(kinds, "", "session", "start", "--agent", "claude"); !strings.Contains(text, env["ECHO_ADDRESS"]+" as ") {
+	if text, _ := command(kinds, "", "session", "start", "--agent", "claude"); !strings.Contains(text,
+		env["ECHO_ADDRESS"]+" as ") {
 		t.Errorf("session start:\n%s", text)
 	}
 
@@ -277,31 +287,37 @@ gates:
 
 	// Explained.
 	const scenario = `{"id":"1","actor":{"human":"alice"},"environment":"development","requests":[{"gate":"echo","line":"hello"}]}`
-	if text, problems := command(kinds, scenario, "explain"); !strings.Contains(text, `"verb":"update","resources":[{"type":"line","name":"hello"`) {
+	if text, problems := command(kinds, scenario, "explain"); !strings.Contains(text,
+		`"verb":"update","resources":[{"type":"line","name":"hello"`) {
 		t.Errorf("explain: %s%s", text, problems)
 	}
 
 	// Without the line each refuses it.
-	if _, err := config.Read(file, server.Kinds()); err == nil || !strings.Contains(err.Error(), `gates[0].kind: "echo" is not known`) {
+	if _, err := config.Read(file, server.Kinds()); err == nil ||
+		!strings.Contains(err.Error(), `gates[0].kind: "echo" is not known`) {
 		t.Errorf("configuration: %v", err)
 	}
 	c.Kinds, c.Data = server.Kinds(), t.TempDir()
-	if s, err := server.Start(t.Context(), c, nil); err == nil || !strings.Contains(err.Error(), `kind "echo" is not known`) {
+	if s, err := server.Start(t.Context(), c, nil); err == nil ||
+		!strings.Contains(err.Error(), `kind "echo" is not known`) {
 		t.Errorf("server: %v", err)
 		if err == nil {
 			s.Close()
 		}
 	}
 	c.Gates[0].Kind = "postgres"
-	if _, err := server.Start(t.Context(), c, nil); err == nil || !strings.Contains(err.Error(), `settings are not those of kind "postgres"`) {
+	if _, err := server.Start(t.Context(), c, nil); err == nil ||
+		!strings.Contains(err.Error(), `settings are not those of kind "postgres"`) {
 		t.Errorf("settings of another kind: %v", err)
 	}
 	for _, args := range [][]string{{"session", "start"}, {"run", "--allow-same-user", "--", "true"}} {
-		if _, problems := command(server.Kinds(), "", args...); !strings.Contains(problems, `gate "wall" is of kind "echo", which this program does not know`) {
+		if _, problems := command(server.Kinds(), "", args...); !strings.Contains(problems,
+			`gate "wall" is of kind "echo", which this program does not know`) {
 			t.Errorf("%s: %s", args, problems)
 		}
 	}
-	if text, _ := command(server.Kinds(), scenario, "explain"); !strings.Contains(text, `gate \"echo\" is none of aws, kubernetes, mcp, postgres, shell, terraform`) {
+	if text, _ := command(server.Kinds(), scenario, "explain"); !strings.Contains(text,
+		`gate \"echo\" is none of aws, kubernetes, mcp, postgres, shell, terraform`) {
 		t.Errorf("explain: %s", text)
 	}
 }

@@ -77,7 +77,8 @@ func (p *program) logShowCommand() *cobra.Command {
 }
 
 func (p *program) showEntry(e client.Entry, ds []client.Disclosure) error {
-	if err := p.fields("entry", fmt.Sprintf("%d  %s", e.Index, e.ID), "type", e.Type, "time", clock(e.Time), "tells", e.Text); err != nil {
+	if err := p.fields("entry", fmt.Sprintf("%d  %s", e.Index, e.ID), "type", e.Type, "time", clock(e.Time), "tells",
+		e.Text); err != nil {
 		return err
 	}
 	var leaf bytes.Buffer
@@ -207,7 +208,8 @@ entry offline to anybody who has the log's key.`,
 				return err
 			}
 			leaf, note := filepath.Join(folder, e.ID+".json"), filepath.Join(folder, e.ID+".tlog-proof")
-			return p.say("%s and %s prove entry %d. Verify with:\n  signalbox-verify proof %s %s --key log.vkey", leaf, note, e.Index, leaf, note)
+			return p.say("%s and %s prove entry %d. Verify with:\n  signalbox-verify proof %s %s --key log.vkey",
+				leaf, note, e.Index, leaf, note)
 		},
 	})
 	c.Flags().StringVar(&folder, "to", ".", "folder to write into")
@@ -260,7 +262,8 @@ func (p *program) trusted(ctx context.Context, args []string, key string) (proof
 		api, err := p.client()
 		if err != nil {
 			if key == "" {
-				return nil, nil, hinted{errors.New("no key to verify with"), "give the log's key with --key (signalbox log key prints it)"}
+				return nil, nil, hinted{errors.New("no key to verify with"),
+					"give the log's key with --key (signalbox log key prints it)"}
 			}
 			return nil, nil, err
 		}
@@ -307,10 +310,12 @@ func (p *program) showReport(r proof.Report) error {
 	for _, k := range slices.Sorted(maps.Keys(r.Entries)) {
 		kinds = append(kinds, fmt.Sprintf("%d %s", r.Entries[k], k))
 	}
-	err := p.fields("log", r.Origin, "entries", fmt.Sprintf("%d: %s", r.Size, strings.Join(kinds, ", ")), "root", r.Root,
+	err := p.fields("log", r.Origin, "entries", fmt.Sprintf("%d: %s", r.Size, strings.Join(kinds, ", ")), "root",
+		r.Root,
 		"time", clock(r.First)+" to "+clock(r.Last),
 		"verified", fmt.Sprintf("signatures, %d bundles, %d tiles, the root", r.Bundles, r.Tiles),
-		"unknown", fmt.Sprintf("%d outcomes", r.Unknown), "open", fmt.Sprintf("%d intents without an outcome", r.OpenCount),
+		"unknown", fmt.Sprintf("%d outcomes", r.Unknown), "open",
+		fmt.Sprintf("%d intents without an outcome", r.OpenCount),
 		"findings", fmt.Sprintf("%d violations, %d warnings", r.Violations, r.Warnings))
 	if err != nil {
 		return err

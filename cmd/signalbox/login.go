@@ -129,7 +129,8 @@ func (p *program) client() (*client.Client, error) {
 		c.CA = []byte(stored.CA)
 	}
 	if c.Token == "" {
-		return nil, hinted{fmt.Errorf("not logged in at %s", at), "log in with `signalbox login`, or set SIGNALBOX_TOKEN"}
+		return nil, hinted{fmt.Errorf("not logged in at %s", at),
+			"log in with `signalbox login`, or set SIGNALBOX_TOKEN"}
 	}
 	return client.New(c)
 }
@@ -192,7 +193,8 @@ while nobody is enrolled, and with --name says who he is.`,
 				case err != nil:
 					return err
 				case caller.Person == nil:
-					return hinted{errors.New("that is a session's credential"), "people log in with a token of their own"}
+					return hinted{errors.New("that is a session's credential"),
+						"people log in with a token of their own"}
 				}
 				who = *caller.Person
 			}
@@ -272,7 +274,8 @@ func (p *program) whoamiCommand() *cobra.Command {
 			if who.Person.Admin {
 				admin = "yes"
 			}
-			return p.fields("name", who.Person.Name, "groups", strings.Join(who.Person.Groups, ", "), "administrator", admin, "server", api.URL())
+			return p.fields("name", who.Person.Name, "groups", strings.Join(who.Person.Groups, ", "), "administrator",
+				admin, "server", api.URL())
 		},
 	})
 	c.Flags().BoolVar(&show, "token", false, "print the stored token alone")

@@ -88,7 +88,8 @@ func (p *program) fields(pairs ...string) error {
 		if pairs[i+1] == "" {
 			continue
 		}
-		if _, err := fmt.Fprintf(p.stdout, "%s%s  %s\n", p.bold(pairs[i]), strings.Repeat(" ", width-len(pairs[i])), signalbox.Visible(pairs[i+1])); err != nil {
+		if _, err := fmt.Fprintf(p.stdout, "%s%s  %s\n", p.bold(pairs[i]), strings.Repeat(" ", width-len(pairs[i])),
+			signalbox.Visible(pairs[i+1])); err != nil {
 			return err
 		}
 	}

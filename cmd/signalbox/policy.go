@@ -24,7 +24,8 @@ func (p *program) policyCommand() *cobra.Command {
   signalbox policy propose ./policies`,
 		RunE: group,
 	}
-	c.AddCommand(p.policyCheckCommand(), p.policyTestCommand(), p.policyListCommand(), p.policyShowCommand(), p.policyProposeCommand())
+	c.AddCommand(p.policyCheckCommand(), p.policyTestCommand(), p.policyListCommand(), p.policyShowCommand(),
+		p.policyProposeCommand())
 	return c
 }
 

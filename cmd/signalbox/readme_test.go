@@ -59,7 +59,8 @@ func TestReadme(t *testing.T) {
 	if got := r.psql("orders", "SELECT to_regclass('orders_2019')"); got != "\n" {
 		t.Errorf("orders_2019 is still there: %q", got)
 	}
-	for _, want := range []string{"findings +0 violations", "DROP TABLE\n", `"verdict": ?"hold"`, "arn:aws.*/signalbox/aws", "StackSummaries"} {
+	for _, want := range []string{"findings +0 violations", "DROP TABLE\n", `"verdict": ?"hold"`,
+		"arn:aws.*/signalbox/aws", "StackSummaries"} {
 		if !t.Failed() && !regexp.MustCompile(want).MatchString(r.told.String()) {
 			t.Errorf("nobody was told %q:\n%s", want, r.told.String())
 		}
@@ -148,7 +149,8 @@ func newReader(t *testing.T, ctx context.Context) *reader {
 		t.Fatal(err)
 	}
 	t.Cleanup(cloud.Close)
-	r := &reader{t: t, ctx: ctx, pg: pg, cloud: cloud, dir: t.TempDir(), waiting: map[string]*terminalOf{}, secrets: map[string]string{}}
+	r := &reader{t: t, ctx: ctx, pg: pg, cloud: cloud, dir: t.TempDir(), waiting: map[string]*terminalOf{},
+		secrets: map[string]string{}}
 	port, err := freePort()
 	if err != nil {
 		t.Fatal(err)
@@ -168,14 +170,16 @@ func newReader(t *testing.T, ctx context.Context) *reader {
 	if err := os.WriteFile(filepath.Join(bin, "aws"), []byte(wrapper), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(bin, "signalbox-verify"), "./cmd/signalbox-verify")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(bin, "signalbox-verify"),
+		"./cmd/signalbox-verify")
 	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build signalbox-verify: %v\n%s", err, out)
 	}
 	home := t.TempDir()
 	r.env = []string{
-		"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + home, "SIGNALBOX_SERVER=http://" + r.api, "LC_ALL=C.UTF-8", "AWS_PAGER=",
+		"PATH=" + bin + ":" + os.Getenv("PATH"), "HOME=" + home, "SIGNALBOX_SERVER=http://" + r.api, "LC_ALL=C.UTF-8",
+		"AWS_PAGER=",
 		"AWS_MAX_ATTEMPTS=1",
 	}
 	t.Cleanup(func() {

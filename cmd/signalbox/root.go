@@ -58,7 +58,8 @@ is recorded in a log that outsiders can verify.`,
 	}
 	root.Version = thisVersion().String()
 	root.SetVersionTemplate("{{.Version}}\n")
-	root.PersistentFlags().StringVar(&p.server, "server", "", "server's address (default $SIGNALBOX_SERVER, that of the last login, or "+client.DefaultURL+")")
+	root.PersistentFlags().StringVar(&p.server, "server", "",
+		"server's address (default $SIGNALBOX_SERVER, that of the last login, or "+client.DefaultURL+")")
 	root.AddGroup(
 		&cobra.Group{ID: "work", Title: "Work:"},
 		&cobra.Group{ID: "control", Title: "Stay in control:"},
@@ -76,7 +77,8 @@ is recorded in a log that outsiders can verify.`,
 	add("work", p.runCommand(), p.explainCommand(), p.sessionCommand())
 	add("control", p.holdCommand(), p.haltCommand(), p.resumeCommand(), p.freezeCommand(), p.breakGlassCommand())
 	add("log", p.logCommand())
-	add("setup", p.demoCommand(), p.serveCommand(), p.loginCommand(), p.whoamiCommand(), p.userCommand(), p.policyCommand(), p.versionCommand())
+	add("setup", p.demoCommand(), p.serveCommand(), p.loginCommand(), p.whoamiCommand(), p.userCommand(),
+		p.policyCommand(), p.versionCommand())
 	p.mark(root)
 	return root
 }

@@ -114,7 +114,8 @@ agents that you do not trust in a container, or as another user.`,
 			}
 			defer end()
 			if !quiet {
-				fmt.Fprintf(p.stderr, "signalbox: session %s of %s until %s\n", o.Session.ID, o.Session.Actor, clock(o.Session.Expires))
+				fmt.Fprintf(p.stderr, "signalbox: session %s of %s until %s\n", o.Session.ID, o.Session.Actor,
+					clock(o.Session.Expires))
 			}
 			folder, err := os.MkdirTemp("", "signalbox-run-")
 			if err != nil {
@@ -150,15 +151,18 @@ agents that you do not trust in a container, or as another user.`,
 	c.Flags().BoolVar(&human, "human", false, "a session of your own, not an agent's")
 	c.Flags().StringVar(&existing, "session", "", "use this session of yours, and leave it open")
 	c.Flags().StringVar(&forWhom, "for", "", "the human acted for: yourself, as a check that you are who you think")
-	c.Flags().StringSliceVar(&keep, "keep-env", nil, "leave these variables in the command's environment, although they may lead around the gates")
-	c.Flags().BoolVar(&sameUser, "allow-same-user", false, "run beside production although the server runs as your own user: the command could then read the server's keys")
+	c.Flags().StringSliceVar(&keep, "keep-env", nil,
+		"leave these variables in the command's environment, although they may lead around the gates")
+	c.Flags().BoolVar(&sameUser, "allow-same-user", false,
+		"run beside production although the server runs as your own user: the command could then read the server's keys")
 	c.Flags().BoolVar(&quiet, "quiet", false, "say nothing about the session")
 	c.Flags().SetInterspersed(false)
 	return c
 }
 
 // enter opens a session, or takes one that there is. end ends what was opened.
-func (p *program) enter(ctx context.Context, api *client.Client, f sessionFlags, existing string) (o client.OpenedSession, end func(), err error) {
+func (p *program) enter(ctx context.Context, api *client.Client, f sessionFlags,
+	existing string) (o client.OpenedSession, end func(), err error) {
 	if existing != "" {
 		id, err := sessionID(ctx, api, existing)
 		if err != nil {
@@ -173,7 +177,8 @@ func (p *program) enter(ctx context.Context, api *client.Client, f sessionFlags,
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		if err := api.EndSession(end, o.Session.ID); err != nil {
-			fmt.Fprintf(p.stderr, "signalbox: session %s is still open until %s: %v\n", o.Session.ID, clock(o.Session.Expires), err)
+			fmt.Fprintf(p.stderr, "signalbox: session %s is still open until %s: %v\n", o.Session.ID,
+				clock(o.Session.Expires), err)
 		}
 	}, err
 }
@@ -199,9 +204,12 @@ func forThisHuman(ctx context.Context, api *client.Client, name string) error {
 	case err != nil:
 		return err
 	case who.Person == nil:
-		return hinted{&client.Problem{Status: 403, Detail: "a session cannot start others"}, "a human does it, outside of the session"}
+		return hinted{&client.Problem{Status: 403, Detail: "a session cannot start others"},
+			"a human does it, outside of the session"}
 	case name != "" && name != who.Person.Name:
-		return hinted{&client.Problem{Status: 403, Detail: fmt.Sprintf("you are %s: an agent acts for the human who starts it, not for %s", who.Person.Name, name)},
+		return hinted{&client.Problem{Status: 403,
+			Detail: fmt.Sprintf("you are %s: an agent acts for the human who starts it, not for %s", who.Person.Name,
+				name)},
 			name + " starts it, logged in as " + name}
 	}
 	return nil

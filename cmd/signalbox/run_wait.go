@@ -36,8 +36,10 @@ type waiter struct {
 
 // runAndWait runs a command in a session, and again when it failed because of
 // what people have approved since. See the text of `run --help`.
-func (p *program) runAndWait(ctx context.Context, api *client.Client, s signalbox.Session, start func() *exec.Cmd) error {
-	w := &waiter{p: p, api: api, session: s.ID, live: terminal(p.stderr), holds: map[string]client.Hold{}, spent: map[string]bool{}}
+func (p *program) runAndWait(ctx context.Context, api *client.Client, s signalbox.Session,
+	start func() *exec.Cmd) error {
+	w := &waiter{p: p, api: api, session: s.ID, live: terminal(p.stderr), holds: map[string]client.Hold{},
+		spent: map[string]bool{}}
 	// What is said when a Ctrl-C came is still to be said to the server.
 	lasting := context.WithoutCancel(ctx)
 	before, err := api.SessionHolds(ctx, s.ID)
@@ -81,7 +83,8 @@ func (p *program) runAndWait(ctx context.Context, api *client.Client, s signalbo
 			w.leave()
 			return exitError(exitHeld)
 		}
-		w.say("signalbox: the command ended with code %d and something held: when people say yes it is started again", code)
+		w.say("signalbox: the command ended with code %d and something held: when people say yes it is started again",
+			code)
 		if err := w.answered(ctx, waits); err != nil {
 			return err
 		}
@@ -211,7 +214,8 @@ func yes(h client.Hold) string {
 // heldLines are what somebody must know who waits for a hold.
 func heldLines(h client.Hold) string {
 	return fmt.Sprintf("signalbox: held: %s at %s (hold %s)\n  asked    %s: %s\n  page     %s\n  impact   it would touch %s\n  until    %s (%s left); Ctrl-C takes it back",
-		what(h), h.Gate, h.ID, needs(h), h.Verdict.Reason, h.URL, h.Ceiling.Words(h.Actions), clock(h.Expires), left(h.Expires))
+		what(h), h.Gate, h.ID, needs(h), h.Verdict.Reason, h.URL, h.Ceiling.Words(h.Actions), clock(h.Expires),
+		left(h.Expires))
 }
 
 // say tells a line of our own.
@@ -238,7 +242,8 @@ func (w *waiter) count() {
 	}
 	for _, id := range w.order {
 		if h := w.holds[id]; h.Status == "open" {
-			fmt.Fprintf(w.p.stderr, "\r\x1b[K… hold %s: waiting for %s, %s left ", h.ID, time.Since(h.Opened).Round(time.Second), left(h.Expires))
+			fmt.Fprintf(w.p.stderr, "\r\x1b[K… hold %s: waiting for %s, %s left ", h.ID,
+				time.Since(h.Opened).Round(time.Second), left(h.Expires))
 			w.line = true
 			return
 		}

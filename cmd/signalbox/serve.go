@@ -61,9 +61,12 @@ While nobody is enrolled it prints a one-time code for the first administrator.`
 	c.Flags().StringVar(&file, "config", "", "configuration file (default $SIGNALBOX_CONFIG, ./signalbox.yaml, or none)")
 	c.Flags().StringVar(&listen, "listen", "", "address of API and console, instead of the configured one")
 	c.Flags().StringVar(&data, "data", "", "data folder, instead of the configured one")
-	c.Flags().BoolVar(&replaceMaster, "replace-master-key", false, "accept another master key than the database was begun with: every credential dies, and a one-time code is printed")
-	c.Flags().BoolVar(&acceptClock, "accept-clock", false, "accept this machine's clock though the log's last commit was later, after a clock that was ahead was set right")
-	c.Flags().BoolVar(&lower, "lower-protection", false, "accept settings that protect production less than those recorded: it is entered in the log, and refused while another server of the database lives")
+	c.Flags().BoolVar(&replaceMaster, "replace-master-key", false,
+		"accept another master key than the database was begun with: every credential dies, and a one-time code is printed")
+	c.Flags().BoolVar(&acceptClock, "accept-clock", false,
+		"accept this machine's clock though the log's last commit was later, after a clock that was ahead was set right")
+	c.Flags().BoolVar(&lower, "lower-protection", false,
+		"accept settings that protect production less than those recorded: it is entered in the log, and refused while another server of the database lives")
 	return c
 }
 
@@ -76,7 +79,8 @@ func (p *program) serverConfig(file, listen, data string) (config.Config, error)
 		}
 		c = c.Resolve(here).Defaults()
 		if !config.Loopback(c.Listen) {
-			return c, hinted{fmt.Errorf("--listen %s can be reached from other machines", c.Listen), "that takes a configuration file with tls"}
+			return c, hinted{fmt.Errorf("--listen %s can be reached from other machines", c.Listen),
+				"that takes a configuration file with tls"}
 		}
 		return c, nil
 	}
@@ -98,7 +102,8 @@ func (p *program) serverConfig(file, listen, data string) (config.Config, error)
 	if listen != "" {
 		c.Listen = listen
 		if !config.Loopback(listen) && !c.TLS.Set() && !c.Plaintext {
-			return c, hinted{fmt.Errorf("--listen %s can be reached from other machines without TLS", listen), "give tls in the configuration file"}
+			return c, hinted{fmt.Errorf("--listen %s can be reached from other machines without TLS", listen),
+				"give tls in the configuration file"}
 		}
 	}
 	return c, nil
@@ -126,7 +131,8 @@ func (p *program) announce(s *server.Server, c config.Config) error {
 	fmt.Fprintf(&b, "  data folder  %s (its keys are the crown jewels: back it up, show it to nobody)\n", data)
 	fmt.Fprintf(&b, "  log key      %s\n", s.Verifier())
 	for _, g := range s.Gates() {
-		fmt.Fprintf(&b, "  gate         %s (%s, %s) at %s:%d, in front of %s\n", g.Name, g.Kind, g.Environment, g.Host, g.Port, g.Target)
+		fmt.Fprintf(&b, "  gate         %s (%s, %s) at %s:%d, in front of %s\n", g.Name, g.Kind, g.Environment,
+			g.Host, g.Port, g.Target)
 	}
 	if len(c.Gates) == 0 {
 		fmt.Fprint(&b, `

@@ -58,7 +58,8 @@ func (p *program) sessionListCommand() *cobra.Command {
 				if !s.Ended.IsZero() {
 					state = "ended"
 				}
-				rows[i] = []string{string(s.ID), s.Actor.String(), s.Purpose, strings.Join(s.Gates, ","), clock(s.Started), state}
+				rows[i] = []string{string(s.ID), s.Actor.String(), s.Purpose, strings.Join(s.Gates, ","),
+					clock(s.Started), state}
 			}
 			return p.table([]string{"session", "who", "purpose", "gates", "since", "left"}, rows)
 		},
@@ -77,11 +78,13 @@ type sessionFlags struct {
 
 func (f *sessionFlags) register(c *cobra.Command) {
 	c.Flags().StringVar(&f.agent, "agent", "", "name of the agent that acts for you")
-	c.Flags().StringVar(&f.automation, "automation", "", "name of an automation, which acts for nobody (administrators only)")
+	c.Flags().StringVar(&f.automation, "automation", "",
+		"name of an automation, which acts for nobody (administrators only)")
 	c.Flags().StringVar(&f.purpose, "purpose", "", "what it is for, shown to approvers")
 	c.Flags().StringSliceVar(&f.gates, "gate", nil, "gates it may use (default all)")
 	c.Flags().DurationVar(&f.ttl, "ttl", 0, "how long it lasts (default the server's)")
-	c.Flags().BoolVar(&f.wait, "wait", false, "what a PostgreSQL client sends outside of a transaction waits in the gate for its approvals")
+	c.Flags().BoolVar(&f.wait, "wait", false,
+		"what a PostgreSQL client sends outside of a transaction waits in the gate for its approvals")
 }
 
 // plain reports whether nothing was said of what the session shall be.
@@ -167,7 +170,8 @@ elsewhere needs them there, or takes --json, which has all of it.
 				}
 				return write(p, vars)
 			}
-			pairs := []string{"session", string(o.Session.ID), "who", o.Session.Actor.String(), "until", clock(o.Session.Expires), "API token", o.Credentials["api"]}
+			pairs := []string{"session", string(o.Session.ID), "who", o.Session.Actor.String(), "until",
+				clock(o.Session.Expires), "API token", o.Credentials["api"]}
 			for _, a := range told {
 				k, err := p.kindOf(a.Name, a.Kind)
 				if err != nil {

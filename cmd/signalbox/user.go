@@ -61,10 +61,12 @@ func (p *program) showEnrolment(e client.Enrolment) error {
 	if p.json {
 		return p.printJSON(e)
 	}
-	if err := p.fields("name", e.Person.Name, "groups", strings.Join(e.Person.Groups, ", "), "token", e.Token); err != nil {
+	if err := p.fields("name", e.Person.Name, "groups", strings.Join(e.Person.Groups, ", "), "token",
+		e.Token); err != nil {
 		return err
 	}
-	fmt.Fprintln(p.stderr, "The token is shown this once. "+signalbox.Visible(e.Person.Name)+" logs in with: signalbox login")
+	fmt.Fprintln(p.stderr, "The token is shown this once. "+signalbox.Visible(e.Person.Name)+
+		" logs in with: signalbox login")
 	return nil
 }
 

@@ -180,9 +180,12 @@ func (a *agent) gone(ctx context.Context) error {
 
 func (a *agent) create(ctx context.Context, template string) error {
 	_, err := a.cfn.CreateStack(ctx, &cloudformation.CreateStackInput{
-		StackName: &a.stack, TemplateBody: &template, Parameters: rightRounding(), Capabilities: []types.Capability{types.CapabilityCapabilityIam},
+		StackName: &a.stack, TemplateBody: &template, Parameters: rightRounding(),
+		Capabilities: []types.Capability{types.CapabilityCapabilityIam},
 	})
-	err = a.did("cloudformation create-stack --stack-name "+a.stack+" --template-body file://template.json --parameters ParameterKey=Rounding,ParameterValue=half-up", err, "(accepted)")
+	err = a.did("cloudformation create-stack --stack-name "+a.stack+
+		" --template-body file://template.json --parameters ParameterKey=Rounding,ParameterValue=half-up", err,
+		"(accepted)")
 	if err != nil {
 		return err
 	}
@@ -200,14 +203,17 @@ const changeSet = "rounding"
 func (a *agent) change(ctx context.Context) error {
 	a.think("They want the environment to stay. A change set with the one parameter, then.")
 	_, err := a.cfn.CreateChangeSet(ctx, &cloudformation.CreateChangeSetInput{
-		StackName: &a.stack, ChangeSetName: aws.String(changeSet), UsePreviousTemplate: aws.Bool(true), Parameters: rightRounding(),
+		StackName: &a.stack, ChangeSetName: aws.String(changeSet), UsePreviousTemplate: aws.Bool(true),
+		Parameters:   rightRounding(),
 		Capabilities: []types.Capability{types.CapabilityCapabilityIam},
 	})
-	err = a.did("cloudformation create-change-set"+a.set()+" --use-previous-template --parameters ParameterKey=Rounding,ParameterValue=half-up", err, "(created)")
+	err = a.did("cloudformation create-change-set"+a.set()+
+		" --use-previous-template --parameters ParameterKey=Rounding,ParameterValue=half-up", err, "(created)")
 	if err != nil {
 		return err
 	}
-	d, err := a.cfn.DescribeChangeSet(ctx, &cloudformation.DescribeChangeSetInput{StackName: &a.stack, ChangeSetName: aws.String(changeSet)})
+	d, err := a.cfn.DescribeChangeSet(ctx, &cloudformation.DescribeChangeSetInput{StackName: &a.stack,
+		ChangeSetName: aws.String(changeSet)})
 	if err := a.did("cloudformation describe-change-set"+a.set(), err, "%s", changes(d)); err != nil {
 		return err
 	}
@@ -215,7 +221,8 @@ func (a *agent) change(ctx context.Context) error {
 }
 
 func (a *agent) execute(ctx context.Context) error {
-	_, err := a.cfn.ExecuteChangeSet(ctx, &cloudformation.ExecuteChangeSetInput{StackName: &a.stack, ChangeSetName: aws.String(changeSet)})
+	_, err := a.cfn.ExecuteChangeSet(ctx, &cloudformation.ExecuteChangeSetInput{StackName: &a.stack,
+		ChangeSetName: aws.String(changeSet)})
 	if err := a.did("cloudformation execute-change-set"+a.set(), err, "(accepted)"); err != nil {
 		return err
 	}
@@ -238,12 +245,14 @@ func rightRounding() []types.Parameter {
 // bill asks the cost service, as the customer of the ticket would.
 func (a *agent) bill(ctx context.Context) error {
 	b, err := billOf(ctx, a.service, ticketCustomer)
-	return a.did(fmt.Sprintf("curl $COST_SERVICE/costs?customer=%d", ticketCustomer), err, "%d cents for %d days", b.Cents, b.Days)
+	return a.did(fmt.Sprintf("curl $COST_SERVICE/costs?customer=%d", ticketCustomer), err, "%d cents for %d days",
+		b.Cents, b.Days)
 }
 
 // billOf gets a customer's bill from the cost service.
 func billOf(ctx context.Context, service string, customer int) (b standin.Bill, err error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/costs?customer=%d", service, customer), nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/costs?customer=%d", service, customer),
+		nil)
 	if err != nil {
 		return b, err
 	}
@@ -309,7 +318,8 @@ func changes(out *cloudformation.DescribeChangeSetOutput) string {
 	var lines []string
 	for _, c := range out.Changes {
 		r := c.ResourceChange
-		lines = append(lines, fmt.Sprintf("%s %s (%s), replacement: %s", r.Action, aws.ToString(r.LogicalResourceId), aws.ToString(r.ResourceType), r.Replacement))
+		lines = append(lines, fmt.Sprintf("%s %s (%s), replacement: %s", r.Action, aws.ToString(r.LogicalResourceId),
+			aws.ToString(r.ResourceType), r.Replacement))
 	}
 	return strings.Join(lines, "\n")
 }

@@ -185,7 +185,8 @@ and its page in the message. The gate asked the cloud what the stack is made of 
 		return err
 	}
 	if want := int64(numberOfResources); d.remove.Ceiling.Count != want {
-		return fmt.Errorf("the hold counts %d, the stack has %d resources: %q", d.remove.Ceiling.Count, want, d.remove.Facts)
+		return fmt.Errorf("the hold counts %d, the stack has %d resources: %q", d.remove.Ceiling.Count, want,
+			d.remove.Facts)
 	}
 	return d.stands(ctx)
 }
@@ -287,7 +288,8 @@ yes counts for this change set, by its ARN, and once.`
 		return fmt.Errorf("the agent ended with %d, it should have made the change (%s)", code, d.last)
 	}
 	met := d.users.leave()
-	d.line(s, "customers", fmt.Sprintf("asked %d times for what they spent", met.requests), fmt.Sprintf("%d requests failed", met.failed))
+	d.line(s, "customers", fmt.Sprintf("asked %d times for what they spent", met.requests),
+		fmt.Sprintf("%d requests failed", met.failed))
 	if met.requests == 0 || met.failed > 0 {
 		return fmt.Errorf("%d of %d requests of customers failed", met.failed, met.requests)
 	}
@@ -335,7 +337,8 @@ in the log before the request went to the cloud. Nobody has to guess afterwards 
 	// Of what was executed: the change set made, and executed.
 	for kind, n := range map[string]int{"hold": 2, "approval": 2, "refusal": 1, "intent": 2, "outcome": 2} {
 		if kinds[kind] != n {
-			return fmt.Errorf("the log has %d entries of type %s for the session, it should have %d", kinds[kind], kind, n)
+			return fmt.Errorf("the log has %d entries of type %s for the session, it should have %d", kinds[kind],
+				kind, n)
 		}
 	}
 	return nil

@@ -48,13 +48,16 @@ func furnishCloud(ctx context.Context, cloud *standin.Cloud) error {
 	if _, err := objects.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: bucket}); err != nil {
 		return err
 	}
-	for key, body := range map[string]string{"backup/usage.json": usage(), "templates/cost-explorer.json": decemberTemplate} {
-		if _, err := objects.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: &key, Body: strings.NewReader(body)}); err != nil {
+	for key, body := range map[string]string{"backup/usage.json": usage(),
+		"templates/cost-explorer.json": decemberTemplate} {
+		if _, err := objects.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: &key,
+			Body: strings.NewReader(body)}); err != nil {
 			return err
 		}
 	}
 	_, err := stacks.CreateStack(ctx, &cloudformation.CreateStackInput{
-		StackName: aws.String(stackName), TemplateBody: &decemberTemplate, Capabilities: []types.Capability{types.CapabilityCapabilityIam},
+		StackName: aws.String(stackName), TemplateBody: &decemberTemplate,
+		Capabilities: []types.Capability{types.CapabilityCapabilityIam},
 	})
 	return err
 }
@@ -85,7 +88,8 @@ func (d *december) environment(endpoint, id, secret string, more ...string) []st
 		}
 	}
 	return append(append(env,
-		"AWS_ENDPOINT_URL="+endpoint, "AWS_REGION="+standin.Region, "AWS_ACCESS_KEY_ID="+id, "AWS_SECRET_ACCESS_KEY="+secret,
+		"AWS_ENDPOINT_URL="+endpoint, "AWS_REGION="+standin.Region, "AWS_ACCESS_KEY_ID="+id, "AWS_SECRET_ACCESS_KEY="+
+			secret,
 		"AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull, "AWS_EC2_METADATA_DISABLED=true",
 		"COST_SERVICE="+d.cloud.ServiceURL(), "COST_STACK="+stackName), more...)
 }

@@ -23,12 +23,15 @@ func TestDecember(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, told)
 	}
-	if r.Story != December || !r.OK || r.Error != "" || r.Log.Entries == 0 || r.Log.Verifier == "" || len(r.Holds) != 2 {
+	if r.Story != December || !r.OK || r.Error != "" || r.Log.Entries == 0 || r.Log.Verifier == "" ||
+		len(r.Holds) != 2 {
 		t.Errorf("result: %+v", r)
 	}
 	want := []string{
-		"Without a gate: Kiro is asked to mend a bill", "The same day again, with a gate", "Kiro wants to delete the environment",
-		"Kiro approves its own request; so does Alice", "Bob and Carol look, and refuse", "Kiro insists", "Kiro proposes the small change",
+		"Without a gate: Kiro is asked to mend a bill", "The same day again, with a gate",
+		"Kiro wants to delete the environment",
+		"Kiro approves its own request; so does Alice", "Bob and Carol look, and refuse", "Kiro insists",
+		"Kiro proposes the small change",
 		"The session, from its beginning to its end", "An auditor verifies the log",
 	}
 	var titles []string
@@ -81,12 +84,14 @@ func TestDecemberMisbehaving(t *testing.T) {
 		"the agent fails":            {Config{Agent: []string{program(t, "exit 1")}}, 1, "ended with 1"},
 		"the agent leaves things be": {Config{Agent: []string{program(t, "exit 0")}}, 1, "0 requests failed"},
 		"the agent is not there":     {Config{Agent: []string{"/nowhere/agent"}}, 1, "start the agent"},
-		"the log is not verified":    {Config{Verify: program(t, "echo broken; exit 1")}, 9, "signalbox-verify ended with 1"},
+		"the log is not verified": {Config{Verify: program(t, "echo broken; exit 1")}, 9,
+			"signalbox-verify ended with 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			nothingLeft(t)
 			r, err := Run(t.Context(), c.config)
-			if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("step %d, ", c.step)) || !strings.Contains(err.Error(), c.want) {
+			if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("step %d, ", c.step)) ||
+				!strings.Contains(err.Error(), c.want) {
 				t.Fatalf("error %v, want step %d and %q", err, c.step, c.want)
 			}
 			if last := r.Steps[len(r.Steps)-1]; r.OK || len(r.Steps) != c.step || last.OK || last.Error == "" {
@@ -129,7 +134,8 @@ func TestTally(t *testing.T) {
 	for i, ok := range []bool{true, false, false, false, true, false, true} {
 		c.count(ok, at.Add(time.Duration(i)*time.Second))
 	}
-	if d := cmp.Diff(tally{requests: 7, failed: 4, longest: 3 * time.Second}, c.met(), cmp.AllowUnexported(tally{})); d != "" {
+	if d := cmp.Diff(tally{requests: 7, failed: 4, longest: 3 * time.Second}, c.met(),
+		cmp.AllowUnexported(tally{})); d != "" {
 		t.Error(d)
 	}
 }

@@ -225,15 +225,18 @@ func TestMisbehaving(t *testing.T) {
 		step   int
 		want   string
 	}{
-		"the log is not verified":          {Config{Verify: program(t, "echo broken; exit 1")}, 11, "signalbox-verify ended with 1"},
-		"a forged log passes for verified": {Config{Fsck: program(t, "exit 0")}, 12, "fsck ended with 0 on a forged log"},
+		"the log is not verified": {Config{Verify: program(t, "echo broken; exit 1")}, 11,
+			"signalbox-verify ended with 1"},
+		"a forged log passes for verified": {Config{Fsck: program(t, "exit 0")}, 12,
+			"fsck ended with 0 on a forged log"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			nothingLeft(t)
 			told := &reader{}
 			c.config.Story, c.config.Out = OrdersDatabase, told
 			r, err := Run(t.Context(), c.config)
-			if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("step %d, ", c.step)) || !strings.Contains(err.Error(), c.want) {
+			if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("step %d, ", c.step)) ||
+				!strings.Contains(err.Error(), c.want) {
 				t.Fatalf("error %v, want step %d and %q", err, c.step, c.want)
 			}
 			last := r.Steps[len(r.Steps)-1]
@@ -277,7 +280,8 @@ func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe
 // Nobody listens any more: the story ends, and cleans up.
 func TestBrokenPipe(t *testing.T) {
 	nothingLeft(t)
-	if r, err := Run(t.Context(), Config{Story: OrdersDatabase, Out: brokenPipe{}}); err == nil || r.OK || !strings.Contains(err.Error(), "broken pipe") {
+	if r, err := Run(t.Context(), Config{Story: OrdersDatabase, Out: brokenPipe{}}); err == nil || r.OK ||
+		!strings.Contains(err.Error(), "broken pipe") {
 		t.Errorf("result %v, error %v", r.OK, err)
 	}
 }

@@ -80,9 +80,11 @@ must agree. An approval will count for exactly these bytes, this session, this v
 		return err
 	}
 	seen := strings.Join(o.drop.Facts, "\n")
-	o.line(s, "approvers see", o.drop.URL, seen+"\nneeds "+strings.Join(o.drop.Verdict.Requires, " and ")+"\nthe agent's own words: "+o.drop.Request)
+	o.line(s, "approvers see", o.drop.URL, seen+"\nneeds "+strings.Join(o.drop.Verdict.Requires, " and ")+
+		"\nthe agent's own words: "+o.drop.Request)
 	if !strings.Contains(seen, fmt.Sprint(numberOfOrders)) || o.drop.Ceiling.Count != numberOfOrders {
-		return fmt.Errorf("the hold does not say that %d rows would be gone: %q, ceiling %d", numberOfOrders, seen, o.drop.Ceiling.Count)
+		return fmt.Errorf("the hold does not say that %d rows would be gone: %q, ceiling %d", numberOfOrders, seen,
+			o.drop.Ceiling.Count)
 	}
 	if o.drop.Request != dropTable {
 		return fmt.Errorf("the hold shows %q, not what was sent", o.drop.Request)
@@ -190,7 +192,8 @@ func (o *orders) freezes(ctx context.Context, s *Step) error {
 	s.Means = `While a freeze lasts nobody changes anything, administrators included. Reading goes on. The word of
 another human ends it, never a session's.`
 	f, err := o.bob.StartFreeze(ctx, client.Freeze{
-		Environments: []signalbox.Environment{o.gate.Environment}, Until: time.Now().Add(time.Hour), Reason: "the quarter closes",
+		Environments: []signalbox.Environment{o.gate.Environment}, Until: time.Now().Add(time.Hour),
+		Reason: "the quarter closes",
 	})
 	o.call(s, "bob", "POST /api/v1/freezes   production, for an hour: the quarter closes", err, "")
 	if err != nil {
@@ -229,14 +232,16 @@ func (o *orders) halts(ctx context.Context, s *Step) error {
 		return err
 	}
 	defer t.kill()
-	if err := t.typed("BEGIN;", "UPDATE orders SET status = 'lost' WHERE id = 44;", "SELECT pg_sleep(60);"); err != nil {
+	if err := t.typed("BEGIN;", "UPDATE orders SET status = 'lost' WHERE id = 44;",
+		"SELECT pg_sleep(60);"); err != nil {
 		return err
 	}
 	if err := o.asleep(ctx); err != nil {
 		return err
 	}
 	began := time.Now()
-	err = o.carol.Halt(ctx, client.Halt{Scope: "session", Name: string(o.session.Session.ID), Reason: "enough for today"})
+	err = o.carol.Halt(ctx, client.Halt{Scope: "session", Name: string(o.session.Session.ID),
+		Reason: "enough for today"})
 	if err != nil {
 		return fmt.Errorf("halt: %w", err)
 	}
@@ -249,7 +254,8 @@ func (o *orders) halts(ctx context.Context, s *Step) error {
 	o.line(s, "carol", "POST /api/v1/halts   this session: enough for today", "")
 	o.line(s, "kiro", "psql, at once:", a.text)
 	if a.code == 0 || took > haltTime {
-		return fmt.Errorf("psql ended with %d after %v, it should be cut within %v", a.code, took.Round(time.Millisecond), haltTime)
+		return fmt.Errorf("psql ended with %d after %v, it should be cut within %v", a.code,
+			took.Round(time.Millisecond), haltTime)
 	}
 	if err := o.direct(ctx, s, "SELECT status FROM orders WHERE id = 44", "shipped"); err != nil {
 		return err
@@ -283,7 +289,8 @@ func (o *orders) isVerified(ctx context.Context, s *Step) error {
 	if err != nil {
 		return err
 	}
-	o.line(s, "auditor", "fsck "+o.server.URL()+"/log/ log.vkey   (Tessera's, not ours)", verdict(a.text, "Successfully", "NOT VERIFIED"))
+	o.line(s, "auditor", "fsck "+o.server.URL()+"/log/ log.vkey   (Tessera's, not ours)",
+		verdict(a.text, "Successfully", "NOT VERIFIED"))
 	if a.code != 0 {
 		return fmt.Errorf("fsck ended with %d: %s", a.code, verdict(a.text, "NOT VERIFIED"))
 	}

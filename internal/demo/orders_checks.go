@@ -56,7 +56,8 @@ func (o *orders) agentIsHeld(ctx context.Context, s *Step, sql string) (client.H
 func (o *orders) held(ctx context.Context, a answer) (client.Hold, error) {
 	for _, part := range []string{"ERROR:  SB001", "DETAIL:  Hold ", o.server.URL() + "/holds/", "HINT:  "} {
 		if a.code == 0 || !strings.Contains(a.text, part) {
-			return client.Hold{}, fmt.Errorf("psql ended with %d and says nothing like %q: it should be held", a.code, part)
+			return client.Hold{}, fmt.Errorf("psql ended with %d and says nothing like %q: it should be held", a.code,
+				part)
 		}
 	}
 	_, rest, _ := strings.Cut(a.text, "DETAIL:  Hold ")
@@ -82,7 +83,8 @@ func (o *orders) asleep(ctx context.Context) error {
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	return until(ctx, "the agent's statement to run", func(ctx context.Context) (bool, error) {
-		r, err := conn.Exec(ctx, "SELECT FROM pg_stat_activity WHERE usename = '"+role+"' AND wait_event = 'PgSleep'").ReadAll()
+		r, err := conn.Exec(ctx, "SELECT FROM pg_stat_activity WHERE usename = '"+role+
+			"' AND wait_event = 'PgSleep'").ReadAll()
 		return err == nil && len(r[0].Rows) == 1, err
 	})
 }

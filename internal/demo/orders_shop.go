@@ -70,7 +70,8 @@ func (o *orders) furnish(ctx context.Context, password string) error {
 	// A role for the gate, which owns what agents may change and is no
 	// superuser. The password is of our making: letters and digits.
 	if err := execute(ctx, o.postgres.URL("postgres"),
-		"CREATE ROLE "+role+" LOGIN PASSWORD '"+password+"'; ", "CREATE DATABASE "+database+" OWNER "+role+" TEMPLATE template0"); err != nil {
+		"CREATE ROLE "+role+" LOGIN PASSWORD '"+password+"'; ", "CREATE DATABASE "+database+" OWNER "+role+
+			" TEMPLATE template0"); err != nil {
 		return err
 	}
 	return execute(ctx, o.postgres.URL(database), fmt.Sprintf(`

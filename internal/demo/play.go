@@ -84,7 +84,8 @@ func (p *play) approve(ctx context.Context, s *Step, who string, c *client.Clien
 	for _, a := range h.Answers {
 		yes = append(yes, a.By)
 	}
-	p.call(s, who, "POST /api/v1/holds/"+hold+"/approve", err, fmt.Sprintf("the hold is %s, yes from %s", h.Status, strings.Join(yes, " and ")))
+	p.call(s, who, "POST /api/v1/holds/"+hold+"/approve", err,
+		fmt.Sprintf("the hold is %s, yes from %s", h.Status, strings.Join(yes, " and ")))
 	return h, err
 }
 
@@ -150,7 +151,8 @@ func (p *play) verified(ctx context.Context, s *Step) (key string, err error) {
 
 // farewell says where to look, and how long that is possible.
 func (p *play) farewell(stays bool) {
-	p.say("\n%s", p.mark(bold, fmt.Sprintf("All %d steps behaved, in %.0f seconds.", len(p.result.Steps), p.result.Seconds)))
+	p.say("\n%s", p.mark(bold, fmt.Sprintf("All %d steps behaved, in %.0f seconds.", len(p.result.Steps),
+		p.result.Seconds)))
 	if stays {
 		p.say("\nLook at it all, until you press Ctrl-C:")
 	} else {

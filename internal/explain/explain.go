@@ -208,7 +208,8 @@ func newPlay(c Config, s scenario, who signalbox.Actor) *play {
 		env:     signalbox.Environment(s.Environment),
 	}
 	if s.Freeze {
-		p.control.Freezes = []control.Freeze{{ID: "scenario", From: c.Now, Until: c.Now.Add(time.Hour), By: "the scenario"}}
+		p.control.Freezes = []control.Freeze{{ID: "scenario", From: c.Now, Until: c.Now.Add(time.Hour),
+			By: "the scenario"}}
 	}
 	return p
 }

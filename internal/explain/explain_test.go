@@ -105,7 +105,8 @@ func TestCorpus(t *testing.T) {
 			for i, r := range labelled.Requests {
 				got := answers[n].Results[i]
 				if !slices.Contains(r.Expect, string(got.Verdict)) {
-					t.Errorf("%s %s, request %d: %s%s\nwant %v, got %s by %v: %s", filepath.Base(name), labelled.ID, i, r.SQL, r.Operation, r.Expect, got.Verdict, got.Policies, got.Reason)
+					t.Errorf("%s %s, request %d: %s%s\nwant %v, got %s by %v: %s", filepath.Base(name), labelled.ID,
+						i, r.SQL, r.Operation, r.Expect, got.Verdict, got.Policies, got.Reason)
 				}
 				judged++
 			}
@@ -126,7 +127,8 @@ func scenario(actor, environment string, freeze bool, sql ...string) string {
 		text, _ := json.Marshal(s)
 		requests = append(requests, fmt.Sprintf(`{"gate":"postgres","database":"shop","sql":%s}`, text))
 	}
-	return fmt.Sprintf(`{"id":"s","actor":%s,"environment":%q,"freeze":%t,"requests":[%s]}`+"\n", actor, environment, freeze, strings.Join(requests, ","))
+	return fmt.Sprintf(`{"id":"s","actor":%s,"environment":%q,"freeze":%t,"requests":[%s]}`+"\n", actor, environment,
+		freeze, strings.Join(requests, ","))
 }
 
 // The form of an answer is a contract that scripts rely on.
@@ -168,15 +170,23 @@ func TestStateGoesFromRequestToRequest(t *testing.T) {
 		sql  []string
 		want string
 	}{
-		{"prepared", []string{"PREPARE p (int) AS UPDATE t SET x = 1 WHERE id = $1", "EXECUTE p (1)", "DEALLOCATE p", "EXECUTE p (1)"}, "allow allow allow hold"},
+		{"prepared", []string{"PREPARE p (int) AS UPDATE t SET x = 1 WHERE id = $1", "EXECUTE p (1)", "DEALLOCATE p",
+			"EXECUTE p (1)"}, "allow allow allow hold"},
 		{"never prepared", []string{"EXECUTE p (1)"}, "hold"},
-		{"prepared and then all forgotten", []string{"PREPARE p AS SELECT 1", "DEALLOCATE ALL", "EXECUTE p"}, "allow allow hold"},
-		{"temporary", []string{"CREATE TEMP TABLE w (id int)", "INSERT INTO w SELECT id FROM orders", "DROP TABLE w", "DROP TABLE w"}, "allow allow allow hold"},
-		{"temporary until commit", []string{"CREATE TEMP TABLE w (id int) ON COMMIT DROP", "DROP TABLE w"}, "allow hold"},
-		{"temporary, rolled back", []string{"BEGIN", "CREATE TEMP TABLE w (id int)", "ROLLBACK", "DROP TABLE w"}, "allow allow allow hold"},
-		{"temporary, looked for elsewhere", []string{"CREATE TEMP TABLE w (id int)", "SET search_path = shop", "DROP TABLE w"}, "allow allow hold"},
-		{"temporary, renamed", []string{"CREATE TEMP TABLE w (id int)", "ALTER TABLE w RENAME TO v", "DROP TABLE w"}, "allow allow hold"},
-		{"temporary view", []string{"CREATE TEMP VIEW tv AS SELECT * FROM products", "UPDATE tv SET stock = 0"}, "allow hold"},
+		{"prepared and then all forgotten", []string{"PREPARE p AS SELECT 1", "DEALLOCATE ALL", "EXECUTE p"},
+			"allow allow hold"},
+		{"temporary", []string{"CREATE TEMP TABLE w (id int)", "INSERT INTO w SELECT id FROM orders", "DROP TABLE w",
+			"DROP TABLE w"}, "allow allow allow hold"},
+		{"temporary until commit", []string{"CREATE TEMP TABLE w (id int) ON COMMIT DROP", "DROP TABLE w"},
+			"allow hold"},
+		{"temporary, rolled back", []string{"BEGIN", "CREATE TEMP TABLE w (id int)", "ROLLBACK", "DROP TABLE w"},
+			"allow allow allow hold"},
+		{"temporary, looked for elsewhere", []string{"CREATE TEMP TABLE w (id int)", "SET search_path = shop",
+			"DROP TABLE w"}, "allow allow hold"},
+		{"temporary, renamed", []string{"CREATE TEMP TABLE w (id int)", "ALTER TABLE w RENAME TO v", "DROP TABLE w"},
+			"allow allow hold"},
+		{"temporary view", []string{"CREATE TEMP VIEW tv AS SELECT * FROM products", "UPDATE tv SET stock = 0"},
+			"allow hold"},
 		{"cursor", []string{"BEGIN", "DECLARE c CURSOR FOR SELECT 1", "FETCH c"}, "allow allow allow"},
 		{"held, so never there", []string{"PREPARE p AS SELECT 1; DROP TABLE t", "EXECUTE p"}, "hold hold"},
 		{"empty", []string{"", ";", "-- nothing"}, "allow allow allow"},
@@ -196,7 +206,8 @@ func TestScenariosDoNotShareState(t *testing.T) {
 
 func TestFreeze(t *testing.T) {
 	for _, actor := range []string{`{"agent":"a","for":"ann"}`, `{"human":"ann"}`, `{"automation":"ci"}`} {
-		got := verdicts(t, scenario(actor, "production", true, "SELECT 1", "BEGIN", "UPDATE t SET x = 1 WHERE id = 1", "COMMIT"))
+		got := verdicts(t, scenario(actor, "production", true, "SELECT 1", "BEGIN", "UPDATE t SET x = 1 WHERE id = 1",
+			"COMMIT"))
 		if want := "allow allow deny allow"; got != want {
 			t.Errorf("%s: got %s, want %s", actor, got, want)
 		}
@@ -213,7 +224,8 @@ func TestOtherGatesAreWorst(t *testing.T) {
 		`{"gate":"terraform","plan":{}}`,
 	}
 	for _, environment := range []string{"production", "staging", "development", "elsewhere"} {
-		in := fmt.Sprintf(`{"id":"s","actor":{"agent":"a","for":"ann"},"environment":%q,"requests":[%s]}`, environment, strings.Join(requests, ","))
+		in := fmt.Sprintf(`{"id":"s","actor":{"agent":"a","for":"ann"},"environment":%q,"requests":[%s]}`,
+			environment, strings.Join(requests, ","))
 		answers, _ := run(t, config(t), in)
 		for _, r := range answers[0].Results {
 			if r.Verdict == "allow" || r.Verb != "execute" || r.Impact.Scope != "unknown" {
@@ -228,13 +240,14 @@ func TestBadLines(t *testing.T) {
 	actor := `"actor":{"human":"ann"},`
 	request := `"requests":[{"gate":"postgres","sql":"SELECT 1"}]`
 	for name, bad := range map[string]string{
-		"not JSON":          `{"id":"x"`,
-		"null":              `null`,
-		"array":             `[]`,
-		"two values":        strings.TrimSpace(good) + strings.TrimSpace(good),
-		"no id":             `{` + actor + `"environment":"production",` + request + `}`,
-		"no actor":          `{"id":"x","environment":"production",` + request + `}`,
-		"two actors":        `{"id":"x","actor":{"human":"a","automation":"b"},"environment":"production",` + request + `}`,
+		"not JSON":   `{"id":"x"`,
+		"null":       `null`,
+		"array":      `[]`,
+		"two values": strings.TrimSpace(good) + strings.TrimSpace(good),
+		"no id":      `{` + actor + `"environment":"production",` + request + `}`,
+		"no actor":   `{"id":"x","environment":"production",` + request + `}`,
+		"two actors": `{"id":"x","actor":{"human":"a","automation":"b"},"environment":"production",` +
+			request + `}`,
 		"agent of nobody":   `{"id":"x","actor":{"agent":"a"},"environment":"production",` + request + `}`,
 		"human for another": `{"id":"x","actor":{"human":"a","for":"b"},"environment":"production",` + request + `}`,
 		"odd name":          `{"id":"x","actor":{"human":"a b"},"environment":"production",` + request + `}`,
@@ -243,10 +256,13 @@ func TestBadLines(t *testing.T) {
 		"empty requests":    `{"id":"x",` + actor + `"environment":"production","requests":[]}`,
 		"request is null":   `{"id":"x",` + actor + `"environment":"production","requests":[null]}`,
 		"no gate":           `{"id":"x",` + actor + `"environment":"production","requests":[{"sql":"SELECT 1"}]}`,
-		"unknown gate":      `{"id":"x",` + actor + `"environment":"production","requests":[{"gate":"mysql","sql":"SELECT 1"}]}`,
-		"no sql":            `{"id":"x",` + actor + `"environment":"production","requests":[{"gate":"postgres"}]}`,
-		"null sql":          `{"id":"x",` + actor + `"environment":"production","requests":[{"gate":"postgres","sql":null}]}`,
-		"sql is a number":   `{"id":"x",` + actor + `"environment":"production","requests":[{"gate":"postgres","sql":1}]}`,
+		"unknown gate": `{"id":"x",` + actor +
+			`"environment":"production","requests":[{"gate":"mysql","sql":"SELECT 1"}]}`,
+		"no sql": `{"id":"x",` + actor + `"environment":"production","requests":[{"gate":"postgres"}]}`,
+		"null sql": `{"id":"x",` + actor +
+			`"environment":"production","requests":[{"gate":"postgres","sql":null}]}`,
+		"sql is a number": `{"id":"x",` + actor +
+			`"environment":"production","requests":[{"gate":"postgres","sql":1}]}`,
 		"freeze is a word":  `{"id":"x",` + actor + `"environment":"production","freeze":"no",` + request + `}`,
 		"aws without more":  `{"id":"x",` + actor + `"environment":"production","requests":[{"gate":"aws"}]}`,
 		"shell without":     `{"id":"x",` + actor + `"environment":"production","requests":[{"gate":"shell"}]}`,
@@ -303,7 +319,8 @@ func TestRunFails(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := explain.Run(ctx, c, strings.NewReader(line("SELECT 1")), io.Discard); !errors.Is(err, context.Canceled) {
+	if _, err := explain.Run(ctx, c, strings.NewReader(line("SELECT 1")), io.Discard); !errors.Is(err,
+		context.Canceled) {
 		t.Errorf("cancelled: got %v", err)
 	}
 }

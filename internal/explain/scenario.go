@@ -157,7 +157,10 @@ func readUnsupported(kind string, raw rawMember) (Native, error) {
 		}
 	}
 	worst := signalbox.Worst(kind, fmt.Sprintf("requests of the %s gate are not understood yet, so the worst is assumed", kind))
-	e := Native{Target: kind, Classify: func() ([]signalbox.Action, func()) { return []signalbox.Action{worst}, func() {} }}
+	e := Native{Target: kind, Classify: func() ([]signalbox.Action, func()) {
+		return []signalbox.Action{worst},
+			func() {}
+	}}
 	if kind == "mcp" {
 		e.Target = s.Server
 	}

@@ -13,16 +13,23 @@ import (
 // read is durable before x is executed: its summaries go with the intent, so that
 // a write waits for the log once.
 func (s *Session) Do(ctx context.Context, r interlock.Request, x interlock.Executor) (signalbox.Outcome, error) {
-	return s.recordReads(x, func(x interlock.Executor) (signalbox.Outcome, error) { return s.gate.Interlock.Do(ctx, r, x) })
+	return s.recordReads(x, func(x interlock.Executor) (signalbox.Outcome,
+		error) {
+		return s.gate.Interlock.Do(ctx, r, x)
+	})
 }
 
 // Execute is [Interlock.Execute] for requests of the session, and records what it
 // has read as [Session.Do] does.
 func (s *Session) Execute(ctx context.Context, as []Admission, x interlock.Executor) (signalbox.Outcome, error) {
-	return s.recordReads(x, func(x interlock.Executor) (signalbox.Outcome, error) { return s.gate.Interlock.Execute(ctx, as, x) })
+	return s.recordReads(x, func(x interlock.Executor) (signalbox.Outcome,
+		error) {
+		return s.gate.Interlock.Execute(ctx, as, x)
+	})
 }
 
-func (s *Session) recordReads(x interlock.Executor, do func(interlock.Executor) (signalbox.Outcome, error)) (signalbox.Outcome, error) {
+func (s *Session) recordReads(x interlock.Executor,
+	do func(interlock.Executor) (signalbox.Outcome, error)) (signalbox.Outcome, error) {
 	after := &afterReads{Executor: x, reads: s.Reads}
 	out, err := do(after)
 	if after.taken != nil {

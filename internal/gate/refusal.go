@@ -48,9 +48,11 @@ func (c *Config) Refuse(err error) (r Refusal, ok bool) {
 	)
 	switch {
 	case errors.As(err, &held):
-		return Refusal{Kind: Held, Reason: held.Error(), Hold: held.Hold, URL: c.HoldURL(held.Hold.ID), Retry: true}, true
+		return Refusal{Kind: Held, Reason: held.Error(), Hold: held.Hold, URL: c.HoldURL(held.Hold.ID), Retry: true},
+			true
 	case errors.As(err, &denied):
-		return Refusal{Kind: Denied, Reason: denied.Error(), Policy: denied.Verdict.Policies, Record: denied.Record}, true
+		return Refusal{Kind: Denied, Reason: denied.Error(), Policy: denied.Verdict.Policies, Record: denied.Record},
+			true
 	case errors.As(err, &overran):
 		return Refusal{Kind: Denied, Reason: overran.Error()}, true
 	case errors.As(err, &unknown):

@@ -124,7 +124,10 @@ func (all *Sessions) attend(before *Session, from signalbox.Session, credential 
 		}
 		s.Reads = newReads(place, func(sums []proof.Reads) error {
 			// A summary that has begun is recorded, whoever leaves meanwhile.
-			return g.Guard("record reads", func() error { return g.Interlock.Reads(context.WithoutCancel(all.ctx), sums) })
+			return g.Guard("record reads", func() error {
+				return g.Interlock.Reads(context.WithoutCancel(all.ctx),
+					sums)
+			})
 		})
 	}
 	s.ctx, s.cut = context.WithCancelCause(all.ctx)
@@ -221,7 +224,8 @@ func (all *Sessions) Sweep() {
 // unrecorded tells operators of reads that are not in the log.
 func (s *Session) unrecorded(err error) {
 	if err != nil {
-		s.gate.Logger.Error("reads could not be recorded", "session", string(s.ID), "gate", s.gate.Gate.Name, "error", err)
+		s.gate.Logger.Error("reads could not be recorded", "session", string(s.ID), "gate", s.gate.Gate.Name, "error",
+			err)
 	}
 }
 

@@ -107,7 +107,8 @@ func TestReadsBeforeWrites(t *testing.T) {
 		return nil
 	}
 	s.Mu.Unlock()
-	r := interlock.Request{Session: at.Session, Text: "write", Canonical: signalbox.Digest{1}, Actions: []signalbox.Action{{Verb: signalbox.Update}}}
+	r := interlock.Request{Session: at.Session, Text: "write", Canonical: signalbox.Digest{1},
+		Actions: []signalbox.Action{{Verb: signalbox.Update}}}
 	x := &executor{before: func() {
 		s.Mu.Lock()
 		s.Failing = fmt.Errorf("%w: disk full", interlock.ErrUnavailable)
@@ -125,7 +126,8 @@ func TestReadsBeforeWrites(t *testing.T) {
 	if _, err := at.Do(t.Context(), r, x); err != nil || !x.executed {
 		t.Errorf("executed %v, told %v", x.executed, err)
 	}
-	if got := strings.Join(s.Entries("admit", "spend"), ", "); !strings.HasSuffix(got, "reads 1, intent write, outcome done ") {
+	if got := strings.Join(s.Entries("admit", "spend"), ", "); !strings.HasSuffix(got,
+		"reads 1, intent write, outcome done ") {
 		t.Errorf("journal: %s", got)
 	}
 }
@@ -208,7 +210,8 @@ func TestGuard(t *testing.T) {
 	var where []string
 	c.Logger, c.Panicked = slog.New(slog.NewTextHandler(&log, nil)), func(w string) { where = append(where, w) }
 	err := c.Guard("here", func() error { panic("no") })
-	if f := (*gate.Fault)(nil); !errors.As(err, &f) || len(where) != 1 || !strings.Contains(log.String(), "where=here") {
+	if f := (*gate.Fault)(nil); !errors.As(err, &f) || len(where) != 1 ||
+		!strings.Contains(log.String(), "where=here") {
 		t.Errorf("%v, %v, %s", err, where, log.String())
 	}
 }

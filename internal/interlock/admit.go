@@ -114,7 +114,8 @@ func (i *Interlock) tryAdmit(ctx context.Context, r Request, x Executor) (*Admis
 
 // admitWithoutPermit goes on for a request that has no permit: it opens a hold
 // where the verdict wants one.
-func (i *Interlock) admitWithoutPermit(ctx context.Context, c *snapshot, a *Admission, views []session.View) (*Admission, error) {
+func (i *Interlock) admitWithoutPermit(ctx context.Context, c *snapshot, a *Admission,
+	views []session.View) (*Admission, error) {
 	switch a.verdict.Decision {
 	case signalbox.Allow:
 		return a, nil

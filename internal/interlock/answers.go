@@ -31,7 +31,8 @@ func (i *Interlock) Answer(ctx context.Context, c Caller, id string, yes bool, c
 	return approval.Hold{}, fmt.Errorf("%w: the hold kept changing, try again", ErrUnavailable)
 }
 
-func (i *Interlock) answer(ctx context.Context, who Caller, id string, yes bool, comment string) (approval.Hold, error) {
+func (i *Interlock) answer(ctx context.Context, who Caller, id string, yes bool, comment string) (approval.Hold,
+	error) {
 	c, err := i.authorized(ctx, by(who))
 	if err != nil {
 		return approval.Hold{}, err
@@ -114,7 +115,8 @@ func (i *Interlock) liveAgents(ctx context.Context, name string, now time.Time) 
 	}
 	var live []signalbox.SessionID
 	for _, s := range rows {
-		if s.Actor.Kind == signalbox.Agent && s.Actor.For == name || s.Actor.Kind == signalbox.Automation && s.By == name {
+		if s.Actor.Kind == signalbox.Agent && s.Actor.For == name || s.Actor.Kind == signalbox.Automation &&
+			s.By == name {
 			live = append(live, s.ID)
 		}
 	}

@@ -83,7 +83,8 @@ func (i *Interlock) authorized(ctx context.Context, a *authority) (*snapshot, er
 
 // commitAs commits make's batch once, under the authority. It returns
 // [ledger.ErrStale] when another condition than the authority did not hold.
-func (i *Interlock) commitAs(ctx context.Context, what string, a *authority, make func(*snapshot) (ledger.Batch, error)) error {
+func (i *Interlock) commitAs(ctx context.Context, what string, a *authority,
+	make func(*snapshot) (ledger.Batch, error)) error {
 	s, err := i.authorized(ctx, a)
 	if err != nil {
 		return err
@@ -107,7 +108,8 @@ func (i *Interlock) commitAs(ctx context.Context, what string, a *authority, mak
 // epoch, so that every decision under way is taken again. make is called again
 // with a fresh snapshot when somebody else was quicker. When changeControl returns
 // without an error, this process decides by the new state.
-func (i *Interlock) changeControl(ctx context.Context, what string, a *authority, make func(*snapshot) (ledger.Batch, error)) error {
+func (i *Interlock) changeControl(ctx context.Context, what string, a *authority,
+	make func(*snapshot) (ledger.Batch, error)) error {
 	for range maxTries {
 		err := i.commitAs(ctx, what, a, func(s *snapshot) (ledger.Batch, error) {
 			b, err := make(s)

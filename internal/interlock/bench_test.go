@@ -23,7 +23,8 @@ func BenchmarkDecide(b *testing.B) {
 	}
 	s := signalbox.Session{ID: "s", Actor: signalbox.Actor{Kind: signalbox.Agent, Name: "kiro", For: "alice"}}
 	r := updateRow(s, 1)
-	c := control.Case{Session: s, Gate: orders, Actions: r.Actions, Groups: []string{"sre"}, Views: make([]session.View, 1)}
+	c := control.Case{Session: s, Gate: orders, Actions: r.Actions, Groups: []string{"sre"},
+		Views: make([]session.View, 1)}
 	b.ReportAllocs()
 	for b.Loop() {
 		if v, _ := control.Decide(set, c); v.Decision != signalbox.Allow {

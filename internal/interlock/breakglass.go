@@ -51,7 +51,8 @@ func (i *Interlock) BreakGlass(ctx context.Context, c Caller, g control.BreakGla
 	case len(g.Gates) == 0 || len(g.Verbs) == 0:
 		return g, fmt.Errorf("%w: break-glass needs named gates and verbs", ErrInvalid)
 	case len(g.Verbs) > maxBreakGlassVerbs:
-		return g, fmt.Errorf("%w: break-glass is for %d verbs at most: name those that the emergency needs", ErrInvalid, maxBreakGlassVerbs)
+		return g, fmt.Errorf("%w: break-glass is for %d verbs at most: name those that the emergency needs",
+			ErrInvalid, maxBreakGlassVerbs)
 	case !g.Expires.After(now) || g.Expires.Sub(now) > MaxBreakGlass:
 		return g, fmt.Errorf("%w: break-glass lasts at most %s", ErrInvalid, MaxBreakGlass)
 	}

@@ -45,7 +45,8 @@ func TestP9ClockStopsNoBrake(t *testing.T) {
 		}
 		watch := h.lock.Watch(other, "orders")
 		defer watch.Release()
-		if err := second(h.lock.StartFreeze(ctx, bob, control.Freeze{Until: h.now().Add(2 * time.Hour), Reason: "clock"})); err != nil {
+		if err := second(h.lock.StartFreeze(ctx, bob,
+			control.Freeze{Until: h.now().Add(2 * time.Hour), Reason: "clock"})); err != nil {
 			t.Errorf("freeze: %v", err)
 		}
 		if err := h.lock.Halt(ctx, bob, control.HaltSession, string(other.ID), "clock"); err != nil {
@@ -124,7 +125,8 @@ func TestP2ResolutionIsLateAndWrittenOnce(t *testing.T) {
 			t.Fatal("it was not unknown")
 		}
 		for range 2 { // the answer to the first was lost
-			if err := h.lock.Conclude(t.Context(), intent, signalbox.Outcome{Result: signalbox.Done, Rows: 1}); err != nil {
+			if err := h.lock.Conclude(t.Context(), intent,
+				signalbox.Outcome{Result: signalbox.Done, Rows: 1}); err != nil {
 				t.Fatal(err)
 			}
 		}

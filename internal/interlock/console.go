@@ -107,7 +107,8 @@ func (i *Interlock) ConsoleLogout(ctx context.Context, secret string) error {
 	if err != nil {
 		return err
 	}
-	err = i.commit(ctx, "log out", ledger.Batch{Changes: i.state.EndConsole(row.Hash), Records: []ledger.Record{record}, Vital: true})
+	err = i.commit(ctx, "log out", ledger.Batch{Changes: i.state.EndConsole(row.Hash),
+		Records: []ledger.Record{record}, Vital: true})
 	if errors.Is(err, ledger.ErrStale) {
 		return nil // it has ended already
 	}

@@ -73,7 +73,8 @@ type fileTarget struct {
 }
 
 func (x fileTarget) Probe(context.Context) (signalbox.Impact, signalbox.State, error) {
-	return signalbox.Impact{Count: 1, Scope: signalbox.ScopeAll, Measured: true}, signalbox.State{{Name: "oid", Value: "1"}}, nil
+	return signalbox.Impact{Count: 1, Scope: signalbox.ScopeAll, Measured: true},
+		signalbox.State{{Name: "oid", Value: "1"}}, nil
 }
 
 func (fileTarget) Prepare(context.Context) interlock.Prepared { return interlock.Prepared{} }
@@ -250,7 +251,8 @@ func checkAfterCrash(t *testing.T, plan crashPlan, step int) {
 		}
 		for id, n := range effects {
 			if n != 1 || intents[id] == nil {
-				t.Errorf("step %d, %s: %d effects of intent %s, recorded: %v (P1)", step, when, n, id, intents[id] != nil)
+				t.Errorf("step %d, %s: %d effects of intent %s, recorded: %v (P1)", step, when, n, id,
+					intents[id] != nil)
 			}
 			if outcomes[id] == signalbox.Failed {
 				t.Errorf("step %d, %s: intent %s had its effect and is recorded as failed (P2)", step, when, id)
@@ -273,7 +275,8 @@ func checkAfterCrash(t *testing.T, plan crashPlan, step int) {
 			used[in.Hold] = id
 			hold, err := h.store.Hold(t.Context(), in.Hold)
 			if err != nil || hold.Status != approval.Used || hold.Intent != id {
-				t.Errorf("step %d, %s: hold %s is %s by %q, %v; its intent is %s", step, when, in.Hold, hold.Status, hold.Intent, err, id)
+				t.Errorf("step %d, %s: hold %s is %s by %q, %v; its intent is %s", step, when, in.Hold, hold.Status,
+					hold.Intent, err, id)
 			}
 		}
 	}

@@ -29,10 +29,12 @@ func (i *Interlock) execute(ctx context.Context, as []*Admission, x Executor) (s
 	over := (*OverrunError)(nil)
 	switch {
 	case errors.As(err, &over):
-		out = signalbox.Outcome{Result: signalbox.Failed, Code: overrunPolicy, Detail: over.Error(), Rows: 0, Reference: out.Reference}
+		out = signalbox.Outcome{Result: signalbox.Failed, Code: overrunPolicy, Detail: over.Error(), Rows: 0,
+			Reference: out.Reference}
 	case err != nil:
 		out = signalbox.Outcome{
-			Result: signalbox.ResultUnknown, Detail: err.Error(), Rows: signalbox.CountUnknown, Touched: out.Touched, Reference: out.Reference,
+			Result: signalbox.ResultUnknown, Detail: err.Error(), Rows: signalbox.CountUnknown, Touched: out.Touched,
+			Reference: out.Reference,
 		}
 	case out.Result != signalbox.Done && out.Result != signalbox.Failed:
 		err = errors.New("the gate could not tell what came of it")
@@ -45,7 +47,9 @@ func (i *Interlock) execute(ctx context.Context, as []*Admission, x Executor) (s
 		if rerr := i.conclude(context.WithoutCancel(ctx), in.id, out); rerr != nil {
 			i.concludeLater(in.id, out)
 			if err == nil {
-				return out, &UnknownError{Intent: in.id, Err: fmt.Errorf("it was executed (%s), and the outcome could not be recorded: %w", out.Result, rerr)}
+				return out, &UnknownError{Intent: in.id,
+					Err: fmt.Errorf("it was executed (%s), and the outcome could not be recorded: %w", out.Result,
+						rerr)}
 			}
 		}
 	} else {
@@ -95,12 +99,15 @@ func (i *Interlock) intend(ctx context.Context, as []*Admission, prepared Prepar
 		isNotable = isNotable || a.notable
 		if a.hold != nil {
 			if in.hold {
-				return intended{}, &DeniedError{Verdict: control.Deny("one-permit", "a transaction may use one approval, and this one needs %s and %s: commit in between", row.Hold, a.hold.ID)}
+				return intended{}, &DeniedError{Verdict: control.Deny("one-permit",
+					"a transaction may use one approval, and this one needs %s and %s: commit in between", row.Hold,
+					a.hold.ID)}
 			}
 			in.hold = true
 			row.Hold = a.hold.ID
 			b.Changes = append(b.Changes, i.state.RequireLive(a.hold.ID, approval.Approved, now)...)
-			b.Changes = append(b.Changes, i.state.MoveHold(a.hold.ID, approval.Approved, approval.Used, time.Time{}, in.id, "")...)
+			b.Changes = append(b.Changes, i.state.MoveHold(a.hold.ID, approval.Approved, approval.Used, time.Time{},
+				in.id, "")...)
 		}
 	}
 	retries := i.retriesOf(ctx, row.RetryKey, isNotable)
@@ -109,7 +116,8 @@ func (i *Interlock) intend(ctx context.Context, as []*Admission, prepared Prepar
 		return intended{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if len(record.Payload) > ledger.MaxPayload {
-		return intended{}, &DeniedError{Verdict: control.Deny("record-size", "the record of these %d changes would be %d bytes long, the limit is %d: make fewer changes, or shorter ones, in one transaction",
+		return intended{}, &DeniedError{Verdict: control.Deny("record-size",
+			"the record of these %d changes would be %d bytes long, the limit is %d: make fewer changes, or shorter ones, in one transaction",
 			len(row.Actions), len(record.Payload), ledger.MaxPayload)}
 	}
 	if b.Records, err = readsRecords(prepared.Reads, now); err != nil {
@@ -145,7 +153,8 @@ func (i *Interlock) notIntended(ctx context.Context, id string, err error) error
 	}
 	// The commit may have happened although we were not told. Nothing was
 	// forwarded, so if the intent is there, it has failed.
-	i.concludeLater(id, signalbox.Outcome{Result: signalbox.Failed, Code: "not-forwarded", Detail: "the intent was not known to be durable, so nothing was forwarded"})
+	i.concludeLater(id, signalbox.Outcome{Result: signalbox.Failed, Code: "not-forwarded",
+		Detail: "the intent was not known to be durable, so nothing was forwarded"})
 	return fmt.Errorf("%w: record the intent: %w", ErrUnavailable, err)
 }
 
@@ -199,7 +208,8 @@ func (i *Interlock) retriesOf(ctx context.Context, key string, isNotable bool) s
 }
 
 // forward calls the executor with the permit for the intent.
-func (i *Interlock) forward(ctx context.Context, in intended, as []*Admission, x Executor) (out signalbox.Outcome, err error) {
+func (i *Interlock) forward(ctx context.Context, in intended, as []*Admission, x Executor) (out signalbox.Outcome,
+	err error) {
 	p := &Permit{Intent: in.id}
 	var approved *approval.Hold
 	var account func(touched map[string]int64) error // of what nobody approved
@@ -249,7 +259,8 @@ func (i *Interlock) forward(ctx context.Context, in intended, as []*Admission, x
 			// Our own defect, in the middle of something that was forwarded
 			// perhaps: nobody knows. It is for the gate to end the connection or
 			// the request whose state is not to be trusted any more.
-			i.concludeLater(in.id, signalbox.Outcome{Result: signalbox.ResultUnknown, Detail: fmt.Sprint("panic: ", v), Rows: signalbox.CountUnknown})
+			i.concludeLater(in.id, signalbox.Outcome{Result: signalbox.ResultUnknown,
+				Detail: fmt.Sprint("panic: ", v), Rows: signalbox.CountUnknown})
 			panic(v)
 		}
 	}()
@@ -276,14 +287,17 @@ func (i *Interlock) overran(ctx context.Context, as []*Admission, over *OverrunE
 		facts = append(facts, fmt.Sprintf("Measured: %d rows of %s.", over.Touched[name], name))
 	}
 	shown := a.request.Actions[signalbox.Gravest(a.request.Actions)].Impact
-	measured := signalbox.Impact{Count: total, Scope: shown.Scope, Reversible: shown.Reversible, Measured: true, Facts: facts}
+	measured := signalbox.Impact{Count: total, Scope: shown.Scope, Reversible: shown.Reversible, Measured: true,
+		Facts: facts}
 	for range maxTries {
 		c, err := i.current(ctx)
 		if err != nil {
 			return err
 		}
-		if h, err := i.state.HoldByRetryKey(ctx, i.retryKeyOf(a.request)); err == nil && h.Status == approval.Refused && i.now().Before(h.Expires) {
-			return &DeniedError{Verdict: control.Deny("refused", "rolled back, and refused by people (hold %s): %s", h.ID, h.Why)}
+		if h, err := i.state.HoldByRetryKey(ctx, i.retryKeyOf(a.request)); err == nil &&
+			h.Status == approval.Refused && i.now().Before(h.Expires) {
+			return &DeniedError{Verdict: control.Deny("refused", "rolled back, and refused by people (hold %s): %s",
+				h.ID, h.Why)}
 		}
 		again := *a
 		again.hold, again.epoch = nil, c.Epoch
@@ -342,7 +356,8 @@ func (i *Interlock) conclude(ctx context.Context, intent string, out signalbox.O
 	// It may have taken long to get here. The truth is sealed with the time when
 	// it is recorded, and written once: only over unknown.
 	now = i.now()
-	record, err = seal(now, newID(now), proof.Resolution{Intent: intent, Result: out.Result, Code: out.Code, Rows: out.Rows, By: i.config.Replica}, hideOutcome(out))
+	record, err = seal(now, newID(now), proof.Resolution{Intent: intent, Result: out.Result, Code: out.Code,
+		Rows: out.Rows, By: i.config.Replica}, hideOutcome(out))
 	if err != nil {
 		return err
 	}
@@ -373,7 +388,8 @@ func (i *Interlock) concludeLater(intent string, out signalbox.Outcome) {
 				i.log.Error("outcome not recorded yet", "intent", intent, "result", string(out.Result), "error", err)
 			}
 			if errors.Is(err, ledger.ErrClosed) || i.closing(wait) {
-				i.log.Error("outcome lost: the intent will become unknown", "intent", intent, "result", string(out.Result))
+				i.log.Error("outcome lost: the intent will become unknown", "intent", intent, "result",
+					string(out.Result))
 				return
 			}
 			wait = min(2*wait, 2*time.Second)

@@ -30,7 +30,8 @@ func (i *Interlock) guarded(where string, f func() error) error {
 	err := caught(f)
 	if e, ok := err.(*faultError); ok {
 		i.config.Panicked(where)
-		i.log.Error("ALARM: a defect of Signalbox's own", "where", where, "panic", fmt.Sprint(e.value), "stack", string(e.stack))
+		i.log.Error("ALARM: a defect of Signalbox's own", "where", where, "panic", fmt.Sprint(e.value), "stack",
+			string(e.stack))
 	}
 	return err
 }

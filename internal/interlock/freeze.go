@@ -49,7 +49,8 @@ func (i *Interlock) EndFreeze(ctx context.Context, c Caller, id, reason string) 
 		if err := s.mayEnd(c.Person.Name, s.Freezes[n].By, nil); err != nil {
 			return ledger.Batch{}, fmt.Errorf("end freeze %s: %w", id, err)
 		}
-		record, err := seal(now, newID(now), proof.FreezeEnd{Freeze: id, By: c.Person.Name}, proof.Hidden{"reason": reason})
+		record, err := seal(now, newID(now), proof.FreezeEnd{Freeze: id, By: c.Person.Name},
+			proof.Hidden{"reason": reason})
 		return ledger.Batch{Changes: i.state.EndFreeze(id, now), Records: []ledger.Record{record}}, err
 	})
 }

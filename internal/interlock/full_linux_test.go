@@ -80,10 +80,12 @@ func onFullDisk(t *testing.T, dir string) {
 	for ; refused == nil && tried < 10000; tried++ {
 		_, refused = h.lock.Do(ctx, updateRow(alice, tried), x)
 	}
-	if !errors.Is(refused, interlock.ErrUnavailable) || !errors.Is(refused, ledger.ErrFull) || !strings.Contains(refused.Error(), dir) {
+	if !errors.Is(refused, interlock.ErrUnavailable) || !errors.Is(refused, ledger.ErrFull) ||
+		!strings.Contains(refused.Error(), dir) {
 		t.Fatalf("an action on a full disk: got %v", refused)
 	}
-	if want := interlock.ErrUnavailable.Error() + ": " + ledger.ErrFull.Error(); interlock.Unavailable(refused) != want {
+	if want := interlock.ErrUnavailable.Error() + ": " +
+		ledger.ErrFull.Error(); interlock.Unavailable(refused) != want {
 		t.Errorf("a client is told %q, want %q", interlock.Unavailable(refused), want)
 	}
 	if x.count() != tried-1 {

@@ -30,7 +30,8 @@ func (i *Interlock) Halt(ctx context.Context, c Caller, scope control.HaltScope,
 		if n := slices.IndexFunc(s.Halts, h.Same); n >= 0 {
 			kept = s.Halts[n] // or whoever halts it again could resume it in place of the first
 		}
-		record, err := seal(h.At, newID(h.At), proof.Halt{Scope: proof.Scope(scope), Name: name, By: h.By}, proof.Hidden{"reason": reason})
+		record, err := seal(h.At, newID(h.At), proof.Halt{Scope: proof.Scope(scope), Name: name, By: h.By},
+			proof.Hidden{"reason": reason})
 		return ledger.Batch{Changes: i.state.AddHalt(kept), Records: []ledger.Record{record}, Vital: true}, err
 	})
 }
@@ -52,7 +53,8 @@ func (i *Interlock) Resume(ctx context.Context, c Caller, scope control.HaltScop
 	return i.changeControl(ctx, "resume", who, func(s *snapshot) (ledger.Batch, error) {
 		n := slices.IndexFunc(s.Halts, control.Halt{Scope: scope, Name: name}.Same)
 		if n < 0 {
-			return ledger.Batch{}, fmt.Errorf("no such halt: %s: %w", strings.TrimSpace(string(scope)+" "+name), ErrNotFound)
+			return ledger.Batch{}, fmt.Errorf("no such halt: %s: %w", strings.TrimSpace(string(scope)+" "+name),
+				ErrNotFound)
 		}
 		stopped, err := i.stoppedBy(ctx, s.Halts[n])
 		if err != nil {
@@ -61,7 +63,8 @@ func (i *Interlock) Resume(ctx context.Context, c Caller, scope control.HaltScop
 		if err := s.mayEnd(c.Person.Name, s.Halts[n].By, stopped); err != nil {
 			return ledger.Batch{}, fmt.Errorf("resume %s: %w", s.Halts[n].What(), err)
 		}
-		record, err := seal(now, newID(now), proof.Resume{Scope: proof.Scope(scope), Name: name, By: c.Name()}, proof.Hidden{"reason": reason})
+		record, err := seal(now, newID(now), proof.Resume{Scope: proof.Scope(scope), Name: name, By: c.Name()},
+			proof.Hidden{"reason": reason})
 		return ledger.Batch{Changes: i.state.RemoveHalt(scope, name), Records: []ledger.Record{record}}, err
 	})
 }

@@ -31,7 +31,8 @@ func TestEveryHiddenNameIsWritten(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s, _, err := h.lock.OpenSession(ctx, h.person("alice"), interlock.NewSession{Agent: "kiro", Purpose: "tidy up"}, []string{"orders"})
+	s, _, err := h.lock.OpenSession(ctx, h.person("alice"), interlock.NewSession{Agent: "kiro", Purpose: "tidy up"},
+		[]string{"orders"})
 	must(err)
 	long := func(r interlock.Request, n int) interlock.Request {
 		r.Params = []string{"7"}
@@ -44,13 +45,16 @@ func TestEveryHiddenNameIsWritten(t *testing.T) {
 	}
 	x := newTarget()
 	x.execute = func(p *interlock.Permit) (signalbox.Outcome, error) {
-		return signalbox.Outcome{Result: signalbox.Failed, Code: "1", Detail: "said by the target", Reference: before}, nil
+		return signalbox.Outcome{Result: signalbox.Failed, Code: "1", Detail: "said by the target",
+			Reference: before}, nil
 	}
 	_, err = h.lock.Do(ctx, updateRow(s, 1), grounded{x}) // an intent of its own
 	must(err)
 	x.execute = func(p *interlock.Permit) (signalbox.Outcome, error) {
-		_, err := h.log.Commit(ctx, ledger.Batch{Changes: h.store.SettleIntent(p.Intent, interlock.IntentOpen, interlock.IntentUnknown, h.now(), nil)})
-		return signalbox.Outcome{Result: signalbox.Failed, Code: "1", Detail: "said by the target", Reference: before}, err
+		_, err := h.log.Commit(ctx, ledger.Batch{Changes: h.store.SettleIntent(p.Intent, interlock.IntentOpen,
+			interlock.IntentUnknown, h.now(), nil)})
+		return signalbox.Outcome{Result: signalbox.Failed, Code: "1", Detail: "said by the target",
+			Reference: before}, err
 	}
 	_, err = h.lock.Do(ctx, updateRow(s, 2), grounded{x}) // one that others gave up
 	must(err)
@@ -74,11 +78,13 @@ func TestEveryHiddenNameIsWritten(t *testing.T) {
 	must(h.lock.ReadEach(ctx, a, -1))
 	must(h.lock.Halt(ctx, bob, control.HaltSession, "s-none", "looks lost"))
 	must(h.lock.Resume(ctx, carol, control.HaltSession, "s-none", "was not"))
-	f, err := h.lock.StartFreeze(ctx, bob, control.Freeze{Gates: []string{"none"}, Until: h.now().Add(time.Hour), Reason: "a feast"})
+	f, err := h.lock.StartFreeze(ctx, bob, control.Freeze{Gates: []string{"none"}, Until: h.now().Add(time.Hour),
+		Reason: "a feast"})
 	must(err)
 	must(h.lock.EndFreeze(ctx, carol, f.ID, "over"))
 	g, err := h.lock.BreakGlass(ctx, bob, control.BreakGlass{
-		Gates: []string{"orders"}, Verbs: []signalbox.Verb{signalbox.Update}, Reason: "customers cannot pay", Expires: h.now().Add(time.Minute),
+		Gates: []string{"orders"}, Verbs: []signalbox.Verb{signalbox.Update}, Reason: "customers cannot pay",
+		Expires: h.now().Add(time.Minute),
 	})
 	must(err)
 	must(h.lock.EndBreakGlass(ctx, bob, g.ID))

@@ -29,10 +29,12 @@ func overrun(h approval.Hold) bool { return slices.Equal(h.Verdict.Policies, []s
 // could approve. measured, when not nil, replaces what a probe would say of the
 // impact. A crash before the commit leaves nothing, and one after it leaves the
 // hold, which the same request sent again will find.
-func (i *Interlock) openHold(ctx context.Context, c *snapshot, a *Admission, views []session.View, measured *signalbox.Impact) error {
+func (i *Interlock) openHold(ctx context.Context, c *snapshot, a *Admission, views []session.View,
+	measured *signalbox.Impact) error {
 	r, now := a.request, i.now()
 	if r.Partial {
-		return i.refuse(ctx, c, a, control.Deny("too-long", "the request is too long to be shown whole, so nobody can approve it: split it up"))
+		return i.refuse(ctx, c, a, control.Deny("too-long",
+			"the request is too long to be shown whole, so nobody can approve it: split it up"))
 	}
 	if err := i.floods.mayOpenHold(r, now); err != nil {
 		return i.refuse(ctx, c, a, control.Deny("storm", "%v", err))
@@ -86,7 +88,8 @@ func (i *Interlock) openHold(ctx context.Context, c *snapshot, a *Admission, vie
 		return err // stale when a hold of the same request, or a halt, came first
 	}
 	i.floods.holdOpened(r)
-	i.log.Info("held", "hold", h.ID, "actor", h.Actor.String(), "gate", h.Gate, "verb", string(h.Actions[signalbox.Gravest(h.Actions)].Verb), "requires", h.Verdict.Requires)
+	i.log.Info("held", "hold", h.ID, "actor", h.Actor.String(), "gate", h.Gate, "verb",
+		string(h.Actions[signalbox.Gravest(h.Actions)].Verb), "requires", h.Verdict.Requires)
 	return &HeldError{Hold: h}
 }
 
@@ -134,7 +137,8 @@ func (i *Interlock) probe(ctx context.Context, a *Admission) (signalbox.Impact, 
 // endPermit ends a permit that does not stand any more, for a reason that
 // [Interlock.invalid] or differs gave.
 func (i *Interlock) endPermit(ctx context.Context, h approval.Hold, reason, detail string) error {
-	err := i.endHold(ctx, h, approval.Dead, reason+": "+detail, proof.Dead{Hold: h.ID, Reason: reason}, proof.Hidden{"detail": detail})
+	err := i.endHold(ctx, h, approval.Dead, reason+": "+detail, proof.Dead{Hold: h.ID, Reason: reason},
+		proof.Hidden{"detail": detail})
 	if err == nil {
 		i.log.Info("permit died", "hold", h.ID, "reason", reason)
 	}
@@ -148,7 +152,8 @@ func (i *Interlock) expireHold(ctx context.Context, h approval.Hold) error {
 
 // endHold moves a hold from the status that it was read with to a final one. It
 // returns [ledger.ErrStale] when the hold was answered, used or ended meanwhile.
-func (i *Interlock) endHold(ctx context.Context, h approval.Hold, to approval.Status, why string, body proof.Body, hidden proof.Hidden) error {
+func (i *Interlock) endHold(ctx context.Context, h approval.Hold, to approval.Status, why string, body proof.Body,
+	hidden proof.Hidden) error {
 	now := i.now()
 	record, err := seal(now, newID(now), body, hidden)
 	if err != nil {

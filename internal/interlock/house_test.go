@@ -82,7 +82,8 @@ func build(t *testing.T, h *house) *house {
 	if _, _, err := h.lock.Bootstrap(t.Context(), "root", nil); err != nil {
 		t.Fatal(err)
 	}
-	for name, groups := range map[string][]string{"alice": nil, "bob": {"sre"}, "carol": {"dba", "sre"}, "dave": {"sre"}} {
+	for name, groups := range map[string][]string{"alice": nil, "bob": {"sre"}, "carol": {"dba", "sre"},
+		"dave": {"sre"}} {
 		if _, _, err := h.lock.AddPerson(t.Context(), h.person("root"), name, groups, false); err != nil {
 			t.Fatal(err)
 		}
@@ -121,7 +122,8 @@ func (h *house) start(change func(*interlock.Config)) *replica {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	r.log, err = ledger.Open(h.t.Context(), ledger.Config{Store: r.store, Shelf: r.store, Blobs: folder, Key: h.key, Reserve: reserve, Now: h.now})
+	r.log, err = ledger.Open(h.t.Context(), ledger.Config{Store: r.store, Shelf: r.store, Blobs: folder, Key: h.key,
+		Reserve: reserve, Now: h.now})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -165,7 +167,8 @@ func (r *replica) person(name string) interlock.Caller {
 // agent opens a session of an agent that acts for a human.
 func (r *replica) agent(name, human string) signalbox.Session {
 	r.house.t.Helper()
-	s, _, err := r.lock.OpenSession(r.house.t.Context(), r.person(human), interlock.NewSession{Agent: name}, []string{"orders"})
+	s, _, err := r.lock.OpenSession(r.house.t.Context(), r.person(human), interlock.NewSession{Agent: name},
+		[]string{"orders"})
 	if err != nil {
 		r.house.t.Fatal(err)
 	}

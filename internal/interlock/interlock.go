@@ -238,7 +238,8 @@ func (i *Interlock) Close() error {
 		err = errors.Join(i.floods.flush(ctx, i, true), i.flushMemories(ctx))
 		if !i.fenced.Load() {
 			// Its successor need not wait for the lease to end.
-			_, lerr := i.ledger.Commit(ctx, ledger.Batch{Changes: i.state.Lease(i.config.Replica, i.now()), Vital: true})
+			_, lerr := i.ledger.Commit(ctx, ledger.Batch{Changes: i.state.Lease(i.config.Replica, i.now()),
+				Vital: true})
 			if lerr != nil {
 				i.log.Warn("the lease was not given back, and ends by itself", "error", lerr)
 			}
@@ -347,7 +348,8 @@ func (i *Interlock) Admit(ctx context.Context, r Request, x Executor) (*Admissio
 // the gate found when it looked again in the transaction that will act. If not,
 // the permit is dead and the admission void: admit the request anew, which opens
 // another hold. An admission without an approval stands.
-func (i *Interlock) Recheck(ctx context.Context, a *Admission, now signalbox.Impact, state signalbox.State) (bool, error) {
+func (i *Interlock) Recheck(ctx context.Context, a *Admission, now signalbox.Impact, state signalbox.State) (bool,
+	error) {
 	if a.hold == nil {
 		return true, nil
 	}

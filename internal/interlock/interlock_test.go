@@ -38,7 +38,8 @@ func TestP5HeldApprovedByTwoRunsOnce(t *testing.T) {
 		if _, err := h.lock.Answer(ctx, h.person("alice"), hold.ID, true, ""); !errors.Is(err, approval.ErrOwn) {
 			t.Errorf("alice approves her own agent's request: %v", err)
 		}
-		if _, err := h.lock.Answer(ctx, interlock.Caller{Session: &s}, hold.ID, true, ""); !errors.Is(err, interlock.ErrNotHuman) {
+		if _, err := h.lock.Answer(ctx, interlock.Caller{Session: &s}, hold.ID, true, ""); !errors.Is(err,
+			interlock.ErrNotHuman) {
 			t.Errorf("the agent approves its own request: %v", err)
 		}
 		if _, err := h.lock.Answer(ctx, h.person("root"), hold.ID, true, ""); !errors.Is(err, approval.ErrNoGroup) {
@@ -105,13 +106,17 @@ func TestP4PermitIsUsedOnceUnderRaces(t *testing.T) {
 
 func TestP4ApprovalDiesWhenTheWorldChanges(t *testing.T) {
 	changes := map[string]func(*testing.T, *house, *target){
-		"identity": func(_ *testing.T, _ *house, x *target) { x.state = signalbox.State{{Name: "oid", Value: "99999"}} },
-		"ceiling":  func(_ *testing.T, _ *house, x *target) { x.impact.Count = 11 },
+		"identity": func(_ *testing.T, _ *house,
+			x *target) {
+			x.state = signalbox.State{{Name: "oid", Value: "99999"}}
+		},
+		"ceiling": func(_ *testing.T, _ *house, x *target) { x.impact.Count = 11 },
 		"unmeasurable": func(_ *testing.T, _ *house, x *target) {
 			x.impact.Count, x.impact.Measured = signalbox.CountUnknown, false
 		},
 		"policy": func(_ *testing.T, h *house, _ *target) {
-			h.loadPolicies(policy.File{Name: "more.cedar", Data: []byte(`@id("more") @hold("1 of dba") @reason("also the dba") forbid (principal, action == Action::"delete", resource);`)})
+			h.loadPolicies(policy.File{Name: "more.cedar",
+				Data: []byte(`@id("more") @hold("1 of dba") @reason("also the dba") forbid (principal, action == Action::"delete", resource);`)})
 		},
 		"membership": func(t *testing.T, h *house, _ *target) {
 			if err := h.lock.RemovePerson(t.Context(), h.person("root"), "bob"); err != nil {
@@ -145,7 +150,8 @@ func TestP4PermitSurvivesAnUnrelatedPolicyChange(t *testing.T) {
 	s, x := h.agent("kiro", "alice"), newTarget()
 	hold := held(t, second(h.lock.Do(t.Context(), dropTable(s, "orders"), x))).Hold
 	h.approve(hold.ID, "bob", "carol")
-	h.loadPolicies(policy.File{Name: "more.cedar", Data: []byte(`@id("more") @reason("x") forbid (principal, action == Action::"delete", resource) when { context.environment == "moon" };`)})
+	h.loadPolicies(policy.File{Name: "more.cedar",
+		Data: []byte(`@id("more") @reason("x") forbid (principal, action == Action::"delete", resource) when { context.environment == "moon" };`)})
 	if _, err := h.lock.Do(t.Context(), dropTable(s, "orders"), x); err != nil || x.count() != 1 {
 		t.Fatalf("%v, executed %d", err, x.count())
 	}
@@ -189,7 +195,8 @@ func TestHoldsAndPermitsExpire(t *testing.T) {
 	hold := held(t, second(h.lock.Do(t.Context(), dropTable(s, "orders"), x))).Hold
 	h.approve(hold.ID, "bob", "carol")
 	h.ahead.Add(int64(time.Hour))
-	if next := held(t, second(h.lock.Do(t.Context(), dropTable(s, "orders"), x))).Hold; next.ID == hold.ID || x.count() != 0 {
+	if next := held(t, second(h.lock.Do(t.Context(), dropTable(s, "orders"), x))).Hold; next.ID == hold.ID ||
+		x.count() != 0 {
 		t.Error("an expired permit was used")
 	}
 }
@@ -284,7 +291,8 @@ func TestSessionThatWishesToWait(t *testing.T) {
 		"refused":   func(id string) { second(h.lock.Answer(t.Context(), h.person("bob"), id, false, "not today")) },
 		"withdrawn": func(id string) { second(h.lock.Withdraw(t.Context(), h.person("alice"), id)) },
 	} {
-		if err := wait("lines-"+name, answer); !errors.As(err, new(*interlock.DeniedError)) || !strings.Contains(err.Error(), name) {
+		if err := wait("lines-"+name, answer); !errors.As(err, new(*interlock.DeniedError)) ||
+			!strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -299,7 +307,8 @@ func TestSessionThatWishesToWait(t *testing.T) {
 func TestCredentialsOnceMore(t *testing.T) {
 	h := newHouse(t, store.Config{Path: t.TempDir()})
 	alice := h.person("alice")
-	s, first, err := h.lock.OpenSession(t.Context(), alice, interlock.NewSession{Agent: "kiro", Gates: []string{"db"}}, []string{"db", "other"})
+	s, first, err := h.lock.OpenSession(t.Context(), alice,
+		interlock.NewSession{Agent: "kiro", Gates: []string{"db"}}, []string{"db", "other"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,15 +318,18 @@ func TestCredentialsOnceMore(t *testing.T) {
 	}
 	root := h.person("bob")
 	root.Person.Admin = true
-	for name, c := range map[string]interlock.Caller{"another": h.person("bob"), "administrator": root, "the session": {Session: &s}} {
-		if _, _, err := h.lock.Credentials(t.Context(), c, s.ID, []string{"db"}); !errors.Is(err, interlock.ErrNotYours) && !errors.Is(err, interlock.ErrNotHuman) {
+	for name, c := range map[string]interlock.Caller{"another": h.person("bob"), "administrator": root,
+		"the session": {Session: &s}} {
+		if _, _, err := h.lock.Credentials(t.Context(), c, s.ID, []string{"db"}); !errors.Is(err,
+			interlock.ErrNotYours) && !errors.Is(err, interlock.ErrNotHuman) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	if err := h.lock.EndSession(t.Context(), alice, s.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := h.lock.Credentials(t.Context(), alice, s.ID, []string{"db"}); !errors.Is(err, interlock.ErrInvalid) {
+	if _, _, err := h.lock.Credentials(t.Context(), alice, s.ID, []string{"db"}); !errors.Is(err,
+		interlock.ErrInvalid) {
 		t.Errorf("ended: %v", err)
 	}
 }
@@ -327,7 +339,8 @@ func TestP5LiveAgentBarsItsHumanFromApproving(t *testing.T) {
 	s, x := h.agent("kiro", "alice"), newTarget()
 	bobs := h.agent("codex", "bob")
 	hold := held(t, second(h.lock.Do(t.Context(), dropTable(s, "orders"), x))).Hold
-	if _, err := h.lock.Answer(t.Context(), h.person("bob"), hold.ID, true, ""); !errors.Is(err, approval.ErrLiveAgent) {
+	if _, err := h.lock.Answer(t.Context(), h.person("bob"), hold.ID, true, ""); !errors.Is(err,
+		approval.ErrLiveAgent) {
 		t.Fatalf("bob approves with a live agent: %v", err)
 	}
 	if err := h.lock.EndSession(t.Context(), h.person("bob"), bobs.ID); err != nil {
@@ -352,7 +365,8 @@ func TestEndedHaltedAndRemovedStopAtOnce(t *testing.T) {
 	// Admitted before, carried out after: refused in the intent's transaction.
 	denied(t, second(h.lock.Execute(ctx, []*interlock.Admission{admitted}, x)), "halt")
 	denied(t, second(h.lock.Do(ctx, updateRow(s, 2), x)), "halt")
-	if err := h.lock.Resume(ctx, interlock.Caller{Session: &s}, control.HaltSession, string(s.ID), ""); !errors.Is(err, interlock.ErrNotHuman) {
+	if err := h.lock.Resume(ctx, interlock.Caller{Session: &s}, control.HaltSession, string(s.ID),
+		""); !errors.Is(err, interlock.ErrNotHuman) {
 		t.Errorf("the agent resumes itself: %v", err)
 	}
 	if err := h.lock.Resume(ctx, h.person("bob"), control.HaltSession, string(s.ID), ""); err != nil {
@@ -419,13 +433,18 @@ func TestP7FreezeBindsEveryoneAndBreakGlassIsForHumans(t *testing.T) {
 	}
 	denied(t, second(h.lock.Do(ctx, dropTable(agent, "orders"), x)), "freeze") // approved before, frozen now
 	denied(t, second(h.lock.Do(ctx, updateRow(human, 1), x)), "freeze")
-	if _, err := h.lock.BreakGlass(ctx, interlock.Caller{Session: &agent}, control.BreakGlass{}); !errors.Is(err, interlock.ErrNotHuman) {
+	if _, err := h.lock.BreakGlass(ctx, interlock.Caller{Session: &agent}, control.BreakGlass{}); !errors.Is(err,
+		interlock.ErrNotHuman) {
 		t.Errorf("an agent breaks the glass: %v", err)
 	}
-	if _, err := h.lock.BreakGlass(ctx, h.person("alice"), control.BreakGlass{Gates: []string{"orders"}, Verbs: []signalbox.Verb{signalbox.Update}, Expires: h.now().Add(time.Minute)}); !errors.Is(err, interlock.ErrInvalid) {
+	if _, err := h.lock.BreakGlass(ctx, h.person("alice"),
+		control.BreakGlass{Gates: []string{"orders"}, Verbs: []signalbox.Verb{signalbox.Update},
+			Expires: h.now().Add(time.Minute)}); !errors.Is(err, interlock.ErrInvalid) {
 		t.Errorf("break-glass without a reason: %v", err)
 	}
-	g, err := h.lock.BreakGlass(ctx, h.person("alice"), control.BreakGlass{Gates: []string{"orders"}, Verbs: []signalbox.Verb{signalbox.Update}, Reason: "customers cannot pay", Expires: h.now().Add(time.Minute)})
+	g, err := h.lock.BreakGlass(ctx, h.person("alice"),
+		control.BreakGlass{Gates: []string{"orders"}, Verbs: []signalbox.Verb{signalbox.Update},
+			Reason: "customers cannot pay", Expires: h.now().Add(time.Minute)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -600,7 +619,8 @@ func TestP2OrphanedIntentBecomesUnknownThenResolved(t *testing.T) {
 		}()
 		<-executing
 		// The first replica looks dead: nobody renews its lease from now on.
-		if _, err := second.log.Commit(t.Context(), ledger.Batch{Changes: second.store.Lease("replica-1", h.now().Add(-time.Hour))}); err != nil {
+		if _, err := second.log.Commit(t.Context(),
+			ledger.Batch{Changes: second.store.Lease("replica-1", h.now().Add(-time.Hour))}); err != nil {
 			t.Fatal(err)
 		}
 		for second.countKind(proof.KindRecovery) == 0 {
@@ -652,7 +672,8 @@ func TestP11NoSecretsInTheLog(t *testing.T) {
 		if bytes.Contains(row.Leaf, []byte("secret-")) {
 			t.Errorf("entry %d holds a secret: %s", row.Index, row.Leaf)
 		}
-		if _, payload, err := h.log.Disclose(t.Context(), row.Index); err == nil && bytes.Contains(payload, []byte("secret-7")) {
+		if _, payload, err := h.log.Disclose(t.Context(), row.Index); err == nil &&
+			bytes.Contains(payload, []byte("secret-7")) {
 			hidden++
 		}
 		return nil
@@ -667,11 +688,13 @@ func TestP6FailsClosed(t *testing.T) {
 	h := newHouse(t, store.Config{Path: t.TempDir()})
 	s, x := h.agent("kiro", "alice"), newTarget()
 	for name, r := range map[string]interlock.Request{
-		"no actions":  {Session: s, Gate: orders},
-		"no session":  {Gate: orders, Actions: updateRow(s, 1).Actions},
-		"no target":   {Session: s, Gate: control.Gate{Name: "orders"}, Actions: updateRow(s, 1).Actions},
-		"odd verb":    {Session: s, Gate: orders, Text: "x", Actions: []signalbox.Action{{Verb: "improve", Native: "IMPROVE"}}},
-		"odd request": {Session: s, Gate: orders, Text: "x", Actions: []signalbox.Action{signalbox.Worst("?", "cannot be read")}},
+		"no actions": {Session: s, Gate: orders},
+		"no session": {Gate: orders, Actions: updateRow(s, 1).Actions},
+		"no target":  {Session: s, Gate: control.Gate{Name: "orders"}, Actions: updateRow(s, 1).Actions},
+		"odd verb": {Session: s, Gate: orders, Text: "x",
+			Actions: []signalbox.Action{{Verb: "improve", Native: "IMPROVE"}}},
+		"odd request": {Session: s, Gate: orders, Text: "x",
+			Actions: []signalbox.Action{signalbox.Worst("?", "cannot be read")}},
 	} {
 		if out, err := h.lock.Do(t.Context(), r, x); err == nil {
 			t.Errorf("%s: went through: %+v", name, out)
@@ -692,7 +715,8 @@ func TestP6FailsClosed(t *testing.T) {
 func TestStormOfRefusalsIsCounted(t *testing.T) {
 	h := newHouse(t, store.Config{Path: t.TempDir()})
 	s, x := h.agent("kiro", "alice"), newTarget()
-	if _, err := h.lock.StartFreeze(t.Context(), h.person("bob"), control.Freeze{Until: h.now().Add(time.Hour)}); err != nil {
+	if _, err := h.lock.StartFreeze(t.Context(), h.person("bob"),
+		control.Freeze{Until: h.now().Add(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
 	for n := range 300 {
@@ -744,7 +768,8 @@ func TestPolicyChangeIsAProposalThatNeedsApproval(t *testing.T) {
 	if proposed, err := h.lock.LoadPolicy(ctx, files); err != nil || !proposed {
 		t.Fatalf("again: proposed %v, %v", proposed, err)
 	}
-	if _, err := h.lock.LoadPolicy(ctx, append(schemaOnly(t), policy.File{Name: "bad.cedar", Data: []byte(`permit (`)})); err == nil {
+	if _, err := h.lock.LoadPolicy(ctx, append(schemaOnly(t),
+		policy.File{Name: "bad.cedar", Data: []byte(`permit (`)})); err == nil {
 		t.Error("a bad set was taken")
 	}
 	holds, err := h.store.Holds(ctx, approval.Open, 10)

@@ -109,7 +109,8 @@ func (m lockedMemory) unlock() {
 // commitNoted notes in the memory of a request that d was decided of its actions,
 // and commits the batch together with that memory. Errors are as for
 // [Interlock.commit].
-func (i *Interlock) commitNoted(ctx context.Context, what string, r Request, d signalbox.Decision, b ledger.Batch, now time.Time) error {
+func (i *Interlock) commitNoted(ctx context.Context, what string, r Request, d signalbox.Decision, b ledger.Batch,
+	now time.Time) error {
 	m, err := i.lockMemory(ctx, r, false)
 	if err != nil {
 		return err
@@ -197,7 +198,8 @@ func (m lockedMemory) spend(touched map[string]int64, total int64, now time.Time
 		}
 		if n > 0 && have.Rows+n > total {
 			return &OverrunError{
-				Reason:  fmt.Sprintf("%d rows of %s, and %d before without approval: at most %d in 24 hours", n, name, have.Rows, total),
+				Reason: fmt.Sprintf("%d rows of %s, and %d before without approval: at most %d in 24 hours", n, name,
+					have.Rows, total),
 				Touched: touched,
 			}
 		}
@@ -206,7 +208,8 @@ func (m lockedMemory) spend(touched map[string]int64, total int64, now time.Time
 		have, known := s.data.Spent[name]
 		if !known && len(s.data.Spent) >= maxSpent {
 			// No room to remember: as if the account were used up.
-			return &OverrunError{Reason: fmt.Sprintf("changes in more than %d places in 24 hours", maxSpent), Touched: touched}
+			return &OverrunError{Reason: fmt.Sprintf("changes in more than %d places in 24 hours", maxSpent),
+				Touched: touched}
 		}
 		if now.Sub(have.Since) > spentWindow {
 			have = spent{Since: now}
@@ -348,7 +351,8 @@ func (i *Interlock) flush(ctx context.Context, s *subject) error {
 	if err != nil {
 		return err
 	}
-	_, err = i.ledger.Commit(ctx, ledger.Batch{Changes: i.state.PutMemory(s.name, s.version, MemoryRow{Version: s.version + 1, At: i.now(), Data: data})})
+	_, err = i.ledger.Commit(ctx, ledger.Batch{Changes: i.state.PutMemory(s.name, s.version,
+		MemoryRow{Version: s.version + 1, At: i.now(), Data: data})})
 	switch {
 	case err == nil:
 		s.version++

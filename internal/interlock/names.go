@@ -35,7 +35,8 @@ func (s *snapshot) distinct(name string) error {
 	}
 	for other := range s.people {
 		if other != name && same(other) {
-			return fmt.Errorf("%w: human name %q looks like that of %q, who is enrolled: choose another", ErrInvalid, name, other)
+			return fmt.Errorf("%w: human name %q looks like that of %q, who is enrolled: choose another", ErrInvalid,
+				name, other)
 		}
 	}
 	return nil

@@ -63,7 +63,8 @@ func TestClockThatJumpsBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.ahead.Store(int64(-time.Hour))
-	if err := second(h.lock.Do(ctx, updateRow(s, 2), x)); !errors.Is(err, interlock.ErrUnavailable) || !errors.Is(err, ledger.ErrClock) {
+	if err := second(h.lock.Do(ctx, updateRow(s, 2), x)); !errors.Is(err, interlock.ErrUnavailable) ||
+		!errors.Is(err, ledger.ErrClock) {
 		t.Errorf("with the clock an hour back: %v", err)
 	}
 	h.ahead.Store(0)
@@ -79,7 +80,8 @@ func TestClockThatJumpsBack(t *testing.T) {
 // as one.
 func TestP5ConfirmationIsASeparateThing(t *testing.T) {
 	h := newHouse(t, store.Config{Path: t.TempDir()})
-	h.loadPolicies(policy.File{Name: "confirm.cedar", Data: []byte(`@id("sure") @hold("1 of dba") @confirm @reason("are you sure?") forbid (principal, action == Action::"delete", resource);`)})
+	h.loadPolicies(policy.File{Name: "confirm.cedar",
+		Data: []byte(`@id("sure") @hold("1 of dba") @confirm @reason("are you sure?") forbid (principal, action == Action::"delete", resource);`)})
 	s, x, ctx := h.agent("kiro", "alice"), newTarget(), t.Context()
 	hold := held(t, second(h.lock.Do(ctx, dropTable(s, "orders"), x))).Hold
 	if !hold.Verdict.Confirm {

@@ -64,7 +64,8 @@ func (i *Interlock) Identify(ctx context.Context, credential string) (Caller, er
 			return Caller{}, err
 		}
 		p, ok := c.people[subject]
-		if err := i.minter.Check(session.Claim{Kind: kind, Subject: subject, Gate: APIGate, Epoch: p.Epoch}, credential); err != nil || !ok {
+		if err := i.minter.Check(session.Claim{Kind: kind, Subject: subject, Gate: APIGate, Epoch: p.Epoch},
+			credential); err != nil || !ok {
 			return Caller{}, session.ErrCredential
 		}
 		return Caller{Person: &p}, nil
@@ -73,7 +74,8 @@ func (i *Interlock) Identify(ctx context.Context, credential string) (Caller, er
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return Caller{}, fmt.Errorf("%w: session: %w", ErrUnavailable, err)
 	}
-	if cerr := i.minter.Check(session.Claim{Kind: kind, Subject: subject, Gate: APIGate, Epoch: row.Epoch}, credential); cerr != nil || err != nil {
+	if cerr := i.minter.Check(session.Claim{Kind: kind, Subject: subject, Gate: APIGate, Epoch: row.Epoch},
+		credential); cerr != nil || err != nil {
 		return Caller{}, session.ErrCredential
 	}
 	if !row.Ended.IsZero() || !i.now().Before(row.Expires) {
@@ -90,7 +92,8 @@ func (i *Interlock) Identify(ctx context.Context, credential string) (Caller, er
 
 // AddPerson enrols a human, or changes one's groups and rights. It gives the
 // credential for API and command line, the only time that it is shown.
-func (i *Interlock) AddPerson(ctx context.Context, c Caller, name string, groups []string, admin bool) (session.Person, string, error) {
+func (i *Interlock) AddPerson(ctx context.Context, c Caller, name string, groups []string,
+	admin bool) (session.Person, string, error) {
 	if err := needAdmin(c); err != nil {
 		return session.Person{}, "", err
 	}
@@ -103,7 +106,8 @@ func (i *Interlock) Bootstrap(ctx context.Context, name string, groups []string)
 	return i.putPerson(ctx, nil, "bootstrap", name, groups, true)
 }
 
-func (i *Interlock) putPerson(ctx context.Context, a *authority, by, name string, groups []string, admin bool) (session.Person, string, error) {
+func (i *Interlock) putPerson(ctx context.Context, a *authority, by, name string, groups []string,
+	admin bool) (session.Person, string, error) {
 	fail := func(err error) (session.Person, string, error) { return session.Person{}, "", err }
 	if err := signalbox.ValidName("human", name); err != nil {
 		return fail(fmt.Errorf("%w: %w", ErrInvalid, err))
@@ -176,7 +180,8 @@ func changed(old, now session.Person) []string {
 }
 
 // withRecord adds changes and the entry that tells them to a batch.
-func (i *Interlock) withRecord(b ledger.Batch, changes []ledger.Statement, body proof.Body, now time.Time) (ledger.Batch, error) {
+func (i *Interlock) withRecord(b ledger.Batch, changes []ledger.Statement, body proof.Body,
+	now time.Time) (ledger.Batch, error) {
 	record, err := seal(now, newID(now), body, nil)
 	b.Changes = append(slices.Clone(changes), b.Changes...)
 	b.Records = append([]ledger.Record{record}, b.Records...)
@@ -203,7 +208,8 @@ func (i *Interlock) RevokePerson(ctx context.Context, c Caller, name string) (se
 			return b, err
 		}
 		return i.withRecord(b, i.state.PutPerson(p), proof.User{
-			Name: name, Groups: p.Groups, By: c.Person.Name, Op: "revoke", Admin: p.Admin, Epoch: p.Epoch, Changed: []string{"credentials"},
+			Name: name, Groups: p.Groups, By: c.Person.Name, Op: "revoke", Admin: p.Admin, Epoch: p.Epoch,
+			Changed: []string{"credentials"},
 		}, now)
 	})
 	if err != nil {
@@ -247,7 +253,8 @@ func (i *Interlock) Erase(ctx context.Context, c Caller, idx int64, id, reason s
 		return err
 	}
 	now := i.now()
-	record, err := seal(now, newID(now), proof.Erase{Index: idx, Entry: id, By: c.Person.Name}, proof.Hidden{"reason": reason})
+	record, err := seal(now, newID(now), proof.Erase{Index: idx, Entry: id, By: c.Person.Name},
+		proof.Hidden{"reason": reason})
 	if err != nil {
 		return err
 	}
@@ -277,7 +284,8 @@ func (i *Interlock) Disclosed(ctx context.Context, c Caller, idx int64, id strin
 	}
 	now := i.now()
 	return i.commitAs(ctx, "record a disclosure", byAdmin(c), func(*snapshot) (ledger.Batch, error) {
-		return i.withRecord(ledger.Batch{}, nil, proof.Disclosing{Index: idx, Entry: id, By: c.Person.Name, Fields: fields}, now)
+		return i.withRecord(ledger.Batch{}, nil,
+			proof.Disclosing{Index: idx, Entry: id, By: c.Person.Name, Fields: fields}, now)
 	})
 }
 

@@ -44,7 +44,8 @@ func (i *Interlock) ProposePolicy(ctx context.Context, c Caller, files []policy.
 	return i.changePolicy(ctx, byAdmin(c), signalbox.Actor{Kind: signalbox.Human, Name: c.Person.Name}, files)
 }
 
-func (i *Interlock) changePolicy(ctx context.Context, a *authority, by signalbox.Actor, files []policy.File) (bool, error) {
+func (i *Interlock) changePolicy(ctx context.Context, a *authority, by signalbox.Actor, files []policy.File) (bool,
+	error) {
 	set, err := policy.Load(files)
 	if err != nil {
 		return false, err
@@ -79,7 +80,8 @@ func (i *Interlock) changePolicy(ctx context.Context, a *authority, by signalbox
 			return false, err
 		}
 	}
-	_, err = i.Do(ctx, policyRequest(by, set.Version(), i.describe(c, set, files)), &policyChange{i: i, version: set.Version()})
+	_, err = i.Do(ctx, policyRequest(by, set.Version(), i.describe(c, set, files)),
+		&policyChange{i: i, version: set.Version()})
 	if held := (*HeldError)(nil); errors.As(err, &held) {
 		return true, nil
 	}
@@ -119,8 +121,10 @@ func (i *Interlock) describe(c *snapshot, set *policy.Set, files []policy.File) 
 // a safeguard of production, always held.
 func policyRequest(by signalbox.Actor, version signalbox.Digest, text string) Request {
 	return Request{
-		Session: signalbox.Session{ID: signalbox.SessionID("policy-" + strings.ToLower(by.Name)), Actor: by, Expires: forever},
-		Gate:    control.Gate{Name: proof.OwnGate, Protocol: proof.OwnGate, Target: "policy", Environment: signalbox.Production},
+		Session: signalbox.Session{ID: signalbox.SessionID("policy-" + strings.ToLower(by.Name)), Actor: by,
+			Expires: forever},
+		Gate: control.Gate{Name: proof.OwnGate, Protocol: proof.OwnGate, Target: "policy",
+			Environment: signalbox.Production},
 		Actions: []signalbox.Action{{
 			Verb: signalbox.Safeguard, Native: "change policy",
 			Resources: []signalbox.Resource{{Type: "policy set", Name: version.Short(), Whole: true}},
@@ -185,7 +189,8 @@ func (i *Interlock) gated(c *snapshot) bool { return c.Production || i.config.Po
 // errGated says that a set cannot become active without an approval.
 var errGated = errors.New("policies change by approval")
 
-func (i *Interlock) propose(ctx context.Context, a *authority, by signalbox.Actor, version signalbox.Digest, files []policy.File) error {
+func (i *Interlock) propose(ctx context.Context, a *authority, by signalbox.Actor, version signalbox.Digest,
+	files []policy.File) error {
 	now := i.now()
 	b, err := i.policyBatch(by.String(), version, files, PolicyProposed, "")
 	if err != nil {
@@ -195,7 +200,8 @@ func (i *Interlock) propose(ctx context.Context, a *authority, by signalbox.Acto
 	if err != nil {
 		return err
 	}
-	b.Changes = i.state.AddPolicySet(PolicyRow{Version: version, Files: data, Status: PolicyProposed, By: by.String(), At: now})
+	b.Changes = i.state.AddPolicySet(PolicyRow{Version: version, Files: data, Status: PolicyProposed, By: by.String(),
+		At: now})
 	return i.commitAs(ctx, "propose policies", a, func(*snapshot) (ledger.Batch, error) { return b, nil })
 }
 
@@ -204,7 +210,8 @@ var errOtherPolicy = errors.New("another policy set than the one that was looked
 // activate makes a set the active one, on every replica at this entry: in the
 // place of the set was, or of any if that is zero.
 func (i *Interlock) activate(
-	ctx context.Context, a *authority, by string, version signalbox.Digest, files []policy.File, hold string, was signalbox.Digest,
+	ctx context.Context, a *authority, by string, version signalbox.Digest, files []policy.File, hold string,
+	was signalbox.Digest,
 ) error {
 	return i.changeControl(ctx, "activate policies", a, func(c *snapshot) (ledger.Batch, error) {
 		if !was.IsZero() && c.Policy != was {
@@ -232,14 +239,16 @@ func (i *Interlock) activate(
 			if err != nil {
 				return b, err
 			}
-			b.Changes = append(b.Changes, i.state.AddPolicySet(PolicyRow{Version: version, Files: data, Status: PolicyActive, By: by, At: i.now()})...)
+			b.Changes = append(b.Changes, i.state.AddPolicySet(PolicyRow{Version: version, Files: data,
+				Status: PolicyActive, By: by, At: i.now()})...)
 		}
 		b.Changes = append(b.Changes, i.state.SetPolicy(version)...)
 		return b, nil
 	})
 }
 
-func (i *Interlock) policyBatch(by string, version signalbox.Digest, files []policy.File, status, hold string) (ledger.Batch, error) {
+func (i *Interlock) policyBatch(by string, version signalbox.Digest, files []policy.File, status,
+	hold string) (ledger.Batch, error) {
 	now := i.now()
 	body := proof.Policy{Version: version, By: by, Status: status, Hold: hold}
 	for _, f := range files {
@@ -304,11 +313,13 @@ func (i *Interlock) redeemPolicy(ctx context.Context, row PolicyRow) error {
 		return err
 	case h.Status.Final():
 		now := i.now()
-		record, err := seal(now, newID(now), proof.Policy{Version: row.Version, By: row.By, Status: PolicyRefused, Hold: h.ID}, nil)
+		record, err := seal(now, newID(now), proof.Policy{Version: row.Version, By: row.By, Status: PolicyRefused,
+			Hold: h.ID}, nil)
 		if err != nil {
 			return err
 		}
-		err = i.commit(ctx, "refuse policies", ledger.Batch{Changes: i.state.MovePolicy(row.Version, PolicyRefused), Records: []ledger.Record{record}})
+		err = i.commit(ctx, "refuse policies",
+			ledger.Batch{Changes: i.state.MovePolicy(row.Version, PolicyRefused), Records: []ledger.Record{record}})
 		if errors.Is(err, ledger.ErrStale) {
 			return nil
 		}

@@ -42,8 +42,9 @@ type protection struct {
 func (i *Interlock) settings() protection {
 	p := protection{
 		Production: i.config.PolicyGate, AllowLiveAgents: i.config.AllowLiveAgents,
-		PermitTime: i.config.PermitTime.Milliseconds(), HoldTime: i.config.HoldTime.Milliseconds(), OpenHolds: int64(i.config.MaxOpenHolds),
-		Gates: slices.Clone(i.config.Gates),
+		PermitTime: i.config.PermitTime.Milliseconds(), HoldTime: i.config.HoldTime.Milliseconds(),
+		OpenHolds: int64(i.config.MaxOpenHolds),
+		Gates:     slices.Clone(i.config.Gates),
 	}
 	slices.SortFunc(p.Gates, func(a, b proof.GateSetting) int { return cmp.Compare(a.Name, b.Name) })
 	return p
@@ -136,7 +137,8 @@ func (p protection) lowered(now protection) []string {
 			}
 			known = true
 			if !production(g.Environment) {
-				out = append(out, fmt.Sprintf("gate %s: environment %s, now %s", g.Name, was.Environment, g.Environment))
+				out = append(out, fmt.Sprintf("gate %s: environment %s, now %s", g.Name, was.Environment,
+					g.Environment))
 			}
 			out = append(out, more("gate "+g.Name+": ceiling.request", was.CeilingRequest, g.CeilingRequest)...)
 			out = append(out, more("gate "+g.Name+": ceiling.total", was.CeilingTotal, g.CeilingTotal)...)
@@ -145,8 +147,10 @@ func (p protection) lowered(now protection) []string {
 			}
 		}
 		if !known && production(g.Environment) {
-			out = append(out, more("gate "+g.Name+" (new): ceiling.request", control.DefaultCeilingRequest, g.CeilingRequest)...)
-			out = append(out, more("gate "+g.Name+" (new): ceiling.total", control.DefaultCeilingTotal, g.CeilingTotal)...)
+			out = append(out, more("gate "+g.Name+" (new): ceiling.request", control.DefaultCeilingRequest,
+				g.CeilingRequest)...)
+			out = append(out, more("gate "+g.Name+" (new): ceiling.total", control.DefaultCeilingTotal,
+				g.CeilingTotal)...)
 		}
 	}
 	return out
@@ -209,7 +213,8 @@ func (i *Interlock) register(ctx context.Context) error {
 			PermitTime: mine.PermitTime, HoldTime: mine.HoldTime, OpenHolds: mine.OpenHolds,
 		}
 		body.Gates, body.Omitted = firstGates(mine.Gates)
-		b := ledger.Batch{Changes: slices.Clone(i.state.Register(i.config.Replica, now.Add(i.config.LeaseTime), mine.text()))}
+		b := ledger.Batch{Changes: slices.Clone(i.state.Register(i.config.Replica, now.Add(i.config.LeaseTime),
+			mine.text()))}
 		next := kept.merged(mine)
 		if i.config.LowerProtection {
 			next, body.Op, body.Production = mine, "lower", mine.Production

@@ -54,7 +54,8 @@ func clearActions(actions []signalbox.Action, hidden proof.Hidden) []proof.Actio
 	return clear
 }
 
-func intentRecord(id string, as []*Admission, c *snapshot, row IntentRow, prepared Prepared, retries, replica string, now time.Time) (ledger.Record, error) {
+func intentRecord(id string, as []*Admission, c *snapshot, row IntentRow, prepared Prepared, retries, replica string,
+	now time.Time) (ledger.Record, error) {
 	r := as[0].request
 	body := proof.Intent{
 		Session: r.Session.ID, Actor: r.Session.Actor,

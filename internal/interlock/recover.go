@@ -118,7 +118,8 @@ func (i *Interlock) settleOrphans(ctx context.Context, everybody bool) error {
 	}
 	for _, lost := range sortedKeys(unknown) {
 		now := i.now()
-		record, err := seal(now, newID(now), proof.Recovery{Replica: i.config.Replica, Lost: lost, Unknown: unknown[lost]}, nil)
+		record, err := seal(now, newID(now), proof.Recovery{Replica: i.config.Replica, Lost: lost,
+			Unknown: unknown[lost]}, nil)
 		if err != nil {
 			return err
 		}

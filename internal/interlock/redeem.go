@@ -18,7 +18,8 @@ import (
 
 // admitByPermit looks for the permit of a request. Where the verdict wants one and
 // there is none, it opens a hold, or names the one that is open.
-func (i *Interlock) admitByPermit(ctx context.Context, c *snapshot, a *Admission, views []session.View) (*Admission, error) {
+func (i *Interlock) admitByPermit(ctx context.Context, c *snapshot, a *Admission, views []session.View) (*Admission,
+	error) {
 	r := a.request
 	key := i.retryKeyOf(r)
 	h, err := i.state.HoldByRetryKey(ctx, key)
@@ -99,7 +100,8 @@ func differs(h approval.Hold, now signalbox.Impact, state signalbox.State) (reas
 // at the target; "" when it does.
 func (i *Interlock) invalid(c *snapshot, a *Admission, h approval.Hold) (reason, detail string) {
 	r := a.request
-	if h.Session != r.Session.ID || h.Gate != r.Gate.Name || h.Target != r.Gate.Target || h.Environment != r.Gate.Environment {
+	if h.Session != r.Session.ID || h.Gate != r.Gate.Name || h.Target != r.Gate.Target ||
+		h.Environment != r.Gate.Environment {
 		return "session", "it was opened by another session or for another place"
 	}
 	if h.Digest != approvedDigest(h.Salt, r, h) {

@@ -19,7 +19,8 @@ import (
 // moment between check and use.
 type grounded struct{ *target }
 
-var before = signalbox.Reference{{Name: signalbox.RefSession, Value: "692a5c10.1f3"}, {Name: signalbox.RefTransaction, Value: "7411"}}
+var before = signalbox.Reference{{Name: signalbox.RefSession, Value: "692a5c10.1f3"},
+	{Name: signalbox.RefTransaction, Value: "7411"}}
 
 func (grounded) Prepare(context.Context) interlock.Prepared {
 	return interlock.Prepared{Reference: before, Atomic: true}

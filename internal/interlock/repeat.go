@@ -68,7 +68,8 @@ func (k *repeatedReads) find(r Request, s *snapshot, now time.Time) *Admission {
 // add remembers a read that was decided under the snapshot.
 func (k *repeatedReads) add(a *Admission, s *snapshot) {
 	r := a.request
-	if len(r.Actions) != 1 || !a.Read() || r.Actions[0].Has(signalbox.TraitIdentity) || r.Actions[0].Has(signalbox.TraitCredentials) {
+	if len(r.Actions) != 1 || !a.Read() || r.Actions[0].Has(signalbox.TraitIdentity) ||
+		r.Actions[0].Has(signalbox.TraitCredentials) {
 		return
 	}
 	at := sessionAtGate{r.Session.ID, r.Gate.Name}

@@ -31,7 +31,8 @@ func (h *halted) Unwrap() error { return ErrHalted }
 // that it may learn, and that are no failures of its own: what wraps
 // [ErrUnavailable]; and, when it has proved the credential, which is given
 // nevertheless, what wraps [ErrHalted].
-func (i *Interlock) Authenticate(ctx context.Context, gate string, id signalbox.SessionID) (signalbox.Session, string, error) {
+func (i *Interlock) Authenticate(ctx context.Context, gate string, id signalbox.SessionID) (signalbox.Session, string,
+	error) {
 	// Before the session: in an outage all names are answered alike.
 	c, err := i.current(ctx)
 	if err != nil {
@@ -50,7 +51,8 @@ func (i *Interlock) Authenticate(ctx context.Context, gate string, id signalbox.
 	if err := i.checkOpener(ctx, row.Session); err != nil {
 		return signalbox.Session{}, "", err
 	}
-	credential := i.minter.Mint(session.Claim{Kind: session.KindSession, Subject: string(id), Gate: gate, Epoch: row.Epoch})
+	credential := i.minter.Mint(session.Claim{Kind: session.KindSession, Subject: string(id), Gate: gate,
+		Epoch: row.Epoch})
 	if h := c.Halted(row.Session, gate); h != nil {
 		return row.Session, credential, &halted{*h}
 	}
@@ -78,7 +80,8 @@ const (
 // OpenSession opens a session and mints its credentials: one for each gate
 // that it names (all of them if it names none), and one for the API under
 // [APIGate]. They are given once and stored nowhere.
-func (i *Interlock) OpenSession(ctx context.Context, c Caller, n NewSession, gates []string) (signalbox.Session, map[string]string, error) {
+func (i *Interlock) OpenSession(ctx context.Context, c Caller, n NewSession, gates []string) (signalbox.Session,
+	map[string]string, error) {
 	fail := func(err error) (signalbox.Session, map[string]string, error) { return signalbox.Session{}, nil, err }
 	if c.Person == nil {
 		return fail(ErrNotHuman)
@@ -114,7 +117,8 @@ func (i *Interlock) OpenSession(ctx context.Context, c Caller, n NewSession, gat
 	}
 	now := i.now()
 	row := SessionRow{Epoch: 1, Session: signalbox.Session{
-		ID: signalbox.SessionID(strings.ToLower(newID(now))), Actor: actor, By: c.Person.Name, ByEpoch: c.Person.Epoch, Purpose: n.Purpose,
+		ID: signalbox.SessionID(strings.ToLower(newID(now))), Actor: actor, By: c.Person.Name,
+		ByEpoch: c.Person.Epoch, Purpose: n.Purpose,
 		Gates: n.Gates, Started: now, Expires: now.Add(n.TTL), Wait: n.Wait,
 	}}
 	record, err := seal(now, newID(now), proof.SessionStart{
@@ -142,14 +146,16 @@ func (i *Interlock) credentials(row SessionRow, gates []string) map[string]strin
 	}
 	credentials := make(map[string]string, len(usable)+1)
 	for _, g := range append(slices.Clone(usable), APIGate) {
-		credentials[g] = i.minter.Mint(session.Claim{Kind: session.KindSession, Subject: string(row.ID), Gate: g, Epoch: row.Epoch})
+		credentials[g] = i.minter.Mint(session.Claim{Kind: session.KindSession, Subject: string(row.ID), Gate: g,
+			Epoch: row.Epoch})
 	}
 	return credentials
 }
 
 // Credentials gives the credentials of a session once more, to the human who
 // opened it and was given them then, while it may be used.
-func (i *Interlock) Credentials(ctx context.Context, c Caller, id signalbox.SessionID, gates []string) (signalbox.Session, map[string]string, error) {
+func (i *Interlock) Credentials(ctx context.Context, c Caller, id signalbox.SessionID,
+	gates []string) (signalbox.Session, map[string]string, error) {
 	fail := func(err error) (signalbox.Session, map[string]string, error) { return signalbox.Session{}, nil, err }
 	if c.Person == nil || c.Session != nil {
 		return fail(ErrNotHuman)
@@ -228,7 +234,8 @@ func (i *Interlock) endSessionsOf(ctx context.Context, b *ledger.Batch, person, 
 
 // endSessions adds to a batch the end of sessions, and the withdrawal of what
 // they have asked for.
-func (i *Interlock) endSessions(ctx context.Context, b *ledger.Batch, rows []SessionRow, by, reason string, now time.Time) error {
+func (i *Interlock) endSessions(ctx context.Context, b *ledger.Batch, rows []SessionRow, by, reason string,
+	now time.Time) error {
 	ended := make(map[signalbox.SessionID]bool, len(rows))
 	for _, row := range rows {
 		record, err := seal(now, newID(now), proof.SessionEnd{Session: row.ID, By: by, Reason: reason}, nil)
@@ -255,7 +262,8 @@ func (i *Interlock) endSessions(ctx context.Context, b *ledger.Batch, rows []Ses
 			if err != nil {
 				return err
 			}
-			b.Changes = append(b.Changes, i.state.MoveHold(h.ID, status, approval.Withdrawn, time.Time{}, "", "its session was ended by "+by)...)
+			b.Changes = append(b.Changes, i.state.MoveHold(h.ID, status, approval.Withdrawn, time.Time{}, "",
+				"its session was ended by "+by)...)
 			b.Records = append(b.Records, taken)
 		}
 	}

@@ -48,7 +48,8 @@ func versionOf(set *policy.Set) signalbox.Digest {
 // wraps [ErrUnavailable].
 func (i *Interlock) current(ctx context.Context) (*snapshot, error) {
 	if i.fenced.Load() {
-		return nil, fmt.Errorf("%w: another server of this database works by other settings: restart this one", ErrUnavailable)
+		return nil, fmt.Errorf("%w: another server of this database works by other settings: restart this one",
+			ErrUnavailable)
 	}
 	if s := i.snapshot.Load(); s != nil {
 		// The interlock's clock stands still while this machine's is behind the
@@ -201,7 +202,8 @@ func (i *Interlock) activeSet(ctx context.Context, old *snapshot, version signal
 		return nil, fmt.Errorf("policy set %s: %w", version.Short(), err)
 	}
 	if set.Version() != version {
-		return nil, fmt.Errorf("policy set %s: its files hash to %s: the database was changed", version.Short(), set.Version().Short())
+		return nil, fmt.Errorf("policy set %s: its files hash to %s: the database was changed", version.Short(),
+			set.Version().Short())
 	}
 	return set, nil
 }

@@ -92,7 +92,8 @@ func Erase(idx int64) Statement {
 // check refuses what no database should be asked to do.
 func (b Batch) check() error {
 	if len(b.Records) > MaxRecords || len(b.Changes) > MaxChanges {
-		return fmt.Errorf("batch of %d records and %d changes: at most %d and %d", len(b.Records), len(b.Changes), MaxRecords, MaxChanges)
+		return fmt.Errorf("batch of %d records and %d changes: at most %d and %d", len(b.Records), len(b.Changes),
+			MaxRecords, MaxChanges)
 	}
 	seen := make(map[string]bool, len(b.Records))
 	for _, r := range b.Records {
@@ -104,7 +105,8 @@ func (b Batch) check() error {
 		case len(r.Leaf) == 0 || len(r.Leaf) > MaxLeaf:
 			return fmt.Errorf("record %q: leaf of %d bytes, must have 1 to %d", r.ID, len(r.Leaf), MaxLeaf)
 		case len(r.Payload) > MaxPayload || len(r.Key) > 1024:
-			return fmt.Errorf("record %q: payload of %d and key of %d bytes, at most %d and 1024", r.ID, len(r.Payload), len(r.Key), MaxPayload)
+			return fmt.Errorf("record %q: payload of %d and key of %d bytes, at most %d and 1024", r.ID,
+				len(r.Payload), len(r.Key), MaxPayload)
 		}
 		seen[r.ID] = true
 	}
@@ -116,7 +118,8 @@ func (b Batch) check() error {
 			switch a.(type) {
 			case string, []byte, int64, bool:
 			default:
-				return fmt.Errorf("statement %q: argument %d is a %T; must be string, []byte, int64 or bool", s.SQL, i+1, a)
+				return fmt.Errorf("statement %q: argument %d is a %T; must be string, []byte, int64 or bool", s.SQL,
+					i+1, a)
 			}
 		}
 	}

@@ -24,7 +24,9 @@ func child(role string) {
 	var err error
 	switch role {
 	case "append":
-		err = appendUntilKilled(os.Getenv("SIGNALBOX_LEDGER_DIR"), store.Config{URL: os.Getenv("SIGNALBOX_LEDGER_URL"), Path: os.Getenv("SIGNALBOX_LEDGER_PATH"), Logger: quiet})
+		err = appendUntilKilled(os.Getenv("SIGNALBOX_LEDGER_DIR"),
+			store.Config{URL: os.Getenv("SIGNALBOX_LEDGER_URL"), Path: os.Getenv("SIGNALBOX_LEDGER_PATH"),
+				Logger: quiet})
 	case "full":
 		err = fillDisk(os.Getenv("SIGNALBOX_LEDGER_DIR"))
 	case "reserve":
@@ -54,7 +56,8 @@ func appendUntilKilled(dir string, db store.Config) error {
 	if err != nil {
 		return err
 	}
-	l, err := ledger.Open(ctx, ledger.Config{Store: s, Shelf: s, Blobs: folder, Key: key, Interval: 5 * time.Millisecond, Logger: quiet})
+	l, err := ledger.Open(ctx, ledger.Config{Store: s, Shelf: s, Blobs: folder, Key: key,
+		Interval: 5 * time.Millisecond, Logger: quiet})
 	if err != nil {
 		return err
 	}
@@ -67,7 +70,8 @@ func appendUntilKilled(dir string, db store.Config) error {
 				b := ledger.Batch{Changes: s.Lease(fmt.Sprint(n), time.Now())}
 				for k := range 1 + rand.IntN(3) {
 					b.Records = append(b.Records, ledger.Record{ID: fmt.Sprintf("%d-%d-%d-%d", os.Getpid(), n, i, k),
-						Leaf: fmt.Appendf(nil, "leaf %d %d %d of %d %s", n, i, k, os.Getpid(), strings.Repeat("x", rand.IntN(900)))})
+						Leaf: fmt.Appendf(nil, "leaf %d %d %d of %d %s", n, i, k, os.Getpid(),
+							strings.Repeat("x", rand.IntN(900)))})
 				}
 				r, err := l.Commit(ctx, b)
 				if err != nil {
@@ -90,7 +94,8 @@ func TestKilledWhileAppending(t *testing.T) {
 		w := newWorld(t, db)
 		for round := range 5 {
 			cmd := exec.Command(os.Args[0])
-			cmd.Env = append(os.Environ(), "SIGNALBOX_LEDGER_CHILD=append", "SIGNALBOX_LEDGER_DIR="+w.dir, "SIGNALBOX_LEDGER_URL="+db.URL, "SIGNALBOX_LEDGER_PATH="+db.Path)
+			cmd.Env = append(os.Environ(), "SIGNALBOX_LEDGER_CHILD=append", "SIGNALBOX_LEDGER_DIR="+w.dir,
+				"SIGNALBOX_LEDGER_URL="+db.URL, "SIGNALBOX_LEDGER_PATH="+db.Path)
 			cmd.Stderr = os.Stderr
 			out, err := cmd.StdoutPipe()
 			if err != nil {

@@ -128,7 +128,8 @@ func TestCrashAtEveryDurableStep(t *testing.T) {
 				if err := w.tryOpen(); err == nil {
 					// Errors are what is tested; what was acknowledged counts.
 					for _, n := range []int{3, 255} {
-						if _, err := w.commit(w.batch(n)); err != nil && !errors.Is(err, errFault) && !errors.Is(err, ledger.ErrUnknown) {
+						if _, err := w.commit(w.batch(n)); err != nil && !errors.Is(err, errFault) &&
+							!errors.Is(err, ledger.ErrUnknown) {
 							t.Errorf("step %d: %v", k, err)
 						}
 						w.log.Publish(context.Background())
@@ -149,7 +150,8 @@ func TestCrashAtEveryDurableStep(t *testing.T) {
 				}
 			}
 		}
-		for _, step := range []string{"commit", "publish", "put checkpoint", "put tile/entries/000", "put tile/0/000", "put tile/1/000.p/1", "put tile/entries/001.p/2", "remove tile/0/000.p/3"} {
+		for _, step := range []string{"commit", "publish", "put checkpoint", "put tile/entries/000", "put tile/0/000",
+			"put tile/1/000.p/1", "put tile/entries/001.p/2", "remove tile/0/000.p/3"} {
 			if !seen[step] {
 				t.Errorf("no crash at step %q; crashed at %v", step, seen)
 			}
@@ -348,7 +350,8 @@ func TestDatabaseLostAndBack(t *testing.T) {
 		}
 		end()
 		for range writers {
-			if err := <-errs; errors.Is(err, ledger.ErrStale) || errors.Is(err, ledger.ErrTampered) || errors.Is(err, ledger.ErrDuplicate) {
+			if err := <-errs; errors.Is(err, ledger.ErrStale) || errors.Is(err, ledger.ErrTampered) ||
+				errors.Is(err, ledger.ErrDuplicate) {
 				t.Errorf("round %d: %v is not what happened", round, err)
 			}
 		}

@@ -79,7 +79,8 @@ func (d *diskful) open(ctx context.Context) (err error) {
 	if d.blobs, err = ledger.OpenFolder(filepath.Join(d.dir, "log")); err != nil {
 		return err
 	}
-	d.log, err = ledger.Open(ctx, ledger.Config{Store: d.store, Shelf: d.store, Blobs: d.blobs, Key: key, Reserve: reserve, Interval: 20 * time.Millisecond, Logger: quiet})
+	d.log, err = ledger.Open(ctx, ledger.Config{Store: d.store, Shelf: d.store, Blobs: d.blobs, Key: key,
+		Reserve: reserve, Interval: 20 * time.Millisecond, Logger: quiet})
 	return err
 }
 
@@ -124,7 +125,8 @@ func keepReserve(dir string) error {
 	commit := func(vital bool) error {
 		n++
 		leaf := fmt.Sprintf("%d %s", n, strings.Repeat("x", 2000))
-		r, err := d.log.Commit(ctx, ledger.Batch{Records: []ledger.Record{{ID: fmt.Sprint(n), Leaf: []byte(leaf)}}, Vital: vital})
+		r, err := d.log.Commit(ctx, ledger.Batch{Records: []ledger.Record{{ID: fmt.Sprint(n), Leaf: []byte(leaf)}},
+			Vital: vital})
 		if err == nil {
 			acked[r.Index] = leaf
 		}
@@ -186,7 +188,8 @@ func keepReserve(dir string) error {
 			return fmt.Errorf("with room again: %w", err)
 		}
 	}
-	if info, err := os.Stat(filepath.Join(dir, "reserve")); err != nil || info.Size() != d.size || info.Sys().(*syscall.Stat_t).Blocks*512 < d.size {
+	if info, err := os.Stat(filepath.Join(dir, "reserve")); err != nil || info.Size() != d.size ||
+		info.Sys().(*syscall.Stat_t).Blocks*512 < d.size {
 		return fmt.Errorf("the reserve is not held again: %v, %v", info, err)
 	}
 	// And again, now that it is held again.
@@ -224,7 +227,9 @@ func fillDisk(dir string) error {
 
 	acked := map[int64][]byte{}
 	commit := func(i int) error {
-		b := ledger.Batch{Records: []ledger.Record{{ID: fmt.Sprint(i), Leaf: fmt.Appendf(nil, "%d %s", i, strings.Repeat("x", 2000)), Key: []byte("k"), Payload: make([]byte, 2000)}}}
+		b := ledger.Batch{Records: []ledger.Record{{ID: fmt.Sprint(i),
+			Leaf: fmt.Appendf(nil, "%d %s", i, strings.Repeat("x", 2000)), Key: []byte("k"),
+			Payload: make([]byte, 2000)}}}
 		r, err := d.log.Commit(ctx, b)
 		if err == nil {
 			acked[r.Index] = b.Records[0].Leaf

@@ -211,7 +211,8 @@ func TestRefusedBeforeAnythingIsAsked(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	if _, err := w.commit(ledger.Batch{Records: []ledger.Record{{ID: "a", Leaf: make([]byte, ledger.MaxLeaf)}}}); err != nil {
+	if _, err := w.commit(ledger.Batch{Records: []ledger.Record{{ID: "a",
+		Leaf: make([]byte, ledger.MaxLeaf)}}}); err != nil {
 		t.Errorf("longest leaf: %v", err)
 	}
 	w.works()
@@ -273,7 +274,8 @@ func TestPartialTilesGoWhenFull(t *testing.T) {
 			t.Errorf("%s is still there: %v", gone, err)
 		}
 	}
-	for _, there := range []string{"tile/entries/000", "tile/0/000", "tile/entries/001.p/44", "tile/0/001.p/44", "tile/1/000.p/1"} {
+	for _, there := range []string{"tile/entries/000", "tile/0/000", "tile/entries/001.p/44", "tile/0/001.p/44",
+		"tile/1/000.p/1"} {
 		if _, err := fs.Stat(w.folder, there); err != nil {
 			t.Error(err)
 		}
@@ -291,7 +293,8 @@ func TestPublishMoreThanIsHeldInMemory(t *testing.T) {
 		var b ledger.Batch
 		for range 100 { // 45 MB in all
 			i := w.serial.Add(1)
-			b.Records = append(b.Records, ledger.Record{ID: fmt.Sprintf("%s-%d", w.name, i), Leaf: fmt.Appendf(nil, "%065000d", i)})
+			b.Records = append(b.Records, ledger.Record{ID: fmt.Sprintf("%s-%d", w.name, i),
+				Leaf: fmt.Appendf(nil, "%065000d", i)})
 		}
 		if _, err := w.commit(b); err != nil {
 			t.Fatal(err)
@@ -367,7 +370,8 @@ func TestTwoReplicas(t *testing.T) {
 		}
 		wg.Go(func() {
 			for i := range 10 {
-				b := ledger.Batch{Records: []ledger.Record{{ID: fmt.Sprintf("%d-%d", n, i), Leaf: fmt.Appendf(nil, "leaf %d-%d", n, i)}}}
+				b := ledger.Batch{Records: []ledger.Record{{ID: fmt.Sprintf("%d-%d", n, i),
+					Leaf: fmt.Appendf(nil, "leaf %d-%d", n, i)}}}
 				if i == 5 {
 					b.Changes = replica.store.RaiseEpoch(1) // one of all forty
 				}

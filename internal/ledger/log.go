@@ -172,9 +172,11 @@ func (l *Log) acceptClock(ctx context.Context, h Head) (Head, error) {
 		return h, errors.New("accept the clock: another server writes to the log: stop all of them first")
 	}
 	if database := turn.Clock(); !database.IsZero() && now.Sub(database).Abs() > skew {
-		return h, fmt.Errorf("%w: accept the clock: it says %s, the database's %s: set whichever is wrong", ErrClock, stamp(now), stamp(database))
+		return h, fmt.Errorf("%w: accept the clock: it says %s, the database's %s: set whichever is wrong", ErrClock,
+			stamp(now), stamp(database))
 	}
-	l.cfg.Logger.Warn("the log's time goes back to this machine's clock, as was asked for", "from", stamp(was.Time), "to", stamp(now))
+	l.cfg.Logger.Warn("the log's time goes back to this machine's clock, as was asked for", "from", stamp(was.Time),
+		"to", stamp(now))
 	h.Time = time.UnixMilli(now.UnixMilli())
 	if err := turn.Commit(ctx, h); err != nil {
 		return h, fmt.Errorf("accept the clock: %w", err)
@@ -256,7 +258,8 @@ func (l *Log) stopIf(err error) {
 		return
 	}
 	if l.broken.CompareAndSwap(nil, &err) {
-		l.cfg.Logger.Error("ALARM: the log is not what was signed; refusing all work until a person has looked", "error", err)
+		l.cfg.Logger.Error("ALARM: the log is not what was signed; refusing all work until a person has looked",
+			"error", err)
 		if l.cfg.Alarm != nil {
 			l.cfg.Alarm(err)
 		}

@@ -126,7 +126,8 @@ func (l *Log) step(ctx context.Context) (int64, error) {
 		return shown.N, err
 	}
 	if c.N != next.Size || c.N < shown.N || c.N == shown.N && note != nil && c.Hash != shown.Hash {
-		return shown.N, fmt.Errorf("published files show size %d root %v, the database has size %d root %v: %w", shown.N, shown.Hash, c.N, c.Hash, ErrTampered)
+		return shown.N, fmt.Errorf("published files show size %d root %v, the database has size %d root %v: %w",
+			shown.N, shown.Hash, c.N, c.Hash, ErrTampered)
 	}
 	if err := l.derive(ctx, shown.Tree, c.Tree); err != nil {
 		return shown.N, err

@@ -95,7 +95,8 @@ func (l *Log) useReserve(cause error) bool {
 	l.full = true
 	l.tried = time.Now()
 	err := r.give()
-	l.cfg.Logger.Error("the disk is full: until there is room, only outcomes, halts and the like are recorded", "folder", filepath.Dir(r.path), "reserve", r.size, "error", errors.Join(cause, err))
+	l.cfg.Logger.Error("the disk is full: until there is room, only outcomes, halts and the like are recorded",
+		"folder", filepath.Dir(r.path), "reserve", r.size, "error", errors.Join(cause, err))
 	return err == nil
 }
 

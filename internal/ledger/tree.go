@@ -30,7 +30,8 @@ func grow(size int64, old tlog.HashReader) *tree {
 func growEdge(size int64, edge []tlog.Hash) (*tree, error) {
 	indexes := torchwood.RightEdge(size)
 	if len(indexes) != len(edge) {
-		return nil, fmt.Errorf("right edge of %d hashes, a tree of size %d has %d: %w", len(edge), size, len(indexes), ErrTampered)
+		return nil, fmt.Errorf("right edge of %d hashes, a tree of size %d has %d: %w", len(edge), size, len(indexes),
+			ErrTampered)
 	}
 	return grow(size, tlog.HashReaderFunc(func(want []int64) ([]tlog.Hash, error) {
 		hashes := make([]tlog.Hash, len(want))
@@ -104,7 +105,8 @@ func (t *tree) sign(key *Key) ([]byte, error) {
 // open verifies a signed checkpoint of ours. A checkpoint of another log or by
 // another key is refused by name: taking it up would fork one of the two.
 func (k *Key) open(checkpoint []byte) (torchwood.Checkpoint, error) {
-	policy := torchwood.ThresholdPolicy(2, torchwood.OriginPolicy(k.Origin()), torchwood.SingleVerifierPolicy(k.verifier))
+	policy := torchwood.ThresholdPolicy(2, torchwood.OriginPolicy(k.Origin()),
+		torchwood.SingleVerifierPolicy(k.verifier))
 	c, _, err := torchwood.VerifyCheckpoint(checkpoint, policy)
 	if err == nil {
 		return c, nil
@@ -113,11 +115,13 @@ func (k *Key) open(checkpoint []byte) (torchwood.Checkpoint, error) {
 	if n, unsigned := note.Open(checkpoint, note.VerifierList()); n != nil || unsigned != nil {
 		if u, ok := unsigned.(*note.UnverifiedNoteError); ok {
 			if found, parsed := torchwood.ParseCheckpoint(u.Note.Text); parsed == nil && found.Origin != k.Origin() {
-				return c, fmt.Errorf("checkpoint is of log %q, this key is for %q: %w", found.Origin, k.Origin(), ErrForeign)
+				return c, fmt.Errorf("checkpoint is of log %q, this key is for %q: %w", found.Origin, k.Origin(),
+					ErrForeign)
 			}
 			for _, s := range u.Note.UnverifiedSigs {
 				if s.Name == k.Origin() && s.Hash != k.verifier.KeyHash() {
-					return c, fmt.Errorf("checkpoint of log %q was signed by key %08x, ours is %08x: %w", k.Origin(), s.Hash, k.verifier.KeyHash(), ErrForeign)
+					return c, fmt.Errorf("checkpoint of log %q was signed by key %08x, ours is %08x: %w", k.Origin(),
+						s.Hash, k.verifier.KeyHash(), ErrForeign)
 				}
 			}
 		}

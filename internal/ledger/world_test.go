@@ -140,7 +140,8 @@ func (w *world) batch(n int) ledger.Batch {
 	var b ledger.Batch
 	for range n {
 		i := w.serial.Add(1)
-		b.Records = append(b.Records, ledger.Record{ID: fmt.Sprintf("%s-%d", w.name, i), Leaf: fmt.Appendf(nil, "leaf %d of %s", i, w.name)})
+		b.Records = append(b.Records, ledger.Record{ID: fmt.Sprintf("%s-%d", w.name, i),
+			Leaf: fmt.Appendf(nil, "leaf %d of %s", i, w.name)})
 	}
 	return b
 }

@@ -117,7 +117,8 @@ func TestP5SessionsReachOnlyTheirOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	reach := []string{
-		"end-session", "explain", "list-entries", "list-gates", "list-session-holds", "log-head", "login", "prove-entry", "server",
+		"end-session", "explain", "list-entries", "list-gates", "list-session-holds", "log-head", "login",
+		"prove-entry", "server",
 		"show-entry", "show-hold", "show-session", "wait-hold", "whoami", "withdraw-hold",
 	}
 	_, ops := description(t, s)
@@ -138,7 +139,8 @@ func TestP5SessionsReachOnlyTheirOwn(t *testing.T) {
 			"nothing": "", "another secret": o.Credentials["api"][:len(o.Credentials["api"])-1] + "x",
 			"rubbish": "sbs__", "a person's kind": strings.Replace(o.Credentials["api"], "sbs_", "sbu_", 1),
 		} {
-			if status, body := op.call(t, s, bad); status != http.StatusUnauthorized && status != http.StatusTooManyRequests {
+			if status, body := op.call(t, s, bad); status != http.StatusUnauthorized &&
+				status != http.StatusTooManyRequests {
 				t.Errorf("%s with %s: got %d %s", op.id, what, status, body)
 			}
 		}
@@ -192,7 +194,8 @@ func TestSessionsAreStrangers(t *testing.T) {
 	if err := agent.EndSession(ctx, two.Session.ID); !client.IsStatus(err, http.StatusNotFound) {
 		t.Errorf("ending another session: got %v", err)
 	}
-	if _, err := agent.OpenSession(ctx, client.NewSession{Agent: "three"}); !client.IsStatus(err, http.StatusForbidden) {
+	if _, err := agent.OpenSession(ctx, client.NewSession{Agent: "three"}); !client.IsStatus(err,
+		http.StatusForbidden) {
 		t.Errorf("opening a session from a session: got %v", err)
 	}
 	who, err := agent.Whoami(ctx)
@@ -224,7 +227,8 @@ func TestRevoke(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := alice.AddPerson(ctx, client.NewPerson{Name: "bob", Admin: true}); !client.IsStatus(err, http.StatusConflict) {
+	if _, err := alice.AddPerson(ctx, client.NewPerson{Name: "bob", Admin: true}); !client.IsStatus(err,
+		http.StatusConflict) {
 		t.Fatalf("enrolling bob again: got %v", err)
 	}
 	bob := as(t, s, old.Token)
@@ -266,7 +270,8 @@ func TestBrakes(t *testing.T) {
 	if err != nil || len(hs) != 1 || hs[0].Name != "claude" || hs[0].By != "alice" {
 		t.Errorf("halts: got %+v, %v", hs, err)
 	}
-	if err := alice.Resume(ctx, client.Resume{Scope: "actor", Name: "other"}); !client.IsStatus(err, http.StatusNotFound) {
+	if err := alice.Resume(ctx, client.Resume{Scope: "actor", Name: "other"}); !client.IsStatus(err,
+		http.StatusNotFound) {
 		t.Errorf("resuming what was not halted: got %v", err)
 	}
 	if err := alice.Resume(ctx, client.Resume{Scope: "actor", Name: "claude"}); err != nil {
@@ -275,11 +280,13 @@ func TestBrakes(t *testing.T) {
 	if err := alice.Halt(ctx, client.Halt{Scope: "galaxy"}); !client.IsStatus(err, http.StatusUnprocessableEntity) {
 		t.Errorf("halting a galaxy: got %v", err)
 	}
-	f, err := alice.StartFreeze(ctx, client.Freeze{Environments: []signalbox.Environment{"production"}, Until: time.Now().Add(time.Hour)})
+	f, err := alice.StartFreeze(ctx, client.Freeze{Environments: []signalbox.Environment{"production"},
+		Until: time.Now().Add(time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := alice.StartFreeze(ctx, client.Freeze{Until: time.Now().Add(-time.Hour)}); !client.IsStatus(err, http.StatusUnprocessableEntity) {
+	if _, err := alice.StartFreeze(ctx, client.Freeze{Until: time.Now().Add(-time.Hour)}); !client.IsStatus(err,
+		http.StatusUnprocessableEntity) {
 		t.Errorf("a freeze in the past: got %v", err)
 	}
 	if err := alice.EndFreeze(ctx, f.ID, "over"); err != nil {
@@ -289,7 +296,8 @@ func TestBrakes(t *testing.T) {
 	if err != nil || len(fs) != 0 {
 		t.Errorf("freezes: got %+v, %v", fs, err)
 	}
-	b, err := alice.StartBreakGlass(ctx, client.BreakGlass{Gates: []string{"orders"}, Verbs: []signalbox.Verb{signalbox.Update}, Reason: "incident 4711", Expires: time.Now().Add(time.Minute)})
+	b, err := alice.StartBreakGlass(ctx, client.BreakGlass{Gates: []string{"orders"},
+		Verbs: []signalbox.Verb{signalbox.Update}, Reason: "incident 4711", Expires: time.Now().Add(time.Minute)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -324,7 +332,8 @@ func TestLogThroughTheAPI(t *testing.T) {
 		t.Errorf("proof: got %+v, %v", p, err)
 	}
 	ds, err := alice.Disclose(ctx, es[0].ID)
-	if err != nil || len(ds) != 1 || ds[0].Name != "purpose" || string(ds[0].Value) != `"secret purpose"` || !bytes.Contains(es[0].Entry, []byte(ds[0].Digest)) {
+	if err != nil || len(ds) != 1 || ds[0].Name != "purpose" || string(ds[0].Value) != `"secret purpose"` ||
+		!bytes.Contains(es[0].Entry, []byte(ds[0].Digest)) {
 		t.Errorf("disclosed: got %+v, %v", ds, err)
 	}
 	if err := alice.EraseEntry(ctx, es[0].ID, "asked for"); err != nil {
@@ -357,7 +366,8 @@ func TestPoliciesThroughTheAPI(t *testing.T) {
 	}
 	_, err = alice.ProposePolicy(ctx, client.NewPolicy{Files: []client.PolicyFile{{Name: "a.cedar", Text: "permit("}}})
 	var problem *client.Problem
-	if !errors.As(err, &problem) || problem.Status != http.StatusUnprocessableEntity || !strings.Contains(problem.Detail, "a.cedar") {
+	if !errors.As(err, &problem) || problem.Status != http.StatusUnprocessableEntity ||
+		!strings.Contains(problem.Detail, "a.cedar") {
 		t.Errorf("a bad set: got %v", err)
 	}
 }
@@ -385,7 +395,8 @@ func TestProblems(t *testing.T) {
 		call func() error
 		want int
 	}{
-		{"unknown hold", func() error { _, err := alice.Hold(t.Context(), "nothing"); return err }, http.StatusNotFound},
+		{"unknown hold", func() error { _, err := alice.Hold(t.Context(), "nothing"); return err },
+			http.StatusNotFound},
 		{"bad name", func() error {
 			_, err := alice.AddPerson(t.Context(), client.NewPerson{Name: "no/slash"})
 			return err
@@ -402,7 +413,8 @@ func TestProblems(t *testing.T) {
 			_, err := alice.OpenSession(t.Context(), client.NewSession{Agent: "a", Gates: []string{"nowhere"}})
 			return err
 		}, http.StatusUnprocessableEntity},
-		{"unknown status", func() error { _, err := alice.Holds(t.Context(), "lost", 1); return err }, http.StatusUnprocessableEntity},
+		{"unknown status", func() error { _, err := alice.Holds(t.Context(), "lost", 1); return err },
+			http.StatusUnprocessableEntity},
 		{"oneself", func() error { return alice.RemovePerson(t.Context(), "alice") }, http.StatusUnprocessableEntity},
 	} {
 		var p *client.Problem

@@ -44,7 +44,8 @@ func gated(t *testing.T) (*server.Server, *client.Client) {
 	s := start(t, func(c *config.Config) {
 		c.Gates = []config.Gate{{
 			Name: "orders", Kind: "postgres", Environment: "production", Listen: "127.0.0.1:0",
-			Settings: &pgwire.Settings{Upstream: pgwire.Server{Host: "127.0.0.1", Port: db.Port, Database: db.Name, User: pgtest.User, Password: secret.Source{Env: "ORDERS_PASSWORD"}}},
+			Settings: &pgwire.Settings{Upstream: pgwire.Server{Host: "127.0.0.1", Port: db.Port, Database: db.Name,
+				User: pgtest.User, Password: secret.Source{Env: "ORDERS_PASSWORD"}}},
 		}}
 	})
 	return s, enrol(t, s)
@@ -55,7 +56,8 @@ func gated(t *testing.T) (*server.Server, *client.Client) {
 func through(t *testing.T, s *server.Server, o client.OpenedSession) *pgx.Conn {
 	t.Helper()
 	g := s.Gates()[0]
-	c, err := pgx.ParseConfig(fmt.Sprintf("host=%s port=%d dbname=%s user=%s sslmode=disable", g.Host, g.Port, g.Database, o.Session.ID))
+	c, err := pgx.ParseConfig(fmt.Sprintf("host=%s port=%d dbname=%s user=%s sslmode=disable", g.Host, g.Port,
+		g.Database, o.Session.ID))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,8 +87,10 @@ func held(t *testing.T, conn *pgx.Conn, alice *client.Client, sql string) client
 	if err != nil || len(hs) != 1 {
 		t.Fatalf("holds: %v, %v; the gate said %v", hs, err, refused)
 	}
-	if !strings.Contains(refused.Error()+refused.Detail+refused.Hint, hs[0].ID) || !strings.Contains(refused.Detail+refused.Hint, hs[0].URL) {
-		t.Errorf("the gate's answer does not name hold %s and its page: %q %q %q", hs[0].ID, refused.Message, refused.Detail, refused.Hint)
+	if !strings.Contains(refused.Error()+refused.Detail+refused.Hint, hs[0].ID) ||
+		!strings.Contains(refused.Detail+refused.Hint, hs[0].URL) {
+		t.Errorf("the gate's answer does not name hold %s and its page: %q %q %q", hs[0].ID, refused.Message,
+			refused.Detail, refused.Hint)
 	}
 	return hs[0]
 }
@@ -144,7 +148,8 @@ func TestConsoleLogin(t *testing.T) {
 	if _, text := b.open("/"); !strings.Contains(text, "Your token") {
 		t.Errorf("without a login: %q", text)
 	}
-	if status, text := b.send("/login", "token", "sbu_bob_wrong"); status != http.StatusUnauthorized || !strings.Contains(text, "not valid") {
+	if status, text := b.send("/login", "token", "sbu_bob_wrong"); status != http.StatusUnauthorized ||
+		!strings.Contains(text, "not valid") {
 		t.Errorf("wrong token: %d %q", status, text)
 	}
 	// P5: a session's credential is no login, in the form or in the cookie.
@@ -156,7 +161,8 @@ func TestConsoleLogin(t *testing.T) {
 	if _, text := b.open("/"); !strings.Contains(text, "Your token") {
 		t.Errorf("a session's credential in the cookie: %q", text)
 	}
-	if status, text := b.send("/login", "token", bob.Token, "next", "https://evil.example.com/"); status != http.StatusOK || !strings.Contains(text, "Waiting for approval") {
+	if status, text := b.send("/login", "token", bob.Token, "next",
+		"https://evil.example.com/"); status != http.StatusOK || !strings.Contains(text, "Waiting for approval") {
 		t.Errorf("login: %d %.300q", status, text)
 	}
 	if _, text := b.open("/"); !strings.Contains(text, "agent claude for alice") {
@@ -187,7 +193,10 @@ func TestConsoleCookie(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	noFollow := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	noFollow := &http.Client{CheckRedirect: func(*http.Request,
+		[]*http.Request) error {
+		return http.ErrUseLastResponse
+	}}
 	resp, err := noFollow.PostForm(s.URL()+"/login", url.Values{"token": {bob.Token}, "next": {"//evil.example.com"}})
 	if err != nil {
 		t.Fatal(err)
@@ -242,17 +251,21 @@ func TestConsoleHold(t *testing.T) {
 	_, home := bob.open("/")
 	_, page := bob.open("/holds/" + h.ID)
 	for what, text := range map[string]string{"home": home, "hold": page} {
-		if strings.Contains(text, "<script>") || strings.Contains(text, "<b>approved") || strings.ContainsAny(text, "\u202e\x1b") {
+		if strings.Contains(text, "<script>") || strings.Contains(text, "<b>approved") ||
+			strings.ContainsAny(text, "\u202e\x1b") {
 			t.Errorf("%s shows what the agent wrote as its own: %q", what, text)
 		}
 	}
-	if !strings.Contains(page, `\u202e&lt;/pre&gt;`) || !strings.Contains(page, "public.orders") || !strings.Contains(page, "2 of sre") {
+	if !strings.Contains(page, `\u202e&lt;/pre&gt;`) || !strings.Contains(page, "public.orders") ||
+		!strings.Contains(page, "2 of sre") {
 		t.Errorf("hold: %s", page)
 	}
-	if _, text := bob.send("/holds/"+h.ID+"/answer", "answer", "yes", "comment", "fine"); !strings.Contains(text, "yes by bob") {
+	if _, text := bob.send("/holds/"+h.ID+"/answer", "answer", "yes", "comment", "fine"); !strings.Contains(text,
+		"yes by bob") {
 		t.Errorf("bob's yes: %s", text)
 	}
-	if status, text := bob.send("/holds/"+h.ID+"/answer", "answer", "yes"); status != http.StatusConflict || !strings.Contains(text, "answered already") {
+	if status, text := bob.send("/holds/"+h.ID+"/answer", "answer", "yes"); status != http.StatusConflict ||
+		!strings.Contains(text, "answered already") {
 		t.Errorf("bob's second yes: %d %s", status, text)
 	}
 	if status, _ := bob.send("/holds/"+h.ID+"/answer", "answer", "perhaps"); status != http.StatusBadRequest {
@@ -280,9 +293,12 @@ func TestConsoleHold(t *testing.T) {
 	}
 	_, metrics := get(t, s.URL()+"/metrics")
 	for _, want := range []string{
-		`signalbox_decisions_total{gate="orders",verdict="hold"} 1`, `signalbox_decisions_total{gate="orders",verdict="allow"} 2`,
-		`signalbox_entries_total{type="intent"} 1`, `signalbox_entries_total{type="approval"} 2`, `signalbox_sessions_live 1`,
-		`signalbox_commits_total{result="done"}`, "signalbox_decision_seconds_count 3", "signalbox_holds_open 0", "signalbox_ready 1",
+		`signalbox_decisions_total{gate="orders",verdict="hold"} 1`,
+		`signalbox_decisions_total{gate="orders",verdict="allow"} 2`,
+		`signalbox_entries_total{type="intent"} 1`, `signalbox_entries_total{type="approval"} 2`,
+		`signalbox_sessions_live 1`,
+		`signalbox_commits_total{result="done"}`, "signalbox_decision_seconds_count 3", "signalbox_holds_open 0",
+		"signalbox_ready 1",
 	} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("metrics do not have %s", want)

@@ -62,7 +62,8 @@ func (s *Server) openGate(g config.Gate, ca *authority) error {
 		l.Close()
 		return fmt.Errorf("certificate: %w", err)
 	}
-	p, err := g.Settings.Open(s.gateConfig(g, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}))
+	p, err := g.Settings.Open(s.gateConfig(g,
+		&tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}))
 	if err != nil {
 		l.Close()
 		return err
@@ -87,7 +88,8 @@ func (s *Server) openGate(g config.Gate, ca *authority) error {
 	s.open.Lock()
 	s.open.gates = append(s.open.gates, told)
 	s.open.Unlock()
-	s.log.Info("gate open", "gate", g.Name, "kind", g.Kind, "environment", string(g.Environment), "address", l.Addr().String(), "target", told.Target)
+	s.log.Info("gate open", "gate", g.Name, "kind", g.Kind, "environment", string(g.Environment), "address",
+		l.Addr().String(), "target", told.Target)
 	return nil
 }
 

@@ -59,7 +59,8 @@ func guarded(next http.Handler, allowed hosts, maxBody int64, log *slog.Logger) 
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !allowed.allow(r.Host) {
 			log.Warn("request for a host that is not ours", "host", r.Host, "from", r.RemoteAddr)
-			http.Error(w, "this server is not known under that name: set url in its configuration", http.StatusMisdirectedRequest)
+			http.Error(w, "this server is not known under that name: set url in its configuration",
+				http.StatusMisdirectedRequest)
 			return
 		}
 		h := w.Header()

@@ -203,7 +203,8 @@ func TestRemovedHereIsRemovedThere(t *testing.T) {
 			}
 			if _, err := far.Whoami(ctx); err == nil {
 				break
-			} else if !client.IsStatus(err, http.StatusUnauthorized) && !client.IsStatus(err, http.StatusTooManyRequests) {
+			} else if !client.IsStatus(err, http.StatusUnauthorized) &&
+				!client.IsStatus(err, http.StatusTooManyRequests) {
 				t.Fatal(err)
 			}
 		}
@@ -213,7 +214,8 @@ func TestRemovedHereIsRemovedThere(t *testing.T) {
 		var all sync.WaitGroup
 		for k := range 4 {
 			all.Go(func() {
-				if _, err := far.AddPerson(ctx, client.NewPerson{Name: fmt.Sprintf("crony%d.%d", n, k), Admin: true}); err == nil {
+				if _, err := far.AddPerson(ctx,
+					client.NewPerson{Name: fmt.Sprintf("crony%d.%d", n, k), Admin: true}); err == nil {
 					t.Errorf("%s, removed, enrolled an accomplice", name)
 				}
 			})
@@ -265,7 +267,8 @@ func TestRevokedYesDoesNotCount(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := as(t, s, fresh.Token).Answer(ctx, open[0].ID, false, "not mine"); err != nil || got.Status != "refused" {
+	if got, err := as(t, s, fresh.Token).Answer(ctx, open[0].ID, false, "not mine"); err != nil ||
+		got.Status != "refused" {
 		t.Errorf("the owner's no: %s, %v", got.Status, err)
 	}
 }
@@ -305,18 +308,21 @@ func TestTheLogSaysWhoMayWhat(t *testing.T) {
 		fmt.Fprintln(&told, e.Type, e.Text)
 	}
 	for _, want := range []string{
-		"settings server ", "user alice enrolled by bootstrap, administrator", "administrator: given", "administrator: taken", "groups",
+		"settings server ", "user alice enrolled by bootstrap, administrator", "administrator: given",
+		"administrator: taken", "groups",
 		"user bob revoked by alice", "user bob removed by alice", "login bob logged in", "shown to alice: purpose",
 	} {
 		if !strings.Contains(told.String(), want) {
 			t.Errorf("the log does not say %q:\n%s", want, told.String())
 		}
 	}
-	if _, err := alice.AddPerson(ctx, client.NewPerson{Name: "alice", Replace: true}); !client.IsStatus(err, http.StatusUnprocessableEntity) {
+	if _, err := alice.AddPerson(ctx, client.NewPerson{Name: "alice", Replace: true}); !client.IsStatus(err,
+		http.StatusUnprocessableEntity) {
 		t.Errorf("the last administrator demotes herself: %v", err)
 	}
 	for _, name := range []string{"Alice", "alice.", "a1ice", "bootstrap", "System"} {
-		if _, err := alice.AddPerson(ctx, client.NewPerson{Name: name}); !client.IsStatus(err, http.StatusUnprocessableEntity) {
+		if _, err := alice.AddPerson(ctx, client.NewPerson{Name: name}); !client.IsStatus(err,
+			http.StatusUnprocessableEntity) {
 			t.Errorf("%q enrolled: %v", name, err)
 		}
 	}
@@ -378,7 +384,8 @@ func TestLettingGoTakesAnother(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	halts := []client.Halt{{Scope: "session", Name: string(o.Session.ID)}, {Scope: "actor", Name: "claude"}, {Scope: "gate", Name: "orders"}, {Scope: "all"}}
+	halts := []client.Halt{{Scope: "session", Name: string(o.Session.ID)}, {Scope: "actor", Name: "claude"},
+		{Scope: "gate", Name: "orders"}, {Scope: "all"}}
 	for _, h := range halts {
 		if err := bob.Halt(ctx, h); err != nil {
 			t.Fatal(err)
@@ -387,7 +394,8 @@ func TestLettingGoTakesAnother(t *testing.T) {
 			t.Fatal(err)
 		}
 		for who, c := range map[string]*client.Client{"dev": dev, "bob": bob} {
-			if err := c.Resume(ctx, client.Resume{Scope: h.Scope, Name: h.Name}); !client.IsStatus(err, http.StatusForbidden) {
+			if err := c.Resume(ctx, client.Resume{Scope: h.Scope, Name: h.Name}); !client.IsStatus(err,
+				http.StatusForbidden) {
 				t.Errorf("%s resumes %s %s: %v", who, h.Scope, h.Name, err)
 			}
 		}
@@ -411,7 +419,8 @@ func TestLettingGoTakesAnother(t *testing.T) {
 	if err := carol.EndFreeze(ctx, f.ID, ""); err != nil {
 		t.Error(err)
 	}
-	glass := client.BreakGlass{Gates: []string{"orders"}, Verbs: []signalbox.Verb{signalbox.Update}, Expires: o.Session.Started.Add(30 * 60e9)}
+	glass := client.BreakGlass{Gates: []string{"orders"}, Verbs: []signalbox.Verb{signalbox.Update},
+		Expires: o.Session.Started.Add(30 * 60e9)}
 	for _, reason := range []string{".", "x", "aaaaaaaaaaaaaaaa", ". . . . . . . . . . ."} {
 		glass.Reason = reason
 		if _, err := dev.StartBreakGlass(ctx, glass); !client.IsStatus(err, http.StatusUnprocessableEntity) {
@@ -434,11 +443,13 @@ func TestProtectionIsState(t *testing.T) {
 	begin := func(change func(*config.Config)) (*server.Server, error) {
 		c := config.Config{
 			Data: t.TempDir(), Listen: "127.0.0.1:0",
-			Database: config.Database{URL: secret.Source{Env: "STATE_URL"}}, MasterKey: secret.Source{Env: "MASTER_KEY"},
-			Log: config.Log{Origin: "signalbox.test/protection", Key: filepath.Join(shared, "log.key")},
+			Database:  config.Database{URL: secret.Source{Env: "STATE_URL"}},
+			MasterKey: secret.Source{Env: "MASTER_KEY"},
+			Log:       config.Log{Origin: "signalbox.test/protection", Key: filepath.Join(shared, "log.key")},
 			Gates: []config.Gate{{
 				Name: "orders", Kind: "postgres", Environment: "production", Listen: "127.0.0.1:0",
-				Settings: &pgwire.Settings{Upstream: pgwire.Server{Host: "127.0.0.1", Port: 1, User: "nobody", Password: secret.Source{Env: "TARGET_PASSWORD"}}},
+				Settings: &pgwire.Settings{Upstream: pgwire.Server{Host: "127.0.0.1", Port: 1, User: "nobody",
+					Password: secret.Source{Env: "TARGET_PASSWORD"}}},
 			}},
 		}
 		change(&c)
@@ -476,7 +487,8 @@ func TestProtectionIsState(t *testing.T) {
 		refused("beside it", "", change)
 		_ = what
 	}
-	refused("lowering while it lives", "--lower-protection", func(c *config.Config) { c.Gates, c.LowerProtection = nil, true })
+	refused("lowering while it lives", "--lower-protection",
+		func(c *config.Config) { c.Gates, c.LowerProtection = nil, true })
 	twin, err := begin(same)
 	if err != nil {
 		t.Fatalf("a server with the same settings: %v", err)
@@ -516,7 +528,8 @@ func TestProtectionIsState(t *testing.T) {
 	}
 	lowered := false
 	for _, e := range es {
-		lowered = lowered || strings.HasPrefix(e.Text, "PROTECTION LOWERED") && bytes.Contains(e.Entry, []byte(`"op":"lower"`))
+		lowered = lowered || strings.HasPrefix(e.Text, "PROTECTION LOWERED") &&
+			bytes.Contains(e.Entry, []byte(`"op":"lower"`))
 	}
 	if !lowered {
 		t.Error("the log does not say that protection was lowered")
@@ -538,7 +551,8 @@ func TestHostilePolicies(t *testing.T) {
 		"members":     "permit (principal, action, resource) when { context" + strings.Repeat(".a", 50_000) + " };",
 		"in comments": "// \"\n/* \" */ permit (principal, action, resource) when { \"\\\"\" == " + deep,
 	} {
-		_, err := alice.ProposePolicy(t.Context(), client.NewPolicy{Files: []client.PolicyFile{{Name: "a.cedar", Text: text}}})
+		_, err := alice.ProposePolicy(t.Context(),
+			client.NewPolicy{Files: []client.PolicyFile{{Name: "a.cedar", Text: text}}})
 		if !client.IsStatus(err, http.StatusUnprocessableEntity) || len(err.Error()) > 1000 {
 			t.Errorf("%s: got %.300v", what, err)
 		}
@@ -550,9 +564,11 @@ func TestHostilePolicies(t *testing.T) {
 		t.Errorf("schema: got %.300v", err)
 	}
 	const secret = "deadbeefcafe0123456789"
-	for _, f := range []client.PolicyFile{{Name: "a.cedar", Text: secret}, {Name: "a.cedarschema", Text: secret}, {Name: "b\nnew file x:.cedar", Text: ""}} {
+	for _, f := range []client.PolicyFile{{Name: "a.cedar", Text: secret}, {Name: "a.cedarschema", Text: secret},
+		{Name: "b\nnew file x:.cedar", Text: ""}} {
 		_, err := alice.ProposePolicy(t.Context(), client.NewPolicy{Files: []client.PolicyFile{f}})
-		if !client.IsStatus(err, http.StatusUnprocessableEntity) || strings.Contains(err.Error(), secret) || strings.Contains(err.Error(), "\nnew file") {
+		if !client.IsStatus(err, http.StatusUnprocessableEntity) || strings.Contains(err.Error(), secret) ||
+			strings.Contains(err.Error(), "\nnew file") {
 			t.Errorf("%q: got %v", f.Name, err)
 		}
 	}
@@ -589,7 +605,8 @@ func TestPolicyFolderHoldsPlainFiles(t *testing.T) {
 func TestExplainIsBounded(t *testing.T) {
 	s := start(t, nil)
 	alice := enrol(t, s)
-	if _, err := alice.Explain(t.Context(), bytes.Repeat([]byte(" "), 300<<10)); !client.IsStatus(err, http.StatusRequestEntityTooLarge) {
+	if _, err := alice.Explain(t.Context(), bytes.Repeat([]byte(" "), 300<<10)); !client.IsStatus(err,
+		http.StatusRequestEntityTooLarge) {
 		t.Errorf("300 KiB: got %v", err)
 	}
 }

@@ -32,7 +32,8 @@ func minter(c config.Config) (*session.Minter, error) {
 	key, err := hex.DecodeString(text)
 	if err != nil || len(key) != session.MasterKeySize {
 		// The decoder's error would quote the key.
-		return nil, fmt.Errorf("master key: want %d hexadecimal characters (make one with: openssl rand -hex %d)", 2*session.MasterKeySize, session.MasterKeySize)
+		return nil, fmt.Errorf("master key: want %d hexadecimal characters (make one with: openssl rand -hex %d)",
+			2*session.MasterKeySize, session.MasterKeySize)
 	}
 	return session.NewMinter(key)
 }

@@ -98,7 +98,8 @@ func TestNobodyNamesKinds(t *testing.T) {
 			}
 			return nil
 		}
-		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") || except[name] != "" || own.MatchString(name) {
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") || except[name] != "" ||
+			own.MatchString(name) {
 			return nil
 		}
 		files := token.NewFileSet()

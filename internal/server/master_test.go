@@ -28,8 +28,9 @@ func TestForeignMasterKey(t *testing.T) {
 			data := t.TempDir()
 			with := func(key string, replace bool) (*server.Server, error) {
 				c := config.Config{
-					Data: data, Listen: "127.0.0.1:0", Database: database, MasterKey: secret.Source{Env: key}, ReplaceMaster: replace,
-					Log: config.Log{Origin: "signalbox.test/master", Key: filepath.Join(data, "log.key")},
+					Data: data, Listen: "127.0.0.1:0", Database: database, MasterKey: secret.Source{Env: key},
+					ReplaceMaster: replace,
+					Log:           config.Log{Origin: "signalbox.test/master", Key: filepath.Join(data, "log.key")},
 				}
 				return server.Start(t.Context(), c.Defaults(), slog.New(slog.NewTextHandler(t.Output(), nil)))
 			}
@@ -48,7 +49,8 @@ func TestForeignMasterKey(t *testing.T) {
 				if err == nil {
 					s.Close()
 				}
-				if !errors.Is(err, interlock.ErrForeignMaster) || !strings.Contains(err.Error(), "--replace-master-key") {
+				if !errors.Is(err, interlock.ErrForeignMaster) ||
+					!strings.Contains(err.Error(), "--replace-master-key") {
 					t.Errorf("start with %s: got %v", key, err)
 				}
 			}

@@ -102,17 +102,20 @@ func newMetrics() (*prometheus.Registry, *metered, *decisions) {
 	}
 	d := &decisions{
 		total: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "signalbox_decisions_total", Help: "Requests decided, by gate and verdict: allow, hold, deny, or unavailable (refused because it could not be recorded).",
+			Name: "signalbox_decisions_total",
+			Help: "Requests decided, by gate and verdict: allow, hold, deny, or unavailable (refused because it could not be recorded).",
 		}, []string{"gate", "verdict"}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "signalbox_decision_seconds", Help: "How long requests took to be decided, probing the target and recording holds and refusals included.",
+			Name:    "signalbox_decision_seconds",
+			Help:    "How long requests took to be decided, probing the target and recording holds and refusals included.",
 			Buckets: []float64{.00001, .000025, .0001, .00025, .001, .0025, .01, .025, .1, 1},
 		}),
 		panics: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "signalbox_panics_total", Help: "Defects of Signalbox's own that ended one connection, request or round of a loop, by where they were caught. Any is worth a report.",
 		}, []string{"where"}),
 	}
-	r.MustRegister(d.total, d.seconds, d.panics, m.entries, m.commits, m.seconds, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(d.total, d.seconds, d.panics, m.entries, m.commits, m.seconds, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return r, m, d
 }
 

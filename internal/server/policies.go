@@ -117,7 +117,8 @@ func (s *Server) watchPolicies(ctx context.Context) {
 			seen, said = now, ""
 		case err.Error() != said:
 			said = err.Error()
-			s.log.Error("policy folder was refused, the policies in force stay", "folder", s.config.Policies, "error", err)
+			s.log.Error("policy folder was refused, the policies in force stay", "folder", s.config.Policies, "error",
+				err)
 		}
 	}
 }

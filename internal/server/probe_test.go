@@ -16,7 +16,8 @@ import (
 
 func begun(t *testing.T, data string) *Server {
 	t.Helper()
-	s, err := Start(t.Context(), config.Config{Data: data, Listen: "127.0.0.1:0"}.Defaults(), slog.New(slog.NewTextHandler(t.Output(), nil)))
+	s, err := Start(t.Context(), config.Config{Data: data, Listen: "127.0.0.1:0"}.Defaults(),
+		slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,8 @@ func TestReplicas(t *testing.T) {
 			c.Log.Origin, c.Log.Key = "signalbox.test/replicas", filepath.Join(shared, "log.key")
 			c.Gates = []config.Gate{{
 				Name: "orders", Kind: "postgres", Environment: "production", Listen: "127.0.0.1:0",
-				Settings: &pgwire.Settings{Upstream: pgwire.Server{Host: "127.0.0.1", Port: target.Port, Database: target.Name, User: pgtest.User, Password: secret.Source{Env: "TARGET_PASSWORD"}}},
+				Settings: &pgwire.Settings{Upstream: pgwire.Server{Host: "127.0.0.1", Port: target.Port,
+					Database: target.Name, User: pgtest.User, Password: secret.Source{Env: "TARGET_PASSWORD"}}},
 			}}
 		})
 	}
@@ -98,14 +99,16 @@ func TestReplicas(t *testing.T) {
 func TestForeignKey(t *testing.T) {
 	ours := pgtest.Shared(t)
 	t.Setenv("STATE_URL", ours.URL())
-	c := config.Config{Data: t.TempDir(), Listen: "127.0.0.1:0", Database: config.Database{URL: secret.Source{Env: "STATE_URL"}}, Log: config.Log{Origin: "signalbox.test/a"}}
+	c := config.Config{Data: t.TempDir(), Listen: "127.0.0.1:0",
+		Database: config.Database{URL: secret.Source{Env: "STATE_URL"}}, Log: config.Log{Origin: "signalbox.test/a"}}
 	s, err := server.Start(t.Context(), c.Defaults(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Close()
 	c.Data = t.TempDir()
-	if s, err := server.Start(t.Context(), c.Defaults(), nil); err == nil || !strings.Contains(err.Error(), "belongs to another log") {
+	if s, err := server.Start(t.Context(), c.Defaults(), nil); err == nil ||
+		!strings.Contains(err.Error(), "belongs to another log") {
 		if err == nil {
 			s.Close()
 		}
@@ -127,7 +130,8 @@ func TestPolicyFolder(t *testing.T) {
 	again := func() (*server.Server, error) {
 		c := config.Config{Data: data, Listen: "127.0.0.1:0", Policies: folder, Gates: []config.Gate{{
 			Name: "orders", Kind: "postgres", Environment: "production", Listen: "127.0.0.1:0",
-			Settings: &pgwire.Settings{Upstream: pgwire.Server{Host: "127.0.0.1", Port: 1, User: "nobody", Password: secret.Source{Env: "TARGET_PASSWORD"}}},
+			Settings: &pgwire.Settings{Upstream: pgwire.Server{Host: "127.0.0.1", Port: 1, User: "nobody",
+				Password: secret.Source{Env: "TARGET_PASSWORD"}}},
 		}}}
 		return server.Start(t.Context(), c.Defaults(), nil)
 	}
@@ -158,7 +162,8 @@ func TestPolicyFolder(t *testing.T) {
 	alice = as(t, s, token)
 	active, err := alice.Policy(t.Context(), "active")
 	if err != nil || active.Version != first.Version {
-		t.Errorf("a changed folder: version %s is active, want %s as before (%v)", active.Version.Short(), first.Version.Short(), err)
+		t.Errorf("a changed folder: version %s is active, want %s as before (%v)", active.Version.Short(),
+			first.Version.Short(), err)
 	}
 	hs, err := alice.Holds(t.Context(), "open", 10)
 	if err != nil || len(hs) != 1 || hs[0].Target != "policy" || !strings.Contains(hs[0].Request, `@id("some")`) {

@@ -241,7 +241,8 @@ func (s *Server) guarded(where string, f func()) {
 // panicked accounts for a panic. It is called in the function that recovered.
 func (s *Server) panicked(where string, v any) {
 	s.decisions.panicked(where)
-	s.log.Error("ALARM: a defect of Signalbox's own", "where", where, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+	s.log.Error("ALARM: a defect of Signalbox's own", "where", where, "panic", fmt.Sprint(v), "stack",
+		string(debug.Stack()))
 }
 
 // openStore opens the database. The reserve is nil where its disk is another
@@ -279,7 +280,8 @@ func (s *Server) address() string {
 	return scheme + s.addr
 }
 
-func (s *Server) serveHTTP(l net.Listener, key *ledger.Key, registry *prometheus.Registry, blobs *ledger.Folder) (stop func(), err error) {
+func (s *Server) serveHTTP(l net.Listener, key *ledger.Key, registry *prometheus.Registry,
+	blobs *ledger.Folder) (stop func(), err error) {
 	c := s.config
 	mux := http.NewServeMux()
 	s.health(mux)
@@ -337,7 +339,8 @@ func (s *Server) serveMetrics(mux *http.ServeMux, r *prometheus.Registry) (stop 
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
-	return s.run(&http.Server{Handler: own, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: readTime, WriteTimeout: writeTime}, l), nil
+	return s.run(&http.Server{Handler: own, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: readTime,
+		WriteTimeout: writeTime}, l), nil
 }
 
 // run serves until the function that it gives is called.

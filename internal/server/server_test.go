@@ -72,11 +72,13 @@ func TestFirstAdministrator(t *testing.T) {
 	s := start(t, nil)
 	ctx := t.Context()
 	nobody := as(t, s, "")
-	if _, err := nobody.Login(ctx, client.Login{Code: "sba_wrong", Name: "mallory"}); !client.IsStatus(err, http.StatusUnauthorized) {
+	if _, err := nobody.Login(ctx, client.Login{Code: "sba_wrong", Name: "mallory"}); !client.IsStatus(err,
+		http.StatusUnauthorized) {
 		t.Fatalf("wrong code: got %v", err)
 	}
 	alice := enrol(t, s)
-	if _, err := nobody.Login(ctx, client.Login{Code: s.Code(), Name: "mallory"}); !client.IsStatus(err, http.StatusUnauthorized) {
+	if _, err := nobody.Login(ctx, client.Login{Code: s.Code(), Name: "mallory"}); !client.IsStatus(err,
+		http.StatusUnauthorized) {
 		t.Fatalf("code used twice: got %v", err)
 	}
 	who, err := alice.Whoami(ctx)
@@ -90,7 +92,9 @@ func TestFirstAdministrator(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	s := start(t, nil)
-	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "ready", "/metrics": "signalbox_log_entries", "/log/checkpoint": "signalbox.local/", "/api/openapi.json": "open-session"} {
+	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "ready",
+		"/metrics": "signalbox_log_entries", "/log/checkpoint": "signalbox.local/",
+		"/api/openapi.json": "open-session"} {
 		status, body := get(t, s.URL()+path)
 		if status != http.StatusOK || !strings.Contains(body, want) {
 			t.Errorf("%s: got %d %.200q, want 200 with %q", path, status, body, want)
@@ -132,7 +136,8 @@ func TestRestart(t *testing.T) {
 		t.Errorf("token after a restart: %v", err)
 	}
 	if got, err := as(t, s, e.Token).Policy(t.Context(), "active"); err != nil || got.Version != changed.Version {
-		t.Errorf("policies after a restart: %s, want %s as an administrator brought in (%v)", got.Version, changed.Version, err)
+		t.Errorf("policies after a restart: %s, want %s as an administrator brought in (%v)", got.Version,
+			changed.Version, err)
 	}
 }
 
@@ -140,8 +145,10 @@ func TestRestart(t *testing.T) {
 func TestRebinding(t *testing.T) {
 	s := start(t, nil)
 	for host, want := range map[string]int{
-		"evil.example.com": http.StatusMisdirectedRequest, "evil.example.com:7420": http.StatusMisdirectedRequest, "": http.StatusOK,
-		"localhost:1": http.StatusOK, "[::1]:1": http.StatusOK, "LOCALHOST": http.StatusOK, "127.0.0.1.evil.example.com": http.StatusMisdirectedRequest,
+		"evil.example.com": http.StatusMisdirectedRequest, "evil.example.com:7420": http.StatusMisdirectedRequest,
+		"":            http.StatusOK,
+		"localhost:1": http.StatusOK, "[::1]:1": http.StatusOK, "LOCALHOST": http.StatusOK,
+		"127.0.0.1.evil.example.com": http.StatusMisdirectedRequest,
 	} {
 		req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL()+"/healthz", nil)
 		req.Host = host

@@ -30,7 +30,8 @@ func migrate(ctx context.Context, dialect goose.Dialect, conn *sql.DB, tables []
 	if err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(dialect, conn, files, goose.WithTableName(versions), goose.WithDisableGlobalRegistry(true))
+	p, err := goose.NewProvider(dialect, conn, files, goose.WithTableName(versions),
+		goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}

@@ -77,7 +77,8 @@ func TestSQLiteFilesThatAreNotOurs(t *testing.T) {
 
 	dir := t.TempDir()
 	open(t, store.Config{Path: dir}).Close()
-	executeSQLite(t, filepath.Join(dir, "signalbox.db"), "INSERT INTO signalbox_version (version_id, is_applied) VALUES (999, TRUE)")
+	executeSQLite(t, filepath.Join(dir, "signalbox.db"),
+		"INSERT INTO signalbox_version (version_id, is_applied) VALUES (999, TRUE)")
 	refused(t, store.Config{Path: dir}, store.ErrNewer, "version 999")
 
 	dir = t.TempDir()
@@ -135,7 +136,8 @@ func TestConfigMistakes(t *testing.T) {
 	refused(t, store.Config{URL: "postgres://a", Path: "b"}, nil, "not both")
 	refused(t, store.Config{URL: "mysql://root:geheim@a/b"}, nil, "postgres://")
 	refused(t, store.Config{URL: "postgres://app:geheim@127.0.0.1:1/x", Schema: "a b", Logger: quiet}, nil, "schema")
-	for _, url := range []string{"postgres://app:geheim@127.0.0.1:1/x", "postgres://app:geheim@127.0.0.1:nonsense/x?sslmode=perhaps", "mysql://app:geheim@a/b"} {
+	for _, url := range []string{"postgres://app:geheim@127.0.0.1:1/x",
+		"postgres://app:geheim@127.0.0.1:nonsense/x?sslmode=perhaps", "mysql://app:geheim@a/b"} {
 		s, err := store.Open(context.Background(), store.Config{URL: url, Logger: quiet})
 		if err == nil {
 			s.Close()

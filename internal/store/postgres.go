@@ -169,7 +169,8 @@ func (p *postgres) lead(ctx context.Context) (bool, error) {
 	if p.leads {
 		err = p.candidate.Ping(ctx)
 	} else {
-		err = p.candidate.QueryRow(ctx, "SELECT pg_try_advisory_lock($1, hashtext($2))", lockPublish, p.schema).Scan(&p.leads)
+		err = p.candidate.QueryRow(ctx, "SELECT pg_try_advisory_lock($1, hashtext($2))", lockPublish,
+			p.schema).Scan(&p.leads)
 	}
 	if err != nil {
 		p.candidate.Close(context.WithoutCancel(ctx)) // and the lock with it

@@ -137,7 +137,8 @@ func (t *postgresTurn) misfit(err error) bool {
 // try sends a chunk in one round trip. If a batch fails, own is its error and
 // at its place in the chunk, or -1 if that cannot be told. Then, and only
 // then, the savepoint has to be rolled back to.
-func (t *postgresTurn) try(ctx context.Context, first bool, place int64, chunk []ledger.Batch) (at int, own, err error) {
+func (t *postgresTurn) try(ctx context.Context, first bool, place int64, chunk []ledger.Batch) (at int, own,
+	err error) {
 	var b pgx.Batch
 	if first {
 		b.Queue("BEGIN")

@@ -119,7 +119,8 @@ func (s *sqlite) prepare(ctx context.Context) error {
 		return fmt.Errorf("read application id: %w", err)
 	}
 	if len(tables) > 0 && id != applicationID || id != 0 && id != applicationID {
-		return fmt.Errorf("%w: it belongs to another program (application id %#x, %d tables)", ErrForeign, id, len(tables))
+		return fmt.Errorf("%w: it belongs to another program (application id %#x, %d tables)", ErrForeign, id,
+			len(tables))
 	}
 	if id == 0 {
 		if _, err := s.write.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", applicationID)); err != nil {

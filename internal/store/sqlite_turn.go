@@ -18,8 +18,14 @@ import (
 
 // The statements of the sequencer itself, in SQLite's words.
 var (
-	addEntry  = litepgx.SQL(record(1, func(ctx context.Context, q *db.Queries) { q.AddEntry(ctx, db.AddEntryParams{}) }).SQL)
-	addSecret = litepgx.SQL(record(1, func(ctx context.Context, q *db.Queries) { q.AddSecret(ctx, db.AddSecretParams{}) }).SQL)
+	addEntry = litepgx.SQL(record(1, func(ctx context.Context,
+		q *db.Queries) {
+		q.AddEntry(ctx, db.AddEntryParams{})
+	}).SQL)
+	addSecret = litepgx.SQL(record(1, func(ctx context.Context,
+		q *db.Queries) {
+		q.AddSecret(ctx, db.AddSecretParams{})
+	}).SQL)
 
 	manyEntries = multiply(addEntry)
 	manySecrets = multiply(addSecret)

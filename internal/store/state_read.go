@@ -96,15 +96,18 @@ func (s *Store) Control(ctx context.Context) (control.State, error) {
 		return c, fmt.Errorf("read halts: %w", err)
 	}
 	for _, h := range halts {
-		c.Halts = append(c.Halts, control.Halt{Scope: control.HaltScope(h.Scope), Name: h.Name, By: h.Author, Reason: h.Reason, At: moment(h.Made)})
+		c.Halts = append(c.Halts, control.Halt{Scope: control.HaltScope(h.Scope), Name: h.Name, By: h.Author,
+			Reason: h.Reason, At: moment(h.Made)})
 	}
 	freezes, err := q.Freezes(ctx)
 	if err != nil {
 		return c, fmt.Errorf("read freezes: %w", err)
 	}
 	for _, f := range freezes {
-		freeze := control.Freeze{ID: f.ID, From: moment(f.Starts), Until: moment(f.Ends), By: f.Author, Reason: f.Reason, Ended: moment(f.Ended)}
-		if err := errors.Join(parsed("environments of freeze "+f.ID, f.Environments, &freeze.Environments), parsed("gates of freeze "+f.ID, f.Gates, &freeze.Gates)); err != nil {
+		freeze := control.Freeze{ID: f.ID, From: moment(f.Starts), Until: moment(f.Ends), By: f.Author,
+			Reason: f.Reason, Ended: moment(f.Ended)}
+		if err := errors.Join(parsed("environments of freeze "+f.ID, f.Environments, &freeze.Environments),
+			parsed("gates of freeze "+f.ID, f.Gates, &freeze.Gates)); err != nil {
 			return c, err
 		}
 		c.Freezes = append(c.Freezes, freeze)
@@ -114,8 +117,10 @@ func (s *Store) Control(ctx context.Context) (control.State, error) {
 		return c, fmt.Errorf("read break-glass: %w", err)
 	}
 	for _, b := range glasses {
-		glass := control.BreakGlass{ID: b.ID, By: b.Author, Reason: b.Reason, From: moment(b.Starts), Expires: moment(b.Expires), Ended: moment(b.Ended)}
-		if err := errors.Join(parsed("gates of break-glass "+b.ID, b.Gates, &glass.Gates), parsed("verbs of break-glass "+b.ID, b.Verbs, &glass.Verbs)); err != nil {
+		glass := control.BreakGlass{ID: b.ID, By: b.Author, Reason: b.Reason, From: moment(b.Starts),
+			Expires: moment(b.Expires), Ended: moment(b.Ended)}
+		if err := errors.Join(parsed("gates of break-glass "+b.ID, b.Gates, &glass.Gates),
+			parsed("verbs of break-glass "+b.ID, b.Verbs, &glass.Verbs)); err != nil {
 			return c, err
 		}
 		c.BreakGlass = append(c.BreakGlass, glass)
@@ -148,8 +153,10 @@ func (s *Store) Sessions(ctx context.Context, live bool, now time.Time) ([]inter
 }
 
 // OpenSessionsOf implements [interlock.State].
-func (s *Store) OpenSessionsOf(ctx context.Context, person string, now time.Time, limit int) ([]interlock.SessionRow, error) {
-	rows, err := s.read().OpenSessionsOf(ctx, db.OpenSessionsOfParams{Author: person, Now: millis(now), Most: int64(limit)})
+func (s *Store) OpenSessionsOf(ctx context.Context, person string, now time.Time, limit int) ([]interlock.SessionRow,
+	error) {
+	rows, err := s.read().OpenSessionsOf(ctx,
+		db.OpenSessionsOfParams{Author: person, Now: millis(now), Most: int64(limit)})
 	if err != nil {
 		return nil, fmt.Errorf("read sessions of %q: %w", person, err)
 	}
@@ -255,7 +262,8 @@ func (s *Store) holdOf(ctx context.Context, r db.Hold) (approval.Hold, error) {
 		return h, fmt.Errorf("read answers to hold %s: %w", r.ID, err)
 	}
 	for _, a := range answers {
-		h.Answers = append(h.Answers, approval.Answer{By: a.Author, Epoch: a.AuthorEpoch, Yes: a.Yes, Comment: a.Comment, At: moment(a.Made)})
+		h.Answers = append(h.Answers, approval.Answer{By: a.Author, Epoch: a.AuthorEpoch, Yes: a.Yes,
+			Comment: a.Comment, At: moment(a.Made)})
 	}
 	return h, nil
 }
@@ -326,7 +334,8 @@ func intentOf(r db.Intent) (interlock.IntentRow, error) {
 		Replica: r.Replica, Hold: r.Hold, RetryKey: r.RetryKey, Status: interlock.IntentStatus(r.Status),
 		Opened: moment(r.Opened), Settled: moment(r.Settled),
 	}
-	return row, errors.Join(parsed("actions of intent "+r.ID, r.Actions, &row.Actions), parsed("touched by intent "+r.ID, r.Touched, &row.Touched))
+	return row, errors.Join(parsed("actions of intent "+r.ID, r.Actions, &row.Actions),
+		parsed("touched by intent "+r.ID, r.Touched, &row.Touched))
 }
 
 // Memory implements [interlock.State].
@@ -398,7 +407,8 @@ func (s *Store) Console(ctx context.Context, hash string) (interlock.ConsoleRow,
 		return interlock.ConsoleRow{}, reading("console session", "", err)
 	}
 	return interlock.ConsoleRow{
-		Hash: r.Hash, Person: r.Person, Epoch: r.Epoch, Made: moment(r.Made), Seen: moment(r.Seen), Expires: moment(r.Expires),
+		Hash: r.Hash, Person: r.Person, Epoch: r.Epoch, Made: moment(r.Made), Seen: moment(r.Seen),
+		Expires: moment(r.Expires),
 	}, nil
 }
 

@@ -43,7 +43,8 @@ func (s *Store) AddSession(r interlock.SessionRow) []ledger.Statement {
 		q.AddSession(ctx, db.AddSessionParams{
 			ID: string(r.ID), ActorKind: string(r.Actor.Kind), ActorName: r.Actor.Name, ActorFor: r.Actor.For,
 			Author: r.By, AuthorEpoch: r.ByEpoch, Purpose: r.Purpose, Gates: text(r.Gates),
-			Started: millis(r.Started), Expires: millis(r.Expires), Ended: millis(r.Ended), Epoch: r.Epoch, Wait: r.Wait,
+			Started: millis(r.Started), Expires: millis(r.Expires), Ended: millis(r.Ended), Epoch: r.Epoch,
+			Wait: r.Wait,
 		})
 	}))
 }
@@ -58,7 +59,8 @@ func (s *Store) EndSession(id signalbox.SessionID, at time.Time) []ledger.Statem
 // PutPerson implements [interlock.State].
 func (s *Store) PutPerson(p session.Person) []ledger.Statement {
 	return list(one(func(ctx context.Context, q *db.Queries) {
-		q.PutPerson(ctx, db.PutPersonParams{Name: p.Name, Groups: text(p.Groups), Admin: p.Admin, Epoch: p.Epoch, Added: millis(p.Added)})
+		q.PutPerson(ctx, db.PutPersonParams{Name: p.Name, Groups: text(p.Groups), Admin: p.Admin, Epoch: p.Epoch,
+			Added: millis(p.Added)})
 	}))
 }
 
@@ -95,7 +97,8 @@ func (s *Store) AddHold(h approval.Hold, owner string) []ledger.Statement {
 		one(func(ctx context.Context, q *db.Queries) {
 			q.AddHold(ctx, db.AddHoldParams{
 				ID: h.ID, RetryKey: h.RetryKey, Owner: owner, Status: string(h.Status),
-				Opened: millis(h.Opened), Expires: millis(h.Expires), Confirmed: h.Confirmed, ConfirmedEpoch: h.ConfirmedEpoch, Intent: h.Intent, Why: h.Why,
+				Opened: millis(h.Opened), Expires: millis(h.Expires), Confirmed: h.Confirmed,
+				ConfirmedEpoch: h.ConfirmedEpoch, Intent: h.Intent, Why: h.Why,
 				Body: text(body), Hidden: secret, Salt: orEmpty(h.Salt), Context: orEmpty(h.Context),
 			})
 		}),
@@ -125,9 +128,11 @@ func (s *Store) ConfirmHold(hold string, epoch int64) []ledger.Statement {
 }
 
 // MoveHold implements [interlock.State].
-func (s *Store) MoveHold(hold string, from, to approval.Status, expires time.Time, intent, why string) []ledger.Statement {
+func (s *Store) MoveHold(hold string, from, to approval.Status, expires time.Time, intent,
+	why string) []ledger.Statement {
 	return list(one(func(ctx context.Context, q *db.Queries) {
-		q.MoveHold(ctx, db.MoveHoldParams{ID: hold, Was: string(from), Status: string(to), Expires: millis(expires), Intent: intent, Why: why})
+		q.MoveHold(ctx, db.MoveHoldParams{ID: hold, Was: string(from), Status: string(to), Expires: millis(expires),
+			Intent: intent, Why: why})
 	}))
 }
 
@@ -147,17 +152,21 @@ func (s *Store) EraseHold(hold string) []ledger.Statement {
 func (s *Store) AddIntent(r interlock.IntentRow) []ledger.Statement {
 	return list(one(func(ctx context.Context, q *db.Queries) {
 		q.AddIntent(ctx, db.AddIntentParams{
-			ID: r.ID, Session: string(r.Session), Subject: r.Subject, Gate: r.Gate, Target: r.Target, Replica: r.Replica,
-			Hold: r.Hold, RetryKey: r.RetryKey, Status: string(r.Status), Opened: millis(r.Opened), Settled: millis(r.Settled),
+			ID: r.ID, Session: string(r.Session), Subject: r.Subject, Gate: r.Gate, Target: r.Target,
+			Replica: r.Replica,
+			Hold:    r.Hold, RetryKey: r.RetryKey, Status: string(r.Status), Opened: millis(r.Opened),
+			Settled: millis(r.Settled),
 			Actions: text(r.Actions), Touched: text(r.Touched),
 		})
 	}))
 }
 
 // SettleIntent implements [interlock.State].
-func (s *Store) SettleIntent(id string, from, to interlock.IntentStatus, at time.Time, touched map[string]int64) []ledger.Statement {
+func (s *Store) SettleIntent(id string, from, to interlock.IntentStatus, at time.Time,
+	touched map[string]int64) []ledger.Statement {
 	return list(one(func(ctx context.Context, q *db.Queries) {
-		q.SettleIntent(ctx, db.SettleIntentParams{ID: id, Was: string(from), Status: string(to), Settled: millis(at), Touched: text(touched)})
+		q.SettleIntent(ctx, db.SettleIntentParams{ID: id, Was: string(from), Status: string(to), Settled: millis(at),
+			Touched: text(touched)})
 	}))
 }
 
@@ -180,7 +189,8 @@ func (s *Store) PutMemory(subject string, seen int64, r interlock.MemoryRow) []l
 // the new status, author and time.
 func (s *Store) AddPolicySet(r interlock.PolicyRow) []ledger.Statement {
 	return list(one(func(ctx context.Context, q *db.Queries) {
-		q.AddPolicySet(ctx, db.AddPolicySetParams{Version: r.Version.String(), Files: orEmpty(r.Files), Status: r.Status, Author: r.By, Made: millis(r.At)})
+		q.AddPolicySet(ctx, db.AddPolicySetParams{Version: r.Version.String(), Files: orEmpty(r.Files),
+			Status: r.Status, Author: r.By, Made: millis(r.At)})
 	}))
 }
 
@@ -207,7 +217,8 @@ func (s *Store) movePolicy(version signalbox.Digest, status string) ledger.State
 // AddHalt implements [interlock.State].
 func (s *Store) AddHalt(h control.Halt) []ledger.Statement {
 	return list(one(func(ctx context.Context, q *db.Queries) {
-		q.AddHalt(ctx, db.AddHaltParams{Scope: string(h.Scope), Name: h.Name, Author: h.By, Reason: h.Reason, Made: millis(h.At)})
+		q.AddHalt(ctx, db.AddHaltParams{Scope: string(h.Scope), Name: h.Name, Author: h.By, Reason: h.Reason,
+			Made: millis(h.At)})
 	}))
 }
 
@@ -222,7 +233,8 @@ func (s *Store) RemoveHalt(scope control.HaltScope, name string) []ledger.Statem
 func (s *Store) AddFreeze(f control.Freeze) []ledger.Statement {
 	return list(one(func(ctx context.Context, q *db.Queries) {
 		q.AddFreeze(ctx, db.AddFreezeParams{
-			ID: f.ID, Environments: text(f.Environments), Gates: text(f.Gates), Starts: millis(f.From), Ends: millis(f.Until),
+			ID: f.ID, Environments: text(f.Environments), Gates: text(f.Gates), Starts: millis(f.From),
+			Ends:   millis(f.Until),
 			Author: f.By, Reason: f.Reason, Ended: millis(f.Ended),
 		})
 	}))
@@ -293,7 +305,8 @@ func (s *Store) AddConsole(r interlock.ConsoleRow) []ledger.Statement {
 		record(ledger.AnyRows, func(ctx context.Context, q *db.Queries) { q.TidyConsole(ctx, millis(r.Made)) }),
 		one(func(ctx context.Context, q *db.Queries) {
 			q.AddConsole(ctx, db.AddConsoleParams{
-				Hash: r.Hash, Person: r.Person, Epoch: r.Epoch, Made: millis(r.Made), Seen: millis(r.Seen), Expires: millis(r.Expires),
+				Hash: r.Hash, Person: r.Person, Epoch: r.Epoch, Made: millis(r.Made), Seen: millis(r.Seen),
+				Expires: millis(r.Expires),
 			})
 		}),
 	)

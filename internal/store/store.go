@@ -145,6 +145,7 @@ func setHead(h ledger.Head) ledger.Statement {
 		edge = append(edge, hash[:]...)
 	}
 	return record(1, func(ctx context.Context, q *db.Queries) {
-		q.SetHead(ctx, db.SetHeadParams{Size: h.Size, Edge: edge, Checkpoint: orEmpty(h.Checkpoint), Time: millis(h.Time)})
+		q.SetHead(ctx, db.SetHeadParams{Size: h.Size, Edge: edge, Checkpoint: orEmpty(h.Checkpoint),
+			Time: millis(h.Time)})
 	})
 }

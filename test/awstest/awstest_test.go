@@ -99,7 +99,8 @@ func TestCLI(t *testing.T) {
 func TestNotInstalled(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, kind := range []Kind{S3, DynamoDB} {
-		if _, err := Start(t.Context(), kind); !errors.Is(err, ErrNotInstalled) || !strings.Contains(err.Error(), "make setup") {
+		if _, err := Start(t.Context(), kind); !errors.Is(err, ErrNotInstalled) ||
+			!strings.Contains(err.Error(), "make setup") {
 			t.Errorf("%s: %v", kind, err)
 		}
 	}

@@ -124,13 +124,15 @@ func (s *Server) command(kind Kind, addr string) (*exec.Cmd, error) {
 			return nil, err
 		}
 		if kind == S3 {
-			cmd = exec.Command(program, "--port", addr, "--quiet", "--keep-alive", "posix", "--versioning-dir", s.path("versions"), s.path("data"))
+			cmd = exec.Command(program, "--port", addr, "--quiet", "--keep-alive", "posix", "--versioning-dir",
+				s.path("versions"), s.path("data"))
 		} else {
 			cmd = exec.Command(program, "--port", addr, "--quiet", "iam", "--dir", s.path("data"))
 		}
 	case DynamoDB, Queues:
 		script := filepath.Join("dynalite", "cli.js")
-		args := []string{"--host", host, "--port", port, "--createTableMs", "0", "--deleteTableMs", "0", "--updateTableMs", "0"}
+		args := []string{"--host", host, "--port", port, "--createTableMs", "0", "--deleteTableMs", "0",
+			"--updateTableMs", "0"}
 		if kind == Queues {
 			script, args = filepath.Join("fauxqs", "dist", "server.js"), nil
 		}
@@ -142,7 +144,8 @@ func (s *Server) command(kind Kind, addr string) (*exec.Cmd, error) {
 	default:
 		return nil, fmt.Errorf("there is no server of kind %q", kind)
 	}
-	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY_ID="+s.AccessKeyID, "ROOT_SECRET_ACCESS_KEY="+s.SecretAccessKey, "VGW_REGION="+Region,
+	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY_ID="+s.AccessKeyID, "ROOT_SECRET_ACCESS_KEY="+s.SecretAccessKey,
+		"VGW_REGION="+Region,
 		"FAUXQS_HOST="+host, "FAUXQS_PORT="+port, "FAUXQS_LOGGER=false", "FAUXQS_DEFAULT_REGION="+Region)
 	return cmd, nil
 }

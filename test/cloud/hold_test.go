@@ -34,7 +34,8 @@ func TestHeldApprovedOnce(t *testing.T) {
 	table := func() {
 		t.Helper()
 		direct("dynamodb", "create-table", "--table-name", "orders", "--billing-mode", "PAY_PER_REQUEST",
-			"--attribute-definitions", "AttributeName=id,AttributeType=S", "--key-schema", "AttributeName=id,KeyType=HASH")
+			"--attribute-definitions", "AttributeName=id,AttributeType=S", "--key-schema",
+			"AttributeName=id,KeyType=HASH")
 	}
 	table()
 	direct("dynamodb", "put-item", "--table-name", "orders", "--item", `{"id":{"S":"1"}}`)
@@ -117,7 +118,8 @@ func TestAssumeRole(t *testing.T) {
 	c.Region = standin.Region
 	assume := func() (*sts.AssumeRoleOutput, error) {
 		return sts.NewFromConfig(c).AssumeRole(t.Context(), &sts.AssumeRoleInput{
-			RoleArn: aws.String("arn:aws-cn:iam::" + standin.Account + ":role/reader"), RoleSessionName: aws.String("kiro"),
+			RoleArn:         aws.String("arn:aws-cn:iam::" + standin.Account + ":role/reader"),
+			RoleSessionName: aws.String("kiro"),
 		})
 	}
 	out, err := assume()
@@ -127,13 +129,15 @@ func TestAssumeRole(t *testing.T) {
 	}
 	h.must(err)
 	got := *out.Credentials
-	if !strings.HasPrefix(*got.AccessKeyId, "SBXR") || strings.Contains(*got.SessionToken+*got.SecretAccessKey, cloud.SecretAccessKey) {
+	if !strings.HasPrefix(*got.AccessKeyId, "SBXR") ||
+		strings.Contains(*got.SessionToken+*got.SecretAccessKey, cloud.SecretAccessKey) {
 		t.Errorf("the credential %s is not the gate's own", *got.AccessKeyId)
 	}
 	c.Credentials = credentials.NewStaticCredentialsProvider(*got.AccessKeyId, *got.SecretAccessKey, *got.SessionToken)
 	_, err = cloudformation.NewFromConfig(c).ListStacks(t.Context(), nil)
 	h.must(err)
-	reader := standin.Event{Caller: "arn:aws-cn:sts::" + standin.Account + ":assumed-role/reader/", Operation: "cloudformation:ListStacks"}
+	reader := standin.Event{Caller: "arn:aws-cn:sts::" + standin.Account + ":assumed-role/reader/",
+		Operation: "cloudformation:ListStacks"}
 	if !slices.ContainsFunc(cloud.Trail(), func(e standin.Event) bool {
 		return e.Operation == reader.Operation && strings.HasPrefix(e.Caller, reader.Caller)
 	}) {

@@ -48,7 +48,8 @@ type house struct {
 // build puts a gate before what upstream names, in this process.
 func build(t *testing.T, environment signalbox.Environment, upstream awsgate.Account, key string) *house {
 	t.Helper()
-	s, err := server.Start(t.Context(), configured(t, environment, upstream, key), slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))
+	s, err := server.Start(t.Context(), configured(t, environment, upstream, key),
+		slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +70,8 @@ func configured(t *testing.T, environment signalbox.Environment, upstream awsgat
 	}
 	return config.Config{
 		Data: filepath.Join(dir, "data"), Listen: "127.0.0.1:0",
-		Gates: []config.Gate{{Name: "cloud", Kind: "aws", Environment: environment, Listen: "127.0.0.1:0", Settings: &awsgate.Settings{Upstream: upstream}}},
+		Gates: []config.Gate{{Name: "cloud", Kind: "aws", Environment: environment, Listen: "127.0.0.1:0",
+			Settings: &awsgate.Settings{Upstream: upstream}}},
 	}.Defaults()
 }
 
@@ -94,11 +96,13 @@ func inhabited(t *testing.T, url, code string) *house {
 }
 
 // before puts a gate before real servers that pass for one account.
-func before(t *testing.T, environment signalbox.Environment, kinds ...awstest.Kind) (*house, map[awstest.Kind]*awstest.Server) {
+func before(t *testing.T, environment signalbox.Environment, kinds ...awstest.Kind) (*house,
+	map[awstest.Kind]*awstest.Server) {
 	t.Helper()
 	servers, endpoints := awstest.Account(t, kinds...)
 	one := servers[kinds[0]]
-	return build(t, environment, awsgate.Account{Endpoints: endpoints, Credentials: awsgate.Key{AccessKeyID: one.AccessKeyID}}, one.SecretAccessKey), servers
+	return build(t, environment, awsgate.Account{Endpoints: endpoints,
+		Credentials: awsgate.Key{AccessKeyID: one.AccessKeyID}}, one.SecretAccessKey), servers
 }
 
 func (h *house) must(err error) {
@@ -135,7 +139,8 @@ func (s session) cli(args ...string) (string, error) {
 	s.t.Helper()
 	program, err := awstest.CLI(s.t.Context())
 	s.must(err)
-	cmd := exec.CommandContext(s.t.Context(), program, append([]string{"--endpoint-url", s.endpoint(), "--ca-bundle", s.ca, "--output", "json"}, args...)...)
+	cmd := exec.CommandContext(s.t.Context(), program,
+		append([]string{"--endpoint-url", s.endpoint(), "--ca-bundle", s.ca, "--output", "json"}, args...)...)
 	cmd.Env = awstest.Environ(s.t.TempDir(), s.id, s.secret)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
@@ -159,7 +164,8 @@ func (s session) sdk() aws.Config {
 	return aws.Config{
 		Region: awstest.Region, BaseEndpoint: aws.String(s.endpoint()), RetryMaxAttempts: 1,
 		Credentials: credentials.NewStaticCredentialsProvider(s.id, s.secret, ""),
-		HTTPClient:  &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}},
+		HTTPClient: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool},
+			ForceAttemptHTTP2: true}},
 	}
 }
 
@@ -224,7 +230,8 @@ func (s session) direct(url string, args ...string) (string, error) {
 	s.t.Helper()
 	program, err := awstest.CLI(s.t.Context())
 	s.must(err)
-	cmd := exec.CommandContext(s.t.Context(), program, append([]string{"--endpoint-url", url, "--output", "json"}, args...)...)
+	cmd := exec.CommandContext(s.t.Context(), program,
+		append([]string{"--endpoint-url", url, "--output", "json"}, args...)...)
 	cmd.Env = awstest.Environ(s.t.TempDir(), s.id, s.secret)
 	out, err := cmd.CombinedOutput()
 	return string(out), err

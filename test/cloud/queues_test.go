@@ -34,9 +34,12 @@ func TestQueuesAndTopics(t *testing.T) {
 	}
 	topic, err := topics.CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String("news")})
 	h.must(err)
-	attributes, err := q.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: made.QueueUrl, AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameQueueArn}})
+	attributes, err := q.GetQueueAttributes(ctx,
+		&sqs.GetQueueAttributesInput{QueueUrl: made.QueueUrl,
+			AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameQueueArn}})
 	h.must(err)
-	_, err = topics.Subscribe(ctx, &sns.SubscribeInput{TopicArn: topic.TopicArn, Protocol: aws.String("sqs"), Endpoint: aws.String(attributes.Attributes["QueueArn"])})
+	_, err = topics.Subscribe(ctx, &sns.SubscribeInput{TopicArn: topic.TopicArn, Protocol: aws.String("sqs"),
+		Endpoint: aws.String(attributes.Attributes["QueueArn"])})
 	h.must(err)
 	_, err = topics.Publish(ctx, &sns.PublishInput{TopicArn: topic.TopicArn, Message: aws.String(text)})
 	h.must(err)
@@ -55,12 +58,14 @@ func TestDynamoDBThroughTheSDK(t *testing.T) {
 	name := aws.String("orders")
 	_, err := c.CreateTable(ctx, &dynamodb.CreateTableInput{
 		TableName: name, BillingMode: types.BillingModePayPerRequest,
-		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("id"), AttributeType: types.ScalarAttributeTypeN}},
-		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("id"), KeyType: types.KeyTypeHash}},
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("id"),
+			AttributeType: types.ScalarAttributeTypeN}},
+		KeySchema: []types.KeySchemaElement{{AttributeName: aws.String("id"), KeyType: types.KeyTypeHash}},
 	})
 	h.must(err)
 	id := &types.AttributeValueMemberN{Value: "12345678901234567890123456789012345678"}
-	_, err = c.PutItem(ctx, &dynamodb.PutItemInput{TableName: name, Item: map[string]types.AttributeValue{"id": id, "blob": &types.AttributeValueMemberB{Value: noise(1000)}}})
+	_, err = c.PutItem(ctx, &dynamodb.PutItemInput{TableName: name,
+		Item: map[string]types.AttributeValue{"id": id, "blob": &types.AttributeValueMemberB{Value: noise(1000)}}})
 	h.must(err)
 	got, err := c.GetItem(ctx, &dynamodb.GetItemInput{TableName: name, Key: map[string]types.AttributeValue{"id": id}})
 	h.must(err)
@@ -72,7 +77,8 @@ func TestDynamoDBThroughTheSDK(t *testing.T) {
 	}
 	_, err = c.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 		TableName: name, Key: map[string]types.AttributeValue{"id": id}, UpdateExpression: aws.String("SET #s = :s"), ConditionExpression: aws.String("attribute_not_exists(id)"),
-		ExpressionAttributeNames: map[string]string{"#s": "status"}, ExpressionAttributeValues: map[string]types.AttributeValue{":s": &types.AttributeValueMemberS{Value: "paid"}},
+		ExpressionAttributeNames:  map[string]string{"#s": "status"},
+		ExpressionAttributeValues: map[string]types.AttributeValue{":s": &types.AttributeValueMemberS{Value: "paid"}},
 	})
 	if code(err) != "ConditionalCheckFailedException" {
 		t.Errorf("the server's own error: %v", err)

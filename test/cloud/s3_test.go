@@ -25,7 +25,8 @@ import (
 
 // oddKeys are keys that canonicalisation, escaping and XML get wrong.
 var oddKeys = []string{
-	"plain.txt", "with blank and + plus.txt", "ümläut/日本語/𝄞", "a=b&c;d,e", "tilde~star*'(quote)!", "percent%41%2F", "$dollar@at:colon", `"quoted" <xml> & more`,
+	"plain.txt", "with blank and + plus.txt", "ümläut/日本語/𝄞", "a=b&c;d,e", "tilde~star*'(quote)!", "percent%41%2F",
+	"$dollar@at:colon", `"quoted" <xml> & more`,
 	"question?mark#hash", "very/deep/folder/with/a/long/name/" + strings.Repeat("x", 100),
 }
 
@@ -47,12 +48,14 @@ func TestS3ObjectsThroughTheSDK(t *testing.T) {
 	h.must(err)
 	body := noise(100_000)
 	for _, key := range oddKeys {
-		_, err := c.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: &key, Body: bytes.NewReader(body), Metadata: map[string]string{"who": "kiro"}})
+		_, err := c.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: &key, Body: bytes.NewReader(body),
+			Metadata: map[string]string{"who": "kiro"}})
 		if err != nil {
 			t.Fatalf("put %q: %v", key, err)
 		}
 		h.same("what the server has under "+key, h.read(servers[awstest.S3].Folder, "data", *bucket, key), body)
-		got, err := c.GetObject(ctx, &s3.GetObjectInput{Bucket: bucket, Key: &key, Range: aws.String("bytes=1000-1999")})
+		got, err := c.GetObject(ctx, &s3.GetObjectInput{Bucket: bucket, Key: &key,
+			Range: aws.String("bytes=1000-1999")})
 		if err != nil {
 			t.Fatalf("get %q: %v", key, err)
 		}
@@ -62,7 +65,8 @@ func TestS3ObjectsThroughTheSDK(t *testing.T) {
 		if got.Metadata["who"] != "kiro" {
 			t.Errorf("%q lost its metadata: %v", key, got.Metadata)
 		}
-		_, err = c.PutObjectTagging(ctx, &s3.PutObjectTaggingInput{Bucket: bucket, Key: &key, Tagging: &types.Tagging{TagSet: []types.Tag{{Key: aws.String("a key"), Value: aws.String("a+value/=")}}}})
+		_, err = c.PutObjectTagging(ctx, &s3.PutObjectTaggingInput{Bucket: bucket, Key: &key,
+			Tagging: &types.Tagging{TagSet: []types.Tag{{Key: aws.String("a key"), Value: aws.String("a+value/=")}}}})
 		if err != nil {
 			t.Fatalf("tag %q: %v", key, err)
 		}
@@ -89,7 +93,8 @@ func TestS3ObjectsThroughTheSDK(t *testing.T) {
 	if code(err) != "NoSuchKey" {
 		t.Errorf("the server's own error: %v", err)
 	}
-	_, err = c.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: aws.String("plain.txt"), Body: strings.NewReader("x"), IfNoneMatch: aws.String("*")})
+	_, err = c.PutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: aws.String("plain.txt"),
+		Body: strings.NewReader("x"), IfNoneMatch: aws.String("*")})
 	if code(err) != "PreconditionFailed" {
 		t.Errorf("a condition: %v", err)
 	}
@@ -113,21 +118,25 @@ func TestS3MultipartCopyAndPresigned(t *testing.T) {
 	var done []types.CompletedPart
 	for i, cut := range [][2]int{{0, 5 << 20}, {5 << 20, 14 << 20}, {14 << 20, len(body)}} {
 		n := aws.Int32(int32(i + 1))
-		p, err := c.UploadPart(ctx, &s3.UploadPartInput{Bucket: bucket, Key: key, UploadId: up.UploadId, PartNumber: n, Body: bytes.NewReader(body[cut[0]:cut[1]])})
+		p, err := c.UploadPart(ctx, &s3.UploadPartInput{Bucket: bucket, Key: key, UploadId: up.UploadId,
+			PartNumber: n, Body: bytes.NewReader(body[cut[0]:cut[1]])})
 		h.must(err)
 		done = append(done, types.CompletedPart{PartNumber: n, ETag: p.ETag, ChecksumCRC32: p.ChecksumCRC32})
 	}
-	_, err = c.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{Bucket: bucket, Key: key, UploadId: up.UploadId, MultipartUpload: &types.CompletedMultipartUpload{Parts: done}})
+	_, err = c.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{Bucket: bucket, Key: key,
+		UploadId: up.UploadId, MultipartUpload: &types.CompletedMultipartUpload{Parts: done}})
 	h.must(err)
 	h.same("what the server has", h.read(servers[awstest.S3].Folder, "data", *bucket, *key), body)
 
-	_, err = c.CopyObject(ctx, &s3.CopyObjectInput{Bucket: bucket, Key: aws.String("copy ü+.bin"), CopySource: aws.String("parts/big%20file.bin")})
+	_, err = c.CopyObject(ctx, &s3.CopyObjectInput{Bucket: bucket, Key: aws.String("copy ü+.bin"),
+		CopySource: aws.String("parts/big%20file.bin")})
 	h.must(err)
 	h.same("the copy", h.read(servers[awstest.S3].Folder, "data", *bucket, "copy ü+.bin"), body)
 
 	// A browser with nothing but a URL.
 	signer := s3.NewPresignClient(c)
-	get, err := signer.PresignGetObject(ctx, &s3.GetObjectInput{Bucket: bucket, Key: aws.String("copy ü+.bin")}, s3.WithPresignExpires(time.Minute))
+	get, err := signer.PresignGetObject(ctx, &s3.GetObjectInput{Bucket: bucket, Key: aws.String("copy ü+.bin")},
+		s3.WithPresignExpires(time.Minute))
 	h.must(err)
 	fetch := func(method, url string, body io.Reader, header http.Header) (int, []byte) {
 		t.Helper()
@@ -148,12 +157,15 @@ func TestS3MultipartCopyAndPresigned(t *testing.T) {
 		t.Fatalf("presigned: %d %s", status, text)
 	}
 	h.same("presigned", text, body)
-	if status, text = fetch(http.MethodGet, strings.Replace(get.URL, "copy", "big", 1), nil, nil); status != http.StatusForbidden {
+	if status, text = fetch(http.MethodGet, strings.Replace(get.URL, "copy", "big", 1), nil,
+		nil); status != http.StatusForbidden {
 		t.Errorf("a presigned URL, changed: %d %s", status, text)
 	}
-	put, err := signer.PresignPutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: aws.String("from elsewhere")}, s3.WithPresignExpires(time.Minute))
+	put, err := signer.PresignPutObject(ctx, &s3.PutObjectInput{Bucket: bucket, Key: aws.String("from elsewhere")},
+		s3.WithPresignExpires(time.Minute))
 	h.must(err)
-	if status, text = fetch(http.MethodPut, put.URL, strings.NewReader("hello"), put.SignedHeader); status != http.StatusOK {
+	if status, text = fetch(http.MethodPut, put.URL, strings.NewReader("hello"),
+		put.SignedHeader); status != http.StatusOK {
 		t.Fatalf("presigned PUT: %d %s", status, text)
 	}
 	h.same("what was put", h.read(servers[awstest.S3].Folder, "data", *bucket, "from elsewhere"), []byte("hello"))
@@ -173,14 +185,17 @@ func TestS3ThroughTheCLI(t *testing.T) {
 	s.runs("copy", "s3", "cp", "s3://cli/a folder/big + ü.bin", "s3://cli/copy")
 	s.runs("download", "s3", "cp", "s3://cli/copy", filepath.Join(dir, "back"))
 	h.same("what came back", h.read(dir, "back"), body)
-	s.runs("", "s3api", "get-object", "--bucket", "cli", "--key", "copy", "--range", "bytes=100-199", filepath.Join(dir, "range"))
+	s.runs("", "s3api", "get-object", "--bucket", "cli", "--key", "copy", "--range", "bytes=100-199",
+		filepath.Join(dir, "range"))
 	h.same("a range", h.read(dir, "range"), body[100:200])
-	s.runs("", "s3api", "put-object-tagging", "--bucket", "cli", "--key", "copy", "--tagging", `{"TagSet":[{"Key":"a b","Value":"ü"}]}`)
+	s.runs("", "s3api", "put-object-tagging", "--bucket", "cli", "--key", "copy", "--tagging",
+		`{"TagSet":[{"Key":"a b","Value":"ü"}]}`)
 	s.runs("a b", "s3api", "get-object-tagging", "--bucket", "cli", "--key", "copy")
 	s.runs("upload", "s3", "sync", dir, "s3://cli/synced", "--exclude", "*", "--include", "small")
 	s.runs("synced/small", "s3api", "list-objects-v2", "--bucket", "cli", "--prefix", "synced/")
 	s.runs("delete", "s3", "rm", "s3://cli/synced/small")
-	if out, err := s.cli("s3api", "head-object", "--bucket", "cli", "--key", "synced/small"); err == nil || !strings.Contains(out, "404") {
+	if out, err := s.cli("s3api", "head-object", "--bucket", "cli", "--key", "synced/small"); err == nil ||
+		!strings.Contains(out, "404") {
 		t.Errorf("it is still there: %v\n%s", err, out)
 	}
 	s.secret = "wrong"

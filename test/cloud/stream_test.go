@@ -29,7 +29,8 @@ import (
 	"github.com/signalbox-dev/signalbox/test/awstest"
 )
 
-var streamSize = flag.Int64("stream", 512<<20, "bytes that TestStreamsInBoundedMemory sends and gets back; twice as much on disk")
+var streamSize = flag.Int64("stream", 512<<20,
+	"bytes that TestStreamsInBoundedMemory sends and gets back; twice as much on disk")
 
 const (
 	partSize = 64 << 20
@@ -57,12 +58,15 @@ func TestStreamsInBoundedMemory(t *testing.T) {
 		part := block[:min(left, partSize)]
 		copy(part, fmt.Sprintf("part %d", n)) // so that no part is like another
 		sent.Write(part)
-		p, err := c.UploadPart(ctx, &s3.UploadPartInput{Bucket: bucket, Key: key, UploadId: up.UploadId, PartNumber: aws.Int32(n), Body: bytes.NewReader(part)})
+		p, err := c.UploadPart(ctx, &s3.UploadPartInput{Bucket: bucket, Key: key, UploadId: up.UploadId,
+			PartNumber: aws.Int32(n), Body: bytes.NewReader(part)})
 		h.must(err)
-		parts = append(parts, types.CompletedPart{PartNumber: aws.Int32(n), ETag: p.ETag, ChecksumCRC32: p.ChecksumCRC32})
+		parts = append(parts, types.CompletedPart{PartNumber: aws.Int32(n), ETag: p.ETag,
+			ChecksumCRC32: p.ChecksumCRC32})
 		left -= int64(len(part))
 	}
-	_, err = c.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{Bucket: bucket, Key: key, UploadId: up.UploadId, MultipartUpload: &types.CompletedMultipartUpload{Parts: parts}})
+	_, err = c.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{Bucket: bucket, Key: key,
+		UploadId: up.UploadId, MultipartUpload: &types.CompletedMultipartUpload{Parts: parts}})
 	h.must(err)
 	got, err := c.GetObject(ctx, &s3.GetObjectInput{Bucket: bucket, Key: key})
 	h.must(err)
@@ -110,7 +114,8 @@ func serve(file string) error {
 		return err
 	}
 	told.Gates[0].Settings = &told.Settings
-	s, err := server.Start(context.Background(), told.Config, slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	s, err := server.Start(context.Background(), told.Config,
+		slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,8 @@ resource "terraform_data" "one" { input = %q }
 	tofu := func(args ...string) (string, error) {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), program, append([]string{"-chdir=" + dir}, args...)...)
-		cmd.Env = append(awstest.Environ(t.TempDir(), s.id, s.secret), "TF_CLI_CONFIG_FILE="+os.DevNull, "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1")
+		cmd.Env = append(awstest.Environ(t.TempDir(), s.id, s.secret), "TF_CLI_CONFIG_FILE="+os.DevNull,
+			"TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1")
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
@@ -78,10 +79,12 @@ resource "terraform_data" "one" { input = %q }
 
 	// Somebody else's lock: the write on condition that nothing is there fails.
 	write("second value")
-	_, err = c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("state"), Key: aws.String("env/prod.tfstate.tflock"),
+	_, err = c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("state"),
+		Key:  aws.String("env/prod.tfstate.tflock"),
 		Body: strings.NewReader(`{"ID":"somebody","Operation":"OperationTypeApply","Who":"bob@laptop","Version":"1.12.6","Created":"2026-01-01T00:00:00Z","Path":"state/env/prod.tfstate"}`)})
 	h.must(err)
-	if out, err := tofu("apply", "-no-color", "-input=false", "-auto-approve"); err == nil || !strings.Contains(out, "Error acquiring the state lock") || !strings.Contains(out, "bob@laptop") {
+	if out, err := tofu("apply", "-no-color", "-input=false", "-auto-approve"); err == nil ||
+		!strings.Contains(out, "Error acquiring the state lock") || !strings.Contains(out, "bob@laptop") {
 		t.Fatalf("applied under somebody else's lock: %v\n%s", err, out)
 	}
 	wants("unlocked", "force-unlock", "-force", "somebody")

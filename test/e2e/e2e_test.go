@@ -48,8 +48,10 @@ type house struct {
 func build(t *testing.T, n int, change func(*config.Config)) *house {
 	t.Helper()
 	h := &house{t: t, target: pgtest.Shared(t), tokens: map[string]string{}}
-	h.sql("CREATE TABLE orders (id int PRIMARY KEY, note text)", "INSERT INTO orders SELECT n, 'secret-' || n FROM generate_series(1, 500) n",
-		"CREATE TABLE lines (id int PRIMARY KEY, order_id int REFERENCES orders ON DELETE CASCADE)", "INSERT INTO lines SELECT n, 1 + n % 5 FROM generate_series(1, 1000) n")
+	h.sql("CREATE TABLE orders (id int PRIMARY KEY, note text)",
+		"INSERT INTO orders SELECT n, 'secret-' || n FROM generate_series(1, 500) n",
+		"CREATE TABLE lines (id int PRIMARY KEY, order_id int REFERENCES orders ON DELETE CASCADE)",
+		"INSERT INTO lines SELECT n, 1 + n % 5 FROM generate_series(1, 1000) n")
 	dir := t.TempDir()
 	// When the replicas have stopped, all that they did is in the log: nothing else
 	// may have happened to the target.
@@ -75,7 +77,8 @@ func build(t *testing.T, n int, change func(*config.Config)) *house {
 		Log: config.Log{Origin: "test.example/e2e", Key: filepath.Join(dir, "log.key"), Publish: 50 * time.Millisecond},
 		Gates: []config.Gate{{
 			Name: "orders", Kind: "postgres", Environment: signalbox.Production, Listen: "127.0.0.1:0",
-			Settings: &pgwire.Settings{Upstream: pgwire.Server{Host: "127.0.0.1", Port: h.target.Port, Database: h.target.Name, User: up.User.Username(),
+			Settings: &pgwire.Settings{Upstream: pgwire.Server{Host: "127.0.0.1", Port: h.target.Port,
+				Database: h.target.Name, User: up.User.Username(),
 				Password: secret.Source{File: write("password", password)}, TLS: "disable"}},
 		}},
 	}
@@ -113,7 +116,8 @@ func build(t *testing.T, n int, change func(*config.Config)) *house {
 
 func (h *house) start(i int) {
 	h.t.Helper()
-	s, err := server.Start(h.t.Context(), h.configs[i].Defaults(), slog.New(slog.NewTextHandler(h.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))
+	s, err := server.Start(h.t.Context(), h.configs[i].Defaults(),
+		slog.New(slog.NewTextHandler(h.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -183,7 +187,8 @@ func (h *house) agent(name, human string) client.OpenedSession {
 // dsn is how a session's driver reaches the gate of a replica.
 func (h *house) dsn(replica int, s client.OpenedSession, extra string) string {
 	g := h.replicas[replica].Gates()[0]
-	return fmt.Sprintf("host=%s port=%d user=%s password=%s dbname=%s sslmode=require %s", g.Host, g.Port, s.Session.ID, s.Credentials["orders"], h.target.Name, extra)
+	return fmt.Sprintf("host=%s port=%d user=%s password=%s dbname=%s sslmode=require %s", g.Host, g.Port,
+		s.Session.ID, s.Credentials["orders"], h.target.Name, extra)
 }
 
 func (h *house) connect(replica int, s client.OpenedSession) *pgx.Conn {
@@ -200,7 +205,8 @@ func (h *house) connect(replica int, s client.OpenedSession) *pgx.Conn {
 func (h *house) psql(replica int, s client.OpenedSession, args ...string) (string, error) {
 	h.t.Helper()
 	g := h.replicas[replica].Gates()[0]
-	cmd := exec.CommandContext(h.t.Context(), "psql", append([]string{"-X", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose"}, args...)...)
+	cmd := exec.CommandContext(h.t.Context(), "psql",
+		append([]string{"-X", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose"}, args...)...)
 	cmd.Env = append(os.Environ(), "PGHOST="+g.Host, fmt.Sprintf("PGPORT=%d", g.Port), "PGUSER="+string(s.Session.ID),
 		"PGPASSWORD="+s.Credentials["orders"], "PGDATABASE="+h.target.Name, "PGSSLMODE=require")
 	out, err := cmd.CombinedOutput()
@@ -281,7 +287,8 @@ func TestP9HaltReachesTheOtherReplicasClients(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), "UPDATE orders SET note = 'gone' WHERE id = 1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.as(0, "bob").Halt(t.Context(), client.Halt{Scope: "session", Name: string(s.Session.ID), Reason: "odd"}); err != nil {
+	if err := h.as(0, "bob").Halt(t.Context(),
+		client.Halt{Scope: "session", Name: string(s.Session.ID), Reason: "odd"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := tx.Commit(t.Context()); err == nil {
@@ -357,21 +364,22 @@ func TestP10TheLogTellsItAllAndVerifies(t *testing.T) {
 		t.Fatal(err)
 	}
 	var kinds []string
-	report, err := proof.VerifyLog(t.Context(), proof.Folder(os.DirFS(filepath.Join(h.configs[0].Data, "log"))), trust, proof.Options{
-		Entry: func(_ int64, e proof.Entry) error {
-			switch b := e.Body.(type) {
-			case *proof.Intent:
-				kinds = append(kinds, "intent "+b.Actions[0].Native)
-			case *proof.Outcome:
-				kinds = append(kinds, "outcome "+string(b.Result)+b.Code)
-			case *proof.Hold:
-				kinds = append(kinds, "hold "+b.Actions[0].Native)
-			case *proof.Reads:
-				kinds = append(kinds, fmt.Sprintf("reads %d", b.Statements))
-			}
-			return nil
-		},
-	})
+	report, err := proof.VerifyLog(t.Context(), proof.Folder(os.DirFS(filepath.Join(h.configs[0].Data, "log"))),
+		trust, proof.Options{
+			Entry: func(_ int64, e proof.Entry) error {
+				switch b := e.Body.(type) {
+				case *proof.Intent:
+					kinds = append(kinds, "intent "+b.Actions[0].Native)
+				case *proof.Outcome:
+					kinds = append(kinds, "outcome "+string(b.Result)+b.Code)
+				case *proof.Hold:
+					kinds = append(kinds, "hold "+b.Actions[0].Native)
+				case *proof.Reads:
+					kinds = append(kinds, fmt.Sprintf("reads %d", b.Statements))
+				}
+				return nil
+			},
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -379,7 +387,8 @@ func TestP10TheLogTellsItAllAndVerifies(t *testing.T) {
 		t.Errorf("the auditor finds: %s", f)
 	}
 	told := strings.Join(kinds, ", ")
-	for _, want := range []string{"reads 1", "intent UPDATE", "outcome done", "hold DROP TABLE", "intent INSERT", "outcome failed23505"} {
+	for _, want := range []string{"reads 1", "intent UPDATE", "outcome done", "hold DROP TABLE", "intent INSERT",
+		"outcome failed23505"} {
 		if !strings.Contains(told, want) {
 			t.Errorf("the log tells %s; want %q in it", told, want)
 		}

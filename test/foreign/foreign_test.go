@@ -25,7 +25,8 @@ var verifiers = []struct {
 		if err != nil {
 			return err
 		}
-		policy := torchwood.ThresholdPolicy(2, torchwood.OriginPolicy(verifier.Name()), torchwood.SingleVerifierPolicy(verifier))
+		policy := torchwood.ThresholdPolicy(2, torchwood.OriginPolicy(verifier.Name()),
+			torchwood.SingleVerifierPolicy(verifier))
 		return torchwood.VerifyProof(policy, tlog.RecordHash(leaf), proof)
 	}},
 	{"spicy", func(t *testing.T, vkey string, leaf, proof []byte) error {

@@ -195,7 +195,8 @@ func TestDisclosedFieldVerifies(t *testing.T) {
 	const index = 1234
 	disclosed := log.disclose(index)
 	digest := func(text string) string {
-		cmd := exec.CommandContext(t.Context(), "sh", "-c", `openssl dgst -sha256 -binary | basenc --base64url | tr -d =`)
+		cmd := exec.CommandContext(t.Context(), "sh", "-c",
+			`openssl dgst -sha256 -binary | basenc --base64url | tr -d =`)
 		cmd.Stdin = strings.NewReader(text)
 		out, err := cmd.Output()
 		if err != nil {
@@ -248,14 +249,18 @@ func TestAlteredEntryOrProofIsRefused(t *testing.T) {
 		{"entry cut short", log.vkey, leaf[:len(leaf)-1], good},
 		{"empty entry", log.vkey, nil, good},
 		{"another entry of the log", log.vkey, log.leaf(index + 1), good},
-		{"another index", log.vkey, leaf, line(t, good, 1, func(string) string { return fmt.Sprintf("index %d", index+1) })},
+		{"another index", log.vkey, leaf, line(t, good, 1,
+			func(string) string { return fmt.Sprintf("index %d", index+1) })},
 		{"index beyond the log", log.vkey, leaf, line(t, good, 1, func(string) string { return "index 99999" })},
 		{"negative index", log.vkey, leaf, line(t, good, 1, func(string) string { return "index -1" })},
 		{"one bit of the path", log.vkey, leaf, line(t, good, hashes, func(s string) string { return swapFirst(s) })},
 		{"path without its first hash", log.vkey, leaf, bytes.Replace(good, []byte(lineOf(good, hashes)+"\n"), nil, 1)},
-		{"path with a hash twice", log.vkey, leaf, line(t, good, hashes, func(s string) string { return s + "\n" + s })},
-		{"another origin", log.vkey, leaf, bytes.Replace(good, []byte("\ngate.example/altered\n"), []byte("\ngate.example/Altered\n"), 1)},
-		{"another size", log.vkey, leaf, bytes.Replace(good, fmt.Appendf(nil, "\n%d\n", log.size), fmt.Appendf(nil, "\n%d\n", log.size+1), 1)},
+		{"path with a hash twice", log.vkey, leaf,
+			line(t, good, hashes, func(s string) string { return s + "\n" + s })},
+		{"another origin", log.vkey, leaf, bytes.Replace(good, []byte("\ngate.example/altered\n"),
+			[]byte("\ngate.example/Altered\n"), 1)},
+		{"another size", log.vkey, leaf, bytes.Replace(good, fmt.Appendf(nil, "\n%d\n", log.size),
+			fmt.Appendf(nil, "\n%d\n", log.size+1), 1)},
 		{"one bit of the signature", log.vkey, leaf, flip(t, good, lastWord(good)[20:])},
 		{"no signature", log.vkey, leaf, good[:bytes.LastIndex(good, []byte("— "))]},
 		{"key of another log", other.vkey, leaf, good},
@@ -284,7 +289,8 @@ func TestAlteredLogIsRefused(t *testing.T) {
 		alter func(t *testing.T, log *published)
 	}{
 		{"one bit of an entry", alterFile(bundle, func(t *testing.T, b []byte) []byte { return flip(t, b, "") })},
-		{"one bit of the last, partial bundle", alterFile(partial, func(t *testing.T, b []byte) []byte { return flip(t, b, "kiro") })},
+		{"one bit of the last, partial bundle",
+			alterFile(partial, func(t *testing.T, b []byte) []byte { return flip(t, b, "kiro") })},
 		{"bundle cut short", alterFile(bundle, func(_ *testing.T, b []byte) []byte { return b[:len(b)-5] })},
 		{"two bundles exchanged", func(t *testing.T, log *published) {
 			a, b := filepath.Join(log.dir, bundle), filepath.Join(log.dir, "tile", "entries", "002")
@@ -314,7 +320,8 @@ func TestAlteredLogIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
-		{"log rewritten under another key of the same name", func(t *testing.T, log *published) { log.vkey = impostor(t, origin) }},
+		{"log rewritten under another key of the same name",
+			func(t *testing.T, log *published) { log.vkey = impostor(t, origin) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			log := published{dir: t.TempDir(), vkey: whole.vkey}
@@ -337,7 +344,8 @@ func TestAlteredLogIsRefused(t *testing.T) {
 func TestMuchAlteredLogIsRefused(t *testing.T) {
 	log := publish(t, "gate.example/ruin")
 	for n := range entries / 256 {
-		alterFile(filepath.Join("tile", "0", fmt.Sprintf("%03d", n)), func(t *testing.T, b []byte) []byte { return flip(t, b, "") })(t, &log)
+		alterFile(filepath.Join("tile", "0", fmt.Sprintf("%03d", n)),
+			func(t *testing.T, b []byte) []byte { return flip(t, b, "") })(t, &log)
 	}
 	if err := fsckLog(t.Context(), log.dir, log.vkey, 2*time.Second); err == nil {
 		t.Error("Tessera accepts it")

@@ -130,7 +130,8 @@ func choose(dir, target string, inputs map[string][]byte) (map[string]bool, erro
 	if err != nil {
 		return nil, fmt.Errorf("list what the package imports: %w", err)
 	}
-	build := exec.Command("go", "test", "-c", "-coverpkg", strings.Join(strings.Fields(string(out)), ","), "-o", binary, ".")
+	build := exec.Command("go", "test", "-c", "-coverpkg", strings.Join(strings.Fields(string(out)), ","), "-o",
+		binary, ".")
 	build.Dir, build.Stderr = dir, os.Stderr
 	if err := build.Run(); err != nil {
 		return nil, fmt.Errorf("build the target: %w", err)

@@ -127,7 +127,8 @@ func judge(before, after *picture, changes []change, intents []*intent) []string
 		}
 		switch {
 		case len(by) == 0 && len(failed) > 0:
-			violations = append(violations, fmt.Sprintf("%s\n\tonly intents name it whose outcome says failed: %s", c, failed[0]))
+			violations = append(violations, fmt.Sprintf("%s\n\tonly intents name it whose outcome says failed: %s", c,
+				failed[0]))
 		case len(by) == 0:
 			violations = append(violations, fmt.Sprintf("%s\n\tno intent names it", c))
 		case o.aspect == content && o.kind == "table":
@@ -199,7 +200,8 @@ func everything(a proof.Action) bool {
 	})
 	native := operation(a)
 	return star || len(a.Resources) == 0 && a.Verb == signalbox.Execute ||
-		a.Verb == signalbox.Execute && slices.Contains(a.Traits, signalbox.TraitOpaque) && !slices.Contains(a.Traits, signalbox.TraitDeferred) ||
+		a.Verb == signalbox.Execute && slices.Contains(a.Traits, signalbox.TraitOpaque) &&
+			!slices.Contains(a.Traits, signalbox.TraitDeferred) ||
 		strings.HasPrefix(native, "DROP OWNED") || strings.HasPrefix(native, "REASSIGN OWNED")
 }
 
@@ -248,9 +250,13 @@ func (w world) reach(in *intent) map[string]bool {
 				}
 				continue
 			}
-			cascades := slices.Contains(a.Traits, signalbox.TraitCascade) || a.Verb == signalbox.Delete || a.Verb == signalbox.Replace ||
+			cascades := slices.Contains(a.Traits, signalbox.TraitCascade) || a.Verb == signalbox.Delete ||
+				a.Verb == signalbox.Replace ||
 				a.Verb == signalbox.Permission
-			p.follow(named, func(e edge) bool { return cascades || e.kind != "n" && e.kind != "data" && e.kind != "truncate" })
+			p.follow(named, func(e edge) bool {
+				return cascades || e.kind != "n" && e.kind != "data" &&
+					e.kind != "truncate"
+			})
 			mark(keys, named, definition, content, position, storage)
 		}
 	}
@@ -305,7 +311,8 @@ func (p *picture) follow(addrs map[string]bool, let func(edge) bool) {
 
 // alone are kinds of things in no schema: a name of theirs means nothing else.
 var alone = []string{"role", "schema", "database", "extension", "tablespace", "language", "publication", "subscription",
-	"event trigger", "server", "foreign-data wrapper", "setting", "catalog", "large object", "prepared transaction", "advisory lock",
+	"event trigger", "server", "foreign-data wrapper", "setting", "catalog", "large object", "prepared transaction",
+	"advisory lock",
 	"replication slot", "parameter", "access method", "cast"}
 
 // names reports whether a resource is an object by its name.

@@ -177,7 +177,8 @@ func (l Log) intents(ctx context.Context) ([]*intent, error) {
 	for _, e := range entries {
 		switch b := e.Body.(type) {
 		case *proof.Intent:
-			in := &intent{id: e.ID, actions: b.Actions, outcome: proof.Outcome{Result: signalbox.ResultUnknown, Rows: signalbox.CountUnknown}}
+			in := &intent{id: e.ID, actions: b.Actions,
+				outcome: proof.Outcome{Result: signalbox.ResultUnknown, Rows: signalbox.CountUnknown}}
 			byID[e.ID] = in
 			all = append(all, in)
 		case *proof.Outcome:

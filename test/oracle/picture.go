@@ -191,7 +191,8 @@ func take(ctx context.Context, conn *pgx.Conn) (*picture, error) {
 		p, err := takeOnce(ctx, conn)
 		var pg *pgconn.PgError
 		// What is being dropped or locked while we look at it is looked at again.
-		if err == nil || try == 20 || !errors.As(err, &pg) || pg.Code != "55P03" && pg.Code != "42P01" && pg.Code != "XX000" {
+		if err == nil || try == 20 || !errors.As(err, &pg) || pg.Code != "55P03" && pg.Code != "42P01" &&
+			pg.Code != "XX000" {
 			return p, err
 		}
 	}

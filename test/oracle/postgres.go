@@ -134,7 +134,8 @@ func (o *Oracle) unnamedEnd(t testing.TB, pid uint32) string {
 	for _, in := range all {
 		for _, a := range in.actions {
 			for _, r := range a.Resources {
-				if in.tookEffect() && (everything(a) || r.Type == "backend" || r.Type == "session" || r.Name == fmt.Sprint(pid)) {
+				if in.tookEffect() && (everything(a) || r.Type == "backend" || r.Type == "session" ||
+					r.Name == fmt.Sprint(pid)) {
 					return ""
 				}
 			}

@@ -101,7 +101,8 @@ func (a Arrival) operation() string {
 
 // observing begins the names of operations that change nothing. AssumeRole gives
 // a credential: the gate does it again by itself.
-var observing = []string{"Get", "List", "Describe", "Query", "Scan", "BatchGet", "Head", "Lookup", "Search", "Validate", "Simulate", "AssumeRole", "TransactGet"}
+var observing = []string{"Get", "List", "Describe", "Query", "Scan", "BatchGet", "Head", "Lookup", "Search",
+	"Validate", "Simulate", "AssumeRole", "TransactGet"}
 
 func (a Arrival) reads() bool {
 	if a.Header.Get("X-Amz-Invocation-Type") == "DryRun" {

@@ -69,7 +69,8 @@ var shared struct {
 func Shared(tb TB) *Database {
 	tb.Helper()
 	shared.once.Do(func() {
-		shared.server, shared.err = startWithin(time.Minute, Config{Settings: map[string]string{"max_connections": "300"}})
+		shared.server, shared.err = startWithin(time.Minute,
+			Config{Settings: map[string]string{"max_connections": "300"}})
 	})
 	if shared.err != nil {
 		tb.Fatalf("start PostgreSQL: %v", shared.err)

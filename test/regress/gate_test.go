@@ -33,7 +33,8 @@ func throughGate(t *testing.T, upstream *pgtest.Server) []string {
 	if err := os.Mkdir(permit, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(permit, "all.cedar"), []byte("@id(\"all\")\npermit (principal, action, resource);\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(permit, "all.cedar"),
+		[]byte("@id(\"all\")\npermit (principal, action, resource);\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	password := filepath.Join(home, "password")
@@ -52,7 +53,8 @@ func throughGate(t *testing.T, upstream *pgtest.Server) []string {
 			}},
 		}},
 	}
-	s, err := server.Start(t.Context(), c.Defaults(), slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))
+	s, err := server.Start(t.Context(), c.Defaults(),
+		slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if err != nil {
 		t.Fatal(err)
 	}

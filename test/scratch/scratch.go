@@ -39,7 +39,8 @@ func FreePort() (int, error) {
 func Source() string {
 	dir, err := os.Getwd()
 	for ; err == nil; dir = filepath.Dir(dir) {
-		if text, rerr := os.ReadFile(filepath.Join(dir, "go.mod")); rerr == nil && bytes.HasPrefix(text, []byte("module github.com/signalbox-dev/signalbox\n")) {
+		if text, rerr := os.ReadFile(filepath.Join(dir, "go.mod")); rerr == nil &&
+			bytes.HasPrefix(text, []byte("module github.com/signalbox-dev/signalbox\n")) {
 			return dir
 		}
 		if dir == filepath.Dir(dir) {

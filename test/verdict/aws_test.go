@@ -89,7 +89,8 @@ func startAWS(t *testing.T, o *observer, env signalbox.Environment, upstream str
 }
 
 // call makes one call through a gate, as a session. Its answer is of no interest.
-func call(ctx context.Context, addr string, id signalbox.SessionID, credential string, op *awswire.Operation, q request) error {
+func call(ctx context.Context, addr string, id signalbox.SessionID, credential string, op *awswire.Operation,
+	q request) error {
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	var params map[string]any

@@ -43,7 +43,8 @@ func TestPostgres(t *testing.T) {
 		}
 		createTables(t, db, s)
 		id, password := h.open(s.scenario, "postgres")
-		conn, err := pgx.Connect(t.Context(), fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable", id, password, addr, db.Name))
+		conn, err := pgx.Connect(t.Context(),
+			fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable", id, password, addr, db.Name))
 		if err != nil {
 			t.Fatalf("%s: %v", s.ID, err)
 		}
@@ -92,7 +93,8 @@ func createTables(t *testing.T, db *pgtest.Database, s explained) {
 	defer direct.Close(t.Context())
 	for _, w := range s.want {
 		for _, r := range w.Resources {
-			if r.Type != "table" || strings.ContainsAny(r.Name, "*%") || strings.HasPrefix(r.Name, "pg_") || strings.HasPrefix(r.Name, "information_schema.") {
+			if r.Type != "table" || strings.ContainsAny(r.Name, "*%") || strings.HasPrefix(r.Name, "pg_") ||
+				strings.HasPrefix(r.Name, "information_schema.") {
 				continue
 			}
 			name := pgx.Identifier(strings.Split(r.Name, "."))
@@ -101,7 +103,8 @@ func createTables(t *testing.T, db *pgtest.Database, s explained) {
 					t.Fatal(err)
 				}
 			}
-			if _, err := direct.Exec(t.Context(), "CREATE TABLE IF NOT EXISTS "+name.Sanitize()+" (id int PRIMARY KEY, weight int)"); err != nil {
+			if _, err := direct.Exec(t.Context(), "CREATE TABLE IF NOT EXISTS "+name.Sanitize()+
+				" (id int PRIMARY KEY, weight int)"); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -111,8 +114,9 @@ func createTables(t *testing.T, db *pgtest.Database, s explained) {
 func startPostgres(t *testing.T, o *observer, env signalbox.Environment, db *pgtest.Database) *net.TCPAddr {
 	t.Helper()
 	g, err := pgwire.New(pgwire.Config{
-		Config:   gate.Config{Gate: control.Gate{Name: "postgres", Environment: env}, Interlock: o},
-		Upstream: pgwire.Upstream{Host: "127.0.0.1", Port: db.Port, User: pgtest.User, Password: db.Password, Database: db.Name, SSLMode: "disable"},
+		Config: gate.Config{Gate: control.Gate{Name: "postgres", Environment: env}, Interlock: o},
+		Upstream: pgwire.Upstream{Host: "127.0.0.1", Port: db.Port, User: pgtest.User, Password: db.Password,
+			Database: db.Name, SSLMode: "disable"},
 	})
 	if err != nil {
 		t.Fatal(err)

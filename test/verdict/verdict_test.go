@@ -100,7 +100,8 @@ func scenarios(t *testing.T, gateName string) []explained {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
-		if _, err := explain.Run(t.Context(), explain.Config{Policy: set, Readers: gate.Readers(server.Kinds())}, bytes.NewReader(data), &out); err != nil {
+		if _, err := explain.Run(t.Context(), explain.Config{Policy: set, Readers: gate.Readers(server.Kinds())},
+			bytes.NewReader(data), &out); err != nil {
 			t.Fatal(err)
 		}
 		answers := json.NewDecoder(&out)

@@ -16,11 +16,16 @@ func readARN(s string) (arn, bool) {
 
 // arnTypes are the words for a type that ARNs and members do not share.
 var arnTypes = map[string]string{
-	"targetgroup": "target-group", "loadbalancer": "load-balancer", "db": "db-instance", "cluster-snapshot": "db-cluster-snapshot",
-	"statemachine": "state-machine", "stateMachine": "state-machine", "snapshot": "snapshot", "task-definition": "task-definition",
-	"log-group": "log-group", "container-instance": "container-instance", "hostedzone": "hosted-zone", "natgateway": "nat-gateway",
-	"deliverystream": "delivery-stream", "replicationgroup": "replication-group", "recovery-point": "recovery-point", "webacl": "web-acl",
-	"autoScalingGroup": "auto-scaling-group", "backup-vault": "backup-vault", "launchTemplate": "launch-template", "listener": "listener",
+	"targetgroup": "target-group", "loadbalancer": "load-balancer", "db": "db-instance",
+	"cluster-snapshot": "db-cluster-snapshot",
+	"statemachine":     "state-machine", "stateMachine": "state-machine", "snapshot": "snapshot",
+	"task-definition": "task-definition",
+	"log-group":       "log-group", "container-instance": "container-instance", "hostedzone": "hosted-zone",
+	"natgateway":     "nat-gateway",
+	"deliverystream": "delivery-stream", "replicationgroup": "replication-group", "recovery-point": "recovery-point",
+	"webacl":           "web-acl",
+	"autoScalingGroup": "auto-scaling-group", "backup-vault": "backup-vault", "launchTemplate": "launch-template",
+	"listener": "listener",
 }
 
 // arnKind gives the type of what an ARN names; kind, if it does not tell.
@@ -90,18 +95,28 @@ func shortName(s, kind string) string {
 // leaves the region out, "--" region and account.
 var arnForms = map[string]string{
 	"s3 bucket": "--", "s3 object": "--",
-	"iam role": "-role/", "iam user": "-user/", "iam group": "-group/", "iam policy": "-policy/", "iam instance-profile": "-instance-profile/",
-	"dynamodb table": "table/", "lambda function": "function:", "sqs queue": "", "sns topic": "",
-	"rds db-instance": "db:", "rds db-cluster": "cluster:", "rds db-snapshot": "snapshot:", "rds db-cluster-snapshot": "cluster-snapshot:",
-	"ec2 instance": "instance/", "ec2 volume": "volume/", "ec2 snapshot": "snapshot/", "ec2 vpc": "vpc/", "ec2 subnet": "subnet/",
-	"ec2 group": "security-group/", "ec2 security-group": "security-group/", "ec2 image": "image/", "ec2 route-table": "route-table/",
-	"ecs cluster": "cluster/", "ecs service": "service/", "eks cluster": "cluster/", "ecr repository": "repository/",
-	"kms key": "key/", "logs log-group": "log-group:", "cloudwatch alarm": "alarm:", "cloudtrail trail": "trail/",
-	"kinesis stream": "stream/", "firehose delivery-stream": "deliverystream/", "ssm parameter": "parameter/",
-	"states state-machine": "stateMachine:", "events rule": "rule/", "elasticache replication-group": "replicationgroup:",
-	"elasticache cache-cluster": "cluster:", "redshift cluster": "cluster:", "backup backup-vault": "backup-vault:", "route53 hosted-zone": "--hostedzone/",
-	"cloudfront distribution": "-distribution/", "es domain": "domain/", "codebuild project": "project/", "codepipeline pipeline": "",
-	"elasticfilesystem file-system": "file-system/", "apigateway rest-api": "", "glue job": "job/", "glue database": "database/",
+	"iam role": "-role/", "iam user": "-user/", "iam group": "-group/", "iam policy": "-policy/",
+	"iam instance-profile": "-instance-profile/",
+	"dynamodb table":       "table/", "lambda function": "function:", "sqs queue": "", "sns topic": "",
+	"rds db-instance": "db:", "rds db-cluster": "cluster:", "rds db-snapshot": "snapshot:",
+	"rds db-cluster-snapshot": "cluster-snapshot:",
+	"ec2 instance":            "instance/", "ec2 volume": "volume/", "ec2 snapshot": "snapshot/", "ec2 vpc": "vpc/",
+	"ec2 subnet": "subnet/",
+	"ec2 group":  "security-group/", "ec2 security-group": "security-group/", "ec2 image": "image/",
+	"ec2 route-table": "route-table/",
+	"ecs cluster":     "cluster/", "ecs service": "service/", "eks cluster": "cluster/",
+	"ecr repository": "repository/",
+	"kms key":        "key/", "logs log-group": "log-group:", "cloudwatch alarm": "alarm:",
+	"cloudtrail trail": "trail/",
+	"kinesis stream":   "stream/", "firehose delivery-stream": "deliverystream/", "ssm parameter": "parameter/",
+	"states state-machine": "stateMachine:", "events rule": "rule/",
+	"elasticache replication-group": "replicationgroup:",
+	"elasticache cache-cluster":     "cluster:", "redshift cluster": "cluster:", "backup backup-vault": "backup-vault:",
+	"route53 hosted-zone":     "--hostedzone/",
+	"cloudfront distribution": "-distribution/", "es domain": "domain/", "codebuild project": "project/",
+	"codepipeline pipeline":         "",
+	"elasticfilesystem file-system": "file-system/", "apigateway rest-api": "", "glue job": "job/",
+	"glue database": "database/",
 }
 
 // formARN gives a resource's ARN where it follows from its name; otherwise "".
@@ -130,5 +145,6 @@ func formARN(service, kind, parent, name, region, account string) string {
 	if region == "" {
 		return ""
 	}
-	return "arn:" + partition + ":" + service + ":" + region + ":" + account + ":" + rest + strings.TrimPrefix(name, "/")
+	return "arn:" + partition + ":" + service + ":" + region + ":" + account + ":" + rest +
+		strings.TrimPrefix(name, "/")
 }

@@ -28,7 +28,8 @@ func BenchmarkClassify(b *testing.B) {
 			if err := d.Decode(&p); err != nil {
 				b.Fatal(err)
 			}
-			call := aws.Call{Service: c[0], Operation: c[1], Region: "eu-central-1", Account: "111122223333", Parameters: p, Payload: -1}
+			call := aws.Call{Service: c[0], Operation: c[1], Region: "eu-central-1", Account: "111122223333",
+				Parameters: p, Payload: -1}
 			for b.Loop() {
 				aws.Classify(call)
 			}

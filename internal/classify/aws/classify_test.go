@@ -90,14 +90,16 @@ func summary(actions []signalbox.Action) string {
 		count = "?"
 	}
 	slices.Sort(a.Traits)
-	return fmt.Sprintf("%s %v %s %s:%s", strings.Join(verbs, "+"), a.Traits, strings.Join(resources, ","), a.Impact.Scope, count)
+	return fmt.Sprintf("%s %v %s %s:%s", strings.Join(verbs, "+"), a.Traits, strings.Join(resources, ","),
+		a.Impact.Scope, count)
 }
 
 // P8: what nobody knows is the worst.
 func TestUnknownIsWorst(t *testing.T) {
 	for _, tt := range [][2]string{{"s3", "ListEverything"}, {"", ""}, {"nosuch", "GetThing"}, {"s3", "listbuckets"}} {
 		got := call(t, tt[0], tt[1], "")
-		if len(got) != 1 || got[0].Verb != signalbox.Execute || !got[0].Has(signalbox.TraitUnparsed) || !got[0].Has(signalbox.TraitUnscoped) {
+		if len(got) != 1 || got[0].Verb != signalbox.Execute || !got[0].Has(signalbox.TraitUnparsed) ||
+			!got[0].Has(signalbox.TraitUnscoped) {
 			t.Errorf("%v: got %+v, want the worst", tt, got)
 		}
 	}
@@ -116,7 +118,8 @@ func TestUnknownMemberIsNotUnderstood(t *testing.T) {
 			}
 		}
 	}
-	if got := call(t, "s3", "ListObjectsV2", `{"Bucket":"b","Colour":"red"}`); got[0].Verb != signalbox.Read || got[0].Has(signalbox.TraitUnparsed) {
+	if got := call(t, "s3", "ListObjectsV2", `{"Bucket":"b","Colour":"red"}`); got[0].Verb != signalbox.Read ||
+		got[0].Has(signalbox.TraitUnparsed) {
 		t.Errorf("a read with a member that the model does not know: got %+v", got)
 	}
 }
@@ -124,13 +127,16 @@ func TestUnknownMemberIsNotUnderstood(t *testing.T) {
 // Of several rules the worst counts, whatever stands before or after it.
 func TestTheWorstOfAListCounts(t *testing.T) {
 	for name, lists := range map[string][2]string{
-		"lifecycle": {`{"Status":"Enabled","Filter":{"Prefix":"orders/"},"Expiration":{"Days":3}}`, `{"Status":"Enabled","Filter":{"Prefix":"decoy/"},"Expiration":{"Days":400}}`},
+		"lifecycle": {`{"Status":"Enabled","Filter":{"Prefix":"orders/"},"Expiration":{"Days":3}}`,
+			`{"Status":"Enabled","Filter":{"Prefix":"decoy/"},"Expiration":{"Days":400}}`},
 		"transition": {`{"Status":"Enabled","Filter":{"Prefix":""},"Transitions":[{"Days":0,"StorageClass":"DEEP_ARCHIVE"}]}`,
 			`{"Status":"Enabled","Filter":{"Prefix":""},"Transitions":[{"Days":90,"StorageClass":"STANDARD_IA"}]}`},
 	} {
 		for _, both := range []string{lists[0] + "," + lists[1], lists[1] + "," + lists[0]} {
-			alone := call(t, "s3", "PutBucketLifecycleConfiguration", `{"Bucket":"b","LifecycleConfiguration":{"Rules":[`+lists[0]+`]}}`)[0]
-			got := call(t, "s3", "PutBucketLifecycleConfiguration", `{"Bucket":"b","LifecycleConfiguration":{"Rules":[`+both+`]}}`)[0]
+			alone := call(t, "s3", "PutBucketLifecycleConfiguration",
+				`{"Bucket":"b","LifecycleConfiguration":{"Rules":[`+lists[0]+`]}}`)[0]
+			got := call(t, "s3", "PutBucketLifecycleConfiguration",
+				`{"Bucket":"b","LifecycleConfiguration":{"Rules":[`+both+`]}}`)[0]
 			if got.Impact.Reversible && !alone.Impact.Reversible {
 				t.Errorf("%s: can be undone, with a decoy beside it", name)
 			}
@@ -143,7 +149,8 @@ func TestTheWorstOfAListCounts(t *testing.T) {
 	}
 	images := func(rules ...string) signalbox.Action {
 		text, _ := json.Marshal(`{"rules":[` + strings.Join(rules, ",") + `]}`)
-		return call(t, "api.ecr", "PutLifecyclePolicy", `{"repositoryName":"r","lifecyclePolicyText":`+string(text)+`}`)[0]
+		return call(t, "api.ecr", "PutLifecyclePolicy", `{"repositoryName":"r","lifecyclePolicyText":`+string(text)+
+			`}`)[0]
 	}
 	few, many := `{"selection":{"tagStatus":"any","countNumber":6}}`, `{"selection":{"tagStatus":"any","countNumber":100}}`
 	if images(few, many).Impact.Reversible || images(many, few).Impact.Reversible || !images(many).Impact.Reversible {
@@ -156,7 +163,8 @@ func TestDryRunOnlyWhereTheModelHasIt(t *testing.T) {
 	if got[0].Verb != signalbox.Read {
 		t.Errorf("a dry run: got %+v", got)
 	}
-	for _, parameters := range []string{`{"InstanceIds":["i-1"],"DryRun":false}`, `{"InstanceIds":["i-1"],"DryRun":"true"}`, `{"InstanceIds":["i-1"],"dryrun":true}`} {
+	for _, parameters := range []string{`{"InstanceIds":["i-1"],"DryRun":false}`,
+		`{"InstanceIds":["i-1"],"DryRun":"true"}`, `{"InstanceIds":["i-1"],"dryrun":true}`} {
 		if got := call(t, "ec2", "TerminateInstances", parameters); got[0].Verb != signalbox.Delete {
 			t.Errorf("%s: got %+v, want a delete", parameters, got)
 		}
@@ -177,7 +185,8 @@ func TestAnotherAccounts(t *testing.T) {
 			return slices.ContainsFunc(got, func(a signalbox.Action) bool { return a.Verb == signalbox.Permission })
 		}
 		if has("111122223333") || !has("999999999999") {
-			t.Errorf("%s: our own is a matter of rights %v, another's %v", operation, has("111122223333"), has("999999999999"))
+			t.Errorf("%s: our own is a matter of rights %v, another's %v", operation, has("111122223333"),
+				has("999999999999"))
 		}
 	}
 }
@@ -204,7 +213,8 @@ func check(t *testing.T, actions []signalbox.Action) {
 		t.Fatal("no action")
 	}
 	for _, a := range actions {
-		if !slices.Contains(signalbox.Verbs(), a.Verb) || a.Native == "" || len(a.Resources) == 0 || a.Reason == "" || a.Impact.Scope == "" || a.Fingerprint == "" && !a.Has(signalbox.TraitUnparsed) {
+		if !slices.Contains(signalbox.Verbs(), a.Verb) || a.Native == "" || len(a.Resources) == 0 || a.Reason == "" ||
+			a.Impact.Scope == "" || a.Fingerprint == "" && !a.Has(signalbox.TraitUnparsed) {
 			t.Fatalf("incomplete: %+v", a)
 		}
 		for _, r := range a.Resources {
@@ -224,7 +234,8 @@ func TestShapeHasNoValues(t *testing.T) {
 	const hidden = "hunter2"
 	for _, tt := range [][3]string{
 		{"rds", "CreateDBInstance", `{"DBInstanceIdentifier":"x","MasterUserPassword":"hunter2"}`},
-		{"lambda", "UpdateFunctionConfiguration", `{"FunctionName":"f","Environment":{"Variables":{"hunter2":"hunter2"}}}`},
+		{"lambda", "UpdateFunctionConfiguration",
+			`{"FunctionName":"f","Environment":{"Variables":{"hunter2":"hunter2"}}}`},
 		{"dynamodb", "PutItem", `{"TableName":"t","Item":{"hunter2":{"S":"hunter2"}}}`},
 		{"s3", "PutObject", `{"Bucket":"b","Key":"hunter2","Metadata":{"hunter2":"hunter2"},"hunter2":1}`},
 	} {
@@ -264,7 +275,8 @@ func FuzzClassify(f *testing.F) {
 	f.Add("iam", "PutUserPolicy", `{"UserName":"u","PolicyName":"p","PolicyDocument":"{\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"*\",\"Resource\":\"*\"}]}"}`)
 	f.Add("cloudformation", "UpdateStack", `{"StackName":"s","TemplateBody":"Resources:\n  A:\n    Type: AWS::S3::Bucket\n    Properties: !Sub x\n"}`)
 	f.Add("dynamodb", "BatchExecuteStatement", `{"Statements":[{"Statement":"DELETE FROM t WHERE id='1'"}]}`)
-	f.Add("ec2", "AuthorizeSecurityGroupIngress", `{"GroupId":"sg-1","IpPermissions":[{"IpRanges":[{"CidrIp":"0.0.0.0/0"}]}]}`)
+	f.Add("ec2", "AuthorizeSecurityGroupIngress",
+		`{"GroupId":"sg-1","IpPermissions":[{"IpRanges":[{"CidrIp":"0.0.0.0/0"}]}]}`)
 	f.Add("route53", "ChangeResourceRecordSets", `{"ChangeBatch":{"Changes":[{"Action":"UPSERT"}]}}`)
 	f.Add("ssm", "SendCommand", `{"Targets":[{"Values":[]}],"":["x"]}`)
 	f.Add("autoscaling", "UpdateAutoScalingGroup", `{"MinSize":1e999,"Tags":[[[[]]]]}`)
@@ -273,7 +285,8 @@ func FuzzClassify(f *testing.F) {
 		d := json.NewDecoder(strings.NewReader(parameters))
 		d.UseNumber()
 		if err := d.Decode(&p); err != nil {
-			p = map[string]any{"PolicyDocument": parameters, "TemplateBody": parameters, "Statement": parameters, "Policy": parameters, "lifecyclePolicyText": parameters}
+			p = map[string]any{"PolicyDocument": parameters, "TemplateBody": parameters, "Statement": parameters,
+				"Policy": parameters, "lifecyclePolicyText": parameters}
 		}
 		actions := aws.Classify(aws.Call{Service: service, Operation: operation, Parameters: p, Payload: -1})
 		check(t, actions)

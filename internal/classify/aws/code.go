@@ -48,7 +48,8 @@ var codeMember = regexp.MustCompile(`(?i)^(lambda(function)?(arn|config|uri)|(au
 // the call's own matter. What is only watched, labelled or ended does not run.
 func (j *judge) named(path []string, s string) bool {
 	switch {
-	case j.verb == signalbox.Delete || j.verb == signalbox.Read || j.service == "iam" || j.service == "kms" || tagging(j.name):
+	case j.verb == signalbox.Delete || j.verb == signalbox.Read || j.service == "iam" || j.service == "kms" ||
+		tagging(j.name):
 		return false
 	case codeMember.MatchString(path[len(path)-1]) && strings.HasPrefix(s, "arn:"):
 		return true
@@ -92,7 +93,8 @@ func scalingPolicy(j *judge) {
 	}
 	for _, r := range j.p.structs("AutoScalingPolicy", "Rules") {
 		c := r.sub("Action", "SimpleScalingPolicyConfiguration")
-		if n, _ := c.number("ScalingAdjustment"); n < 0 || strings.EqualFold(c.text("AdjustmentType"), "EXACT_CAPACITY") {
+		if n, _ := c.number("ScalingAdjustment"); n < 0 ||
+			strings.EqualFold(c.text("AdjustmentType"), "EXACT_CAPACITY") {
 			j.interrupt("takes away by itself")
 		}
 	}

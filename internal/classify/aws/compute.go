@@ -107,7 +107,8 @@ func build(j *judge) {
 }
 
 func lambdaConfiguration(j *judge) {
-	for _, m := range []string{"Environment", "Layers", "Handler", "Runtime", "ImageConfig", "FileSystemConfigs", "SnapStart"} {
+	for _, m := range []string{"Environment", "Layers", "Handler", "Runtime", "ImageConfig", "FileSystemConfigs",
+		"SnapStart"} {
 		if j.p.has(m) {
 			j.raise(signalbox.Execute, "changes "+m+", and so what the code does", signalbox.TraitDeferred)
 		}
@@ -132,7 +133,8 @@ func ecsService(j *judge) {
 		cluster = "default"
 	}
 	if strings.HasPrefix(name, "arn:") {
-		j.resources = []signalbox.Resource{{Type: "ecs-service", Name: clipID(shortName(name, "service")), ID: clipID(name), Whole: true}}
+		j.resources = []signalbox.Resource{{Type: "ecs-service", Name: clipID(shortName(name, "service")),
+			ID: clipID(name), Whole: true}}
 	} else {
 		j.resources = []signalbox.Resource{j.resource("service", shortName(cluster, "cluster")+"/", name, true)}
 	}
@@ -148,7 +150,8 @@ func ecsService(j *judge) {
 		if j.p.is("enableExecuteCommand") {
 			j.raise(signalbox.Permission, "lets shells be opened in its containers")
 		}
-		for _, m := range []string{"taskDefinition", "serviceConnectConfiguration", "volumeConfigurations", "capacityProviderStrategy", "platformVersion"} {
+		for _, m := range []string{"taskDefinition", "serviceConnectConfiguration", "volumeConfigurations",
+			"capacityProviderStrategy", "platformVersion"} {
 			if j.p.has(m) {
 				j.raise(signalbox.Execute, "changes "+m+", and so what it runs", signalbox.TraitDeferred)
 			}
@@ -171,11 +174,13 @@ func eksGroups(j *judge) {
 // may be the last. Memory counts.
 func leaves(j *judge) {
 	j.trait(signalbox.TraitDial)
-	n := len(j.p.list("Targets")) + len(j.p.list("Instances")) + len(j.p.list("DBInstanceIdentifiers")) + len(j.p.list("DBClusterIdentifiers"))
+	n := len(j.p.list("Targets")) + len(j.p.list("Instances")) + len(j.p.list("DBInstanceIdentifiers")) +
+		len(j.p.list("DBClusterIdentifiers"))
 	if j.p.has("InstanceId") {
 		n = 1
 	}
-	kind, group := "target-group", firstText(j.p, "TargetGroupArn", "TargetGroupName", "targetGroupIdentifier", "LoadBalancerName", "ServiceId", "DBProxyName")
+	kind, group := "target-group", firstText(j.p, "TargetGroupArn", "TargetGroupName", "targetGroupIdentifier",
+		"LoadBalancerName", "ServiceId", "DBProxyName")
 	if group != "" {
 		j.resources = []signalbox.Resource{j.resource(kind, "", group, false)}
 	}
@@ -207,7 +212,8 @@ func listener(j *judge) {
 
 // tame are documents of AWS's own that look and report.
 var tame = map[string]bool{
-	"AWS-GatherSoftwareInventory": true, "AWS-UpdateSSMAgent": true, "AWS-ListWindowsInventory": true, "AWS-FindWindowsUpdates": true,
+	"AWS-GatherSoftwareInventory": true, "AWS-UpdateSSMAgent": true, "AWS-ListWindowsInventory": true,
+	"AWS-FindWindowsUpdates":            true,
 	"AWSSupport-CollectEKSInstanceLogs": true, "AmazonCloudWatch-ManageAgent": true, "AWS-RunPatchBaseline": true,
 }
 

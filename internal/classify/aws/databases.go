@@ -75,20 +75,24 @@ func modifyDatabase(j *judge) {
 			j.impact.Reversible = false
 		}
 	}
-	for _, m := range []string{"NewDBInstanceIdentifier", "NewDBClusterIdentifier", "NewClusterIdentifier", "NewGlobalClusterIdentifier"} {
+	for _, m := range []string{"NewDBInstanceIdentifier", "NewDBClusterIdentifier", "NewClusterIdentifier",
+		"NewGlobalClusterIdentifier"} {
 		if p.text(m) != "" {
 			j.trait(signalbox.TraitRename)
 			j.say("gives it another name")
 		}
 	}
-	for _, m := range []string{"VpcSecurityGroupIds", "DBSecurityGroups", "SecurityGroupIds", "CacheSecurityGroupNames", "ClusterSecurityGroups"} {
+	for _, m := range []string{"VpcSecurityGroupIds", "DBSecurityGroups", "SecurityGroupIds",
+		"CacheSecurityGroupNames", "ClusterSecurityGroups"} {
 		if p.has(m) {
 			j.raise(signalbox.Permission, "puts it behind another firewall")
 		}
 	}
 	for _, m := range []string{
-		"DBInstanceClass", "CacheNodeType", "NodeType", "NumberOfNodes", "NumCacheNodes", "DBSubnetGroupName", "DBPortNumber", "Port", "CACertificateIdentifier", "StorageType", "Engine",
-		"DBParameterGroupName", "DBClusterParameterGroupName", "OptionGroupName", "ProcessorFeatures", "Domain", "CacheParameterGroupName",
+		"DBInstanceClass", "CacheNodeType", "NodeType", "NumberOfNodes", "NumCacheNodes", "DBSubnetGroupName",
+		"DBPortNumber", "Port", "CACertificateIdentifier", "StorageType", "Engine",
+		"DBParameterGroupName", "DBClusterParameterGroupName", "OptionGroupName", "ProcessorFeatures", "Domain",
+		"CacheParameterGroupName",
 	} {
 		if p.has(m) {
 			j.interrupt("changes " + m + ", which takes it out of service for a while")
@@ -176,7 +180,8 @@ func topicAttribute(j *judge) {
 		}
 	case strings.EqualFold(name, "FilterPolicy") && strings.TrimSpace(value) != "":
 		j.interrupt("keeps some messages from a subscriber")
-	case strings.EqualFold(name, "KmsMasterKeyId") && value == "", strings.EqualFold(name, "RedrivePolicy") && value == "":
+	case strings.EqualFold(name, "KmsMasterKeyId") && value == "", strings.EqualFold(name, "RedrivePolicy") &&
+		value == "":
 		j.weaken("drops " + name)
 	}
 }
@@ -213,7 +218,8 @@ func imageLifecycle(j *judge) {
 func athenaQuery(j *judge) {
 	query := strings.TrimSpace(j.p.text("QueryString"))
 	word, _, _ := strings.Cut(strings.ToLower(strings.ReplaceAll(query, "\n", " ")), " ")
-	strange := strings.Contains(query, "--") || strings.Contains(query, "/*") || strings.Contains(strings.TrimSuffix(query, ";"), ";")
+	strange := strings.Contains(query, "--") || strings.Contains(query, "/*") ||
+		strings.Contains(strings.TrimSuffix(query, ";"), ";")
 	j.drop(signalbox.TraitUnscoped, signalbox.TraitTop)
 	j.resources = []signalbox.Resource{{Type: "athena-query", Name: unnamed}}
 	j.impact.Count, j.impact.Scope, j.impact.Reversible = 1, signalbox.ScopeOne, true

@@ -19,7 +19,8 @@ func dynamodbRules(rules map[string]rule) {
 		rules["dynamodb:"+name] = func(j *judge) {
 			j.resources = []signalbox.Resource{j.table(j.p.text("TableName"), false)}
 			j.impact.Count, j.impact.Scope = 1, signalbox.ScopeOne
-			if s := strings.ToUpper(strings.TrimSpace(j.p.text("UpdateExpression"))); strings.HasPrefix(s, "REMOVE") && !setClause.MatchString(s) {
+			if s := strings.ToUpper(strings.TrimSpace(j.p.text("UpdateExpression"))); strings.HasPrefix(s,
+				"REMOVE") && !setClause.MatchString(s) {
 				j.set(signalbox.Delete, "removes what is in an item")
 				j.impact.Reversible = false
 			}
@@ -168,7 +169,9 @@ func (j *judge) partiQL(all []string) {
 		m := partiQLWord.FindStringSubmatch(s)
 		v := signalbox.Execute
 		if m != nil && !strings.Contains(s, "--") && !strings.Contains(s, "/*") {
-			v = map[string]signalbox.Verb{"select": signalbox.Read, "exists": signalbox.Read, "insert": signalbox.Create, "update": signalbox.Update, "delete": signalbox.Delete}[strings.ToLower(m[1])]
+			v = map[string]signalbox.Verb{"select": signalbox.Read, "exists": signalbox.Read,
+				"insert": signalbox.Create, "update": signalbox.Update,
+				"delete": signalbox.Delete}[strings.ToLower(m[1])]
 		}
 		if v.Gravity() > verb.Gravity() {
 			verb = v
@@ -197,7 +200,8 @@ func (j *judge) partiQL(all []string) {
 	if len(tables) == 0 {
 		j.resources = []signalbox.Resource{j.table("*", false)}
 	}
-	j.impact = signalbox.Impact{Count: int64(len(all)), Scope: signalbox.ScopeSome, Reversible: verb != signalbox.Delete && verb != signalbox.Execute}
+	j.impact = signalbox.Impact{Count: int64(len(all)), Scope: signalbox.ScopeSome,
+		Reversible: verb != signalbox.Delete && verb != signalbox.Execute}
 	if deletes > 0 {
 		j.impact.Count = deletes
 	}

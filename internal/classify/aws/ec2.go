@@ -155,10 +155,13 @@ func instanceAttribute(j *judge) {
 	switch {
 	case j.p.has("UserData"), strings.EqualFold(attribute, "userData"):
 		j.raise(signalbox.Execute, "carries code that runs at the next start", signalbox.TraitDeferred)
-	case j.p.isNot("DisableApiTermination", "Value"), strings.EqualFold(attribute, "disableApiTermination") && off(j.p.get("Value")),
+	case j.p.isNot("DisableApiTermination", "Value"), strings.EqualFold(attribute, "disableApiTermination") &&
+		off(j.p.get("Value")),
 		j.p.isNot("DisableApiStop", "Value"), strings.EqualFold(attribute, "disableApiStop") && off(j.p.get("Value")):
 		j.weaken("takes the protection from termination away")
-	case strings.EqualFold(j.p.text("InstanceInitiatedShutdownBehavior", "Value"), "terminate"), strings.EqualFold(attribute, "instanceInitiatedShutdownBehavior") && strings.EqualFold(j.p.text("Value"), "terminate"):
+	case strings.EqualFold(j.p.text("InstanceInitiatedShutdownBehavior", "Value"), "terminate"),
+		strings.EqualFold(attribute, "instanceInitiatedShutdownBehavior") &&
+			strings.EqualFold(j.p.text("Value"), "terminate"):
 		j.weaken("has the next shutdown remove it")
 	case len(j.p.list("Groups")) > 0, strings.EqualFold(attribute, "groupSet"):
 		j.raise(signalbox.Permission, "puts it behind another firewall")
@@ -176,9 +179,12 @@ func instanceAttribute(j *judge) {
 
 // ec2Kinds are the types behind the prefixes of ids.
 var ec2Kinds = map[string]string{
-	"i": "instance", "vol": "volume", "snap": "snapshot", "ami": "image", "vpc": "vpc", "subnet": "subnet", "sg": "security-group",
-	"rtb": "route-table", "igw": "internet-gateway", "nat": "nat-gateway", "eni": "network-interface", "eipalloc": "address", "acl": "network-acl",
-	"lt": "launch-template", "tgw": "transit-gateway", "vpce": "vpc-endpoint", "pcx": "vpc-peering-connection", "fl": "flow-log",
+	"i": "instance", "vol": "volume", "snap": "snapshot", "ami": "image", "vpc": "vpc", "subnet": "subnet",
+	"sg":  "security-group",
+	"rtb": "route-table", "igw": "internet-gateway", "nat": "nat-gateway", "eni": "network-interface",
+	"eipalloc": "address", "acl": "network-acl",
+	"lt": "launch-template", "tgw": "transit-gateway", "vpce": "vpc-endpoint", "pcx": "vpc-peering-connection",
+	"fl": "flow-log",
 }
 
 func ec2Tags(j *judge) {

@@ -62,7 +62,9 @@ func identityRules(rules, readRules map[string]rule) {
 		// The one whose rights change counts, not the policy that is attached.
 		for _, who := range [][2]string{{"UserName", "user"}, {"RoleName", "role"}, {"GroupName", "group"}} {
 			if name := j.p.text(who[0]); name != "" {
-				j.resources = []signalbox.Resource{j.resource(who[1], "", name, strings.HasPrefix(j.name, "Create") || strings.HasPrefix(j.name, "Delete"+strings.ToUpper(who[1][:1])+who[1][1:]) && len(words(j.name)) == 2)}
+				j.resources = []signalbox.Resource{j.resource(who[1], "", name, strings.HasPrefix(j.name, "Create") ||
+					strings.HasPrefix(j.name, "Delete"+strings.ToUpper(who[1][:1])+who[1][1:]) &&
+						len(words(j.name)) == 2)}
 				j.impact.Count, j.impact.Scope = 1, signalbox.ScopeOne
 				if everything(name) {
 					j.impact.Count, j.impact.Scope = signalbox.CountUnknown, signalbox.ScopeAll

@@ -46,7 +46,8 @@ var code = regexp.MustCompile(`(?i)^(userdata|buildspec(override)?|zipfile|image
 // to take them.
 var adminPolicy = regexp.MustCompile(`(?i):(policy|cluster-access-policy)/(.*/)?(AdministratorAccess.*|IAMFullAccess|PowerUserAccess|AWSOrganizationsFullAccess|AWSSSOMasterAccountAdministrator|AmazonEKSClusterAdminPolicy|SystemAdministrator|AWSCloudFormationFullAccess)$`)
 
-var publicGroups = map[string]bool{"all": true, "public-read": true, "public-read-write": true, "authenticated-read": true, "allauthenticatedusers": true}
+var publicGroups = map[string]bool{"all": true, "public-read": true, "public-read-write": true,
+	"authenticated-read": true, "allauthenticatedusers": true}
 
 // off reports whether a value switches something off.
 func off(v any) bool {
@@ -54,7 +55,8 @@ func off(v any) bool {
 		return !t
 	}
 	switch strings.ToLower(text(v)) {
-	case "disabled", "disable", "off", "suspended", "suspend", "none", "inactive", "no", "stopped", "never", "false", "disabled_for_all":
+	case "disabled", "disable", "off", "suspended", "suspend", "none", "inactive", "no", "stopped", "never", "false",
+		"disabled_for_all":
 		return true
 	}
 	return false
@@ -80,7 +82,8 @@ func (j *judge) members() {
 	creates := j.verb == signalbox.Create && fresh(j.name)
 	whole := walk(map[string]any(j.p), nil, func(path []string, v any) {
 		name := path[len(path)-1]
-		if len(path) > 1 && (strings.EqualFold(name, "Value") || strings.EqualFold(name, "Enabled")) && on(v) && nameOf(path[len(path)-2]).open {
+		if len(path) > 1 && (strings.EqualFold(name, "Value") || strings.EqualFold(name, "Enabled")) && on(v) &&
+			nameOf(path[len(path)-2]).open {
 			name = path[len(path)-2] // an attribute as a structure
 		}
 		if isTagPath(path) {
@@ -226,7 +229,8 @@ func (j *judge) switchedOn(path []string, name string, n facts, creates bool) {
 	switch {
 	case n.open:
 		j.raise(signalbox.Permission, "opens it: "+clip(where(path)))
-		if !strings.HasPrefix(lower, "privileged") && lower != "enableexecutecommand" && !strings.HasSuffix(lower, "publicip") && !strings.HasSuffix(lower, "publicipaddress") {
+		if !strings.HasPrefix(lower, "privileged") && lower != "enableexecutecommand" &&
+			!strings.HasSuffix(lower, "publicip") && !strings.HasSuffix(lower, "publicipaddress") {
 			j.trait(signalbox.TraitPublic)
 		}
 	case n.force:
@@ -240,8 +244,10 @@ func (j *judge) switchedOn(path []string, name string, n facts, creates bool) {
 
 // watchers are services that do nothing but protect.
 var watchers = map[string]bool{
-	"guardduty": true, "securityhub": true, "macie2": true, "inspector2": true, "inspector": true, "config": true, "cloudtrail": true,
-	"detective": true, "shield": true, "access-analyzer": true, "securitylake": true, "auditmanager": true, "fms": true,
+	"guardduty": true, "securityhub": true, "macie2": true, "inspector2": true, "inspector": true, "config": true,
+	"cloudtrail": true,
+	"detective":  true, "shield": true, "access-analyzer": true, "securitylake": true, "auditmanager": true,
+	"fms":              true,
 	"network-firewall": true, "wafv2": true, "waf": true, "waf-regional": true, "backup": true, "rbin": true,
 }
 
@@ -250,7 +256,8 @@ func plainSwitch(name string) bool {
 	switch strings.ToLower(name) {
 	case "enabled", "enable", "state", "status", "active", "enabledstate",
 		// What the thing is there for.
-		"sendingenabled", "receivingenabled", "deliveryenabled", "publishingenabled", "servingenabled", "trafficenabled", "executionenabled", "dnsenabled":
+		"sendingenabled", "receivingenabled", "deliveryenabled", "publishingenabled", "servingenabled",
+		"trafficenabled", "executionenabled", "dnsenabled":
 		return true
 	}
 	return false
@@ -262,7 +269,8 @@ func disables(name string) bool {
 	if strings.HasPrefix(l, "disableapi") {
 		return false // protects from termination
 	}
-	return strings.HasPrefix(l, "disable") || strings.HasSuffix(l, "suspended") || l == "paused" || l == "detach" || strings.HasPrefix(l, "optout")
+	return strings.HasPrefix(l, "disable") || strings.HasSuffix(l, "suspended") || l == "paused" || l == "detach" ||
+		strings.HasPrefix(l, "optout")
 }
 
 // secret are members that carry a new secret for something.
@@ -293,8 +301,10 @@ func (j *judge) forced(name, where string) {
 			j.trait(signalbox.TraitCascade)
 		}
 		j.say("forced: " + clip(where))
-	case strings.HasPrefix(l, "skip") && (strings.Contains(l, "snapshot") || strings.Contains(l, "backup")), strings.Contains(l, "automatedbackups"),
-		strings.Contains(l, "withoutrecovery"), strings.HasPrefix(l, "bypass"), strings.Contains(l, "dataloss"), strings.Contains(l, "lock"):
+	case strings.HasPrefix(l, "skip") && (strings.Contains(l, "snapshot") || strings.Contains(l, "backup")),
+		strings.Contains(l, "automatedbackups"),
+		strings.Contains(l, "withoutrecovery"), strings.HasPrefix(l, "bypass"), strings.Contains(l, "dataloss"),
+		strings.Contains(l, "lock"):
 		j.weaken("passes over a protection: " + clip(where))
 	case j.verb == signalbox.Create && fresh(j.name):
 	default:
@@ -351,9 +361,11 @@ func (j *judge) texts(path []string, name string, n facts, s string, creates boo
 	switch {
 	case n.policy && looksJSON(s):
 		j.policy(name, s)
-	case n.policy && isDocument(j, path) && strings.TrimSpace(s) != "" && !strings.HasPrefix(s, "arn:") && strings.ContainsAny(s, "{}:"):
+	case n.policy && isDocument(j, path) && strings.TrimSpace(s) != "" && !strings.HasPrefix(s, "arn:") &&
+		strings.ContainsAny(s, "{}:"):
 		j.unreadablePolicy(name)
-	case publicGroups[strings.ToLower(s)] && (strings.Contains(strings.ToLower(name), "acl") || strings.Contains(strings.ToLower(name), "group")):
+	case publicGroups[strings.ToLower(s)] && (strings.Contains(strings.ToLower(name), "acl") ||
+		strings.Contains(strings.ToLower(name), "group")):
 		j.raise(signalbox.Permission, "opens it to everybody", signalbox.TraitPublic)
 	case strings.Contains(s, "/global/AllUsers"), strings.Contains(s, "/global/AuthenticatedUsers"):
 		j.raise(signalbox.Permission, "opens it to everybody", signalbox.TraitPublic)
@@ -365,7 +377,8 @@ func (j *judge) texts(path []string, name string, n facts, s string, creates boo
 		j.raise(signalbox.Permission, "gives rights without limit", signalbox.TraitAdmin)
 	case strings.EqualFold(name, "HttpTokens") && strings.EqualFold(s, "optional") && !creates:
 		j.weaken("lets credentials of a machine be fetched without a token")
-	case strings.EqualFold(name, "Type") && len(path) > 1 && strings.EqualFold(path[len(path)-2], "PublicAccess") && s != "DISABLED":
+	case strings.EqualFold(name, "Type") && len(path) > 1 && strings.EqualFold(path[len(path)-2], "PublicAccess") &&
+		s != "DISABLED":
 		j.raise(signalbox.Permission, "opens it to all addresses", signalbox.TraitPublic)
 	case strings.EqualFold(name, "authType") && strings.EqualFold(s, "NONE"):
 		j.raise(signalbox.Permission, "opens it to everybody", signalbox.TraitPublic)
@@ -379,7 +392,8 @@ func (j *judge) texts(path []string, name string, n facts, s string, creates boo
 // isDocument reports whether a member is known to hold a policy document whole.
 func isDocument(j *judge, path []string) bool {
 	l := strings.ToLower(path[len(path)-1])
-	return strings.HasSuffix(l, "document") || strings.HasSuffix(l, "policytext") || len(path) == 1 && (l == "policy" || l == "resourcepolicy") && strings.Contains(strings.ToLower(j.name), "policy")
+	return strings.HasSuffix(l, "document") || strings.HasSuffix(l, "policytext") || len(path) == 1 &&
+		(l == "policy" || l == "resourcepolicy") && strings.Contains(strings.ToLower(j.name), "policy")
 }
 
 func looksJSON(s string) bool {
@@ -391,15 +405,18 @@ func looksJSON(s string) bool {
 // that all addresses mean the way out.
 func (j *judge) routes() bool {
 	n := strings.Join(j.noun, "")
-	return strings.Contains(n, "Route") || strings.Contains(n, "Egress") || strings.Contains(n, "Vpc") || strings.Contains(n, "CustomerGateway") || strings.Contains(n, "NetworkAcl") ||
-		strings.Contains(n, "SecurityGroup") || strings.Contains(n, "TrafficMirror") || strings.HasPrefix(j.name, "Revoke") || strings.HasPrefix(j.name, "Delete")
+	return strings.Contains(n, "Route") || strings.Contains(n, "Egress") || strings.Contains(n, "Vpc") ||
+		strings.Contains(n, "CustomerGateway") || strings.Contains(n, "NetworkAcl") ||
+		strings.Contains(n, "SecurityGroup") || strings.Contains(n, "TrafficMirror") ||
+		strings.HasPrefix(j.name, "Revoke") || strings.HasPrefix(j.name, "Delete")
 }
 
 // openCIDR reports whether a text is a block of addresses with nearly all of
 // them in it.
 func openCIDR(name, s string) bool {
 	l := strings.ToLower(name)
-	if !strings.Contains(l, "cidr") && !strings.Contains(l, "iprange") && !strings.Contains(l, "sourceip") && !strings.Contains(l, "address") {
+	if !strings.Contains(l, "cidr") && !strings.Contains(l, "iprange") && !strings.Contains(l, "sourceip") &&
+		!strings.Contains(l, "address") {
 		return false
 	}
 	w, ok := width(s)

@@ -7,7 +7,8 @@ import (
 
 // facts are what the name of a member tells, whatever it is a member of.
 type facts struct {
-	protective, notProtective, switches, plain, capacity, kept, dial, force, open, policy, code, secret, role, mild, disables bool
+	protective, notProtective, switches, plain, capacity, kept, dial, force, open, policy, code, secret, role, mild,
+	disables bool
 }
 
 // Members of AWS's models are few tens of thousands, and most calls use the same

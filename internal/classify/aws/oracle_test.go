@@ -75,7 +75,8 @@ func TestAccessLevels(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d operations, %d with a level, %d of them read or list; %d of these are more here", all, known, reads, strict)
+	t.Logf("%d operations, %d with a level, %d of them read or list; %d of these are more here", all, known, reads,
+		strict)
 	if reads == 0 || float64(strict) > 0.02*float64(reads) {
 		t.Errorf("%d of %d reads are taken for more, want at most 2 %%", strict, reads)
 	}

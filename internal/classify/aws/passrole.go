@@ -31,7 +31,8 @@ func (j *judge) passRole() {
 	seen := map[string]bool{}
 	walk(map[string]any(j.p), nil, func(path []string, v any) {
 		name := path[len(path)-1]
-		if (strings.EqualFold(name, "Arn") || strings.EqualFold(name, "Name")) && len(path) > 1 && nameOf(path[len(path)-2]).role {
+		if (strings.EqualFold(name, "Arn") || strings.EqualFold(name, "Name")) && len(path) > 1 &&
+			nameOf(path[len(path)-2]).role {
 			name = path[len(path)-2]
 		}
 		s, ok := v.(string)

@@ -140,10 +140,14 @@ func documentOf(v any) document {
 
 // escalating are the actions with which one gives oneself any right.
 var escalating = []string{
-	"iam:CreateAccessKey", "iam:CreateLoginProfile", "iam:UpdateLoginProfile", "iam:AttachUserPolicy", "iam:AttachGroupPolicy", "iam:AttachRolePolicy",
-	"iam:PutUserPolicy", "iam:PutGroupPolicy", "iam:PutRolePolicy", "iam:AddUserToGroup", "iam:UpdateAssumeRolePolicy", "iam:CreatePolicyVersion",
-	"iam:SetDefaultPolicyVersion", "iam:DeleteRolePermissionsBoundary", "iam:DeleteUserPermissionsBoundary", "iam:PassRole",
-	"iam:CreateUser", "iam:PutRolePermissionsBoundary", "sts:AssumeRole", "organizations:AttachPolicy", "sso:CreateAccountAssignment",
+	"iam:CreateAccessKey", "iam:CreateLoginProfile", "iam:UpdateLoginProfile", "iam:AttachUserPolicy",
+	"iam:AttachGroupPolicy", "iam:AttachRolePolicy",
+	"iam:PutUserPolicy", "iam:PutGroupPolicy", "iam:PutRolePolicy", "iam:AddUserToGroup",
+	"iam:UpdateAssumeRolePolicy", "iam:CreatePolicyVersion",
+	"iam:SetDefaultPolicyVersion", "iam:DeleteRolePermissionsBoundary", "iam:DeleteUserPermissionsBoundary",
+	"iam:PassRole",
+	"iam:CreateUser", "iam:PutRolePermissionsBoundary", "sts:AssumeRole", "organizations:AttachPolicy",
+	"sso:CreateAccountAssignment",
 }
 
 func covers(pattern, action string) bool {
@@ -255,7 +259,8 @@ func (st statement) denies() bool {
 
 // unreadablePolicy is for documents that cannot be read.
 func (j *judge) unreadablePolicy(name string) {
-	j.raise(signalbox.Permission, "the policy in "+clip(name)+" cannot be read, so it may say anything", signalbox.TraitUnparsed, signalbox.TraitAdmin)
+	j.raise(signalbox.Permission, "the policy in "+clip(name)+" cannot be read, so it may say anything",
+		signalbox.TraitUnparsed, signalbox.TraitAdmin)
 }
 
 // policy judges a policy document in a parameter.

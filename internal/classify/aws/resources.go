@@ -35,24 +35,33 @@ func noun(operation string) []string {
 }
 
 // suffixes end the names of members that identify something, longest first.
-var suffixes = []string{"ARNList", "ArnList", "IdList", "IDList", "NameList", "Identifiers", "Identifier", "Names", "Name", "Arns", "ARNs", "Arn", "ARN", "Ids", "IDs", "Id", "ID", "Url", "URL"}
+var suffixes = []string{"ARNList", "ArnList", "IdList", "IDList", "NameList", "Identifiers", "Identifier", "Names",
+	"Name", "Arns", "ARNs", "Arn", "ARN", "Ids", "IDs", "Id", "ID", "Url", "URL"}
 
 // bareIdentity are members that identify something without such an ending.
 var bareIdentity = map[string]string{
 	"bucket": "bucket", "cluster": "cluster", "clusters": "cluster", "service": "service", "services": "service",
-	"resource": "resource", "resources": "resource", "containerinstance": "container-instance", "containerinstances": "container-instance",
-	"taskdefinition": "task-definition", "task": "task", "tasks": "task", "instances": "instance", "streamname": "stream",
-	"rule": "rule", "hostedzone": "hosted-zone", "loadbalancer": "load-balancer", "domain": "domain", "repository": "repository",
-	"secretid": "secret", "keyid": "key", "trail": "trail",
+	"resource": "resource", "resources": "resource", "containerinstance": "container-instance",
+	"containerinstances": "container-instance",
+	"taskdefinition":     "task-definition", "task": "task", "tasks": "task", "instances": "instance",
+	"streamname": "stream",
+	"rule":       "rule", "hostedzone": "hosted-zone", "loadbalancer": "load-balancer", "domain": "domain",
+	"repository": "repository",
+	"secretid":   "secret", "keyid": "key", "trail": "trail",
 }
 
 // references are members that name something the call does not change.
 var references = []string{
-	"role", "kmskey", "securitygroup", "subnet", "topic", "snstopic", "certificate", "client", "clienttoken", "nexttoken", "owner", "account",
-	"version", "catalog", "marker", "kms", "request", "caller", "destination", "image", "parametergroup", "dbparametergroup", "dbsubnetgroup",
-	"snapshot", "source", "target", "user", "document", "event", "expectedbucketowner", "callerreference", "metric", "optiongroup", "logstream",
-	"monitoringrole", "execution", "taskrole", "availabilityzone", "zone", "profile", "iaminstanceprofile", "signing", "sequencer", "job", "correlation",
-	"encryption", "ssekmskey", "display", "change", "idempotency", "attribute", "header", "filter", "vpc", "hosted", "host", "principal", "dns",
+	"role", "kmskey", "securitygroup", "subnet", "topic", "snstopic", "certificate", "client", "clienttoken",
+	"nexttoken", "owner", "account",
+	"version", "catalog", "marker", "kms", "request", "caller", "destination", "image", "parametergroup",
+	"dbparametergroup", "dbsubnetgroup",
+	"snapshot", "source", "target", "user", "document", "event", "expectedbucketowner", "callerreference", "metric",
+	"optiongroup", "logstream",
+	"monitoringrole", "execution", "taskrole", "availabilityzone", "zone", "profile", "iaminstanceprofile", "signing",
+	"sequencer", "job", "correlation",
+	"encryption", "ssekmskey", "display", "change", "idempotency", "attribute", "header", "filter", "vpc", "hosted",
+	"host", "principal", "dns",
 }
 
 // A handle is a parameter that names something.
@@ -68,8 +77,10 @@ type handle struct {
 // known are nouns of operations that speak of a part or a state of the thing
 // whose plain Name or Id they take.
 var known = map[string]string{
-	"cloudtrail logging": "trail", "cloudtrail trail-status": "trail", "guardduty monitoring-member": "detector", "secretsmanager secret-value": "secret",
-	"kms key-rotation": "key", "kms key-deletion": "key", "sqs queue-attribute": "queue", "sns topic-attribute": "topic",
+	"cloudtrail logging": "trail", "cloudtrail trail-status": "trail", "guardduty monitoring-member": "detector",
+	"secretsmanager secret-value": "secret",
+	"kms key-rotation":            "key", "kms key-deletion": "key", "sqs queue-attribute": "queue",
+	"sns topic-attribute": "topic",
 }
 
 func kebab(w []string) string {
@@ -86,7 +97,8 @@ func singular(s string) string {
 		return s[:len(s)-3] + "y"
 	case strings.HasSuffix(s, "sses"), strings.HasSuffix(s, "xes"), strings.HasSuffix(s, "ches"):
 		return s[:len(s)-2]
-	case strings.HasSuffix(s, "ss"), strings.HasSuffix(s, "us"), strings.HasSuffix(s, "is"), strings.HasSuffix(s, "dns"), strings.HasSuffix(s, "aws"):
+	case strings.HasSuffix(s, "ss"), strings.HasSuffix(s, "us"), strings.HasSuffix(s, "is"),
+		strings.HasSuffix(s, "dns"), strings.HasSuffix(s, "aws"):
 		return s
 	case strings.HasSuffix(s, "s") && len(s) > 2:
 		return s[:len(s)-1]
@@ -220,7 +232,8 @@ func (j *judge) identify() {
 		if copy {
 			break // what it is made from is not what it is in
 		}
-		if h.required && h.stem != first.stem && len(h.names) == 1 && h.names[0] != "" && (h.rank == 2 || h.rank == 3) || h.kind == "cluster" && len(h.names) == 1 {
+		if h.required && h.stem != first.stem && len(h.names) == 1 && h.names[0] != "" &&
+			(h.rank == 2 || h.rank == 3) || h.kind == "cluster" && len(h.names) == 1 {
 			parent = shortName(h.names[0], h.kind) + "/"
 			break
 		}
@@ -262,7 +275,8 @@ var nameless = regexp.MustCompile(`(?i)token|policy|description|status|state|typ
 func (j *judge) anyName(required []string) []handle {
 	for _, m := range required {
 		if s, ok := j.p[m].(string); ok && s != "" && !nameless.MatchString(m) {
-			return []handle{{member: m, stem: strings.ToLower(m), kind: kebab(words(strings.ToUpper(m[:1]) + m[1:])), rank: 3, required: true, names: []string{s}}}
+			return []handle{{member: m, stem: strings.ToLower(m), kind: kebab(words(strings.ToUpper(m[:1]) + m[1:])),
+				rank: 3, required: true, names: []string{s}}}
 		}
 	}
 	return nil
@@ -302,7 +316,8 @@ func copies(operation string) bool {
 		return true
 	case "Create", "Start":
 		last := w[len(w)-1]
-		return last == "Snapshot" || last == "Snapshots" || last == "Backup" || last == "Image" || strings.HasSuffix(operation, "BackupJob")
+		return last == "Snapshot" || last == "Snapshots" || last == "Backup" || last == "Image" ||
+			strings.HasSuffix(operation, "BackupJob")
 	}
 	return false
 }
@@ -354,7 +369,8 @@ func (j *judge) selectable(required []string) bool {
 
 // measure says what can be undone.
 func (j *judge) measure() {
-	j.impact.Reversible = j.verb != signalbox.Delete && j.verb != signalbox.Replace && j.verb != signalbox.Execute && !j.has(signalbox.TraitDataLoss)
+	j.impact.Reversible = j.verb != signalbox.Delete && j.verb != signalbox.Replace && j.verb != signalbox.Execute &&
+		!j.has(signalbox.TraitDataLoss)
 	if j.impact.Scope == signalbox.ScopeSome && j.impact.Count > bulk {
 		j.trait(signalbox.TraitBulk)
 	}
@@ -366,8 +382,9 @@ const bulk = 10
 // ambiguous are types that other protocols have too: a table of DynamoDB is not
 // the table of that name in PostgreSQL, and memory must not take it for that.
 var ambiguous = map[string]bool{
-	"table": true, "database": true, "role": true, "user": true, "group": true, "policy": true, "trigger": true, "schema": true,
-	"view": true, "index": true, "sequence": true, "subscription": true, "type": true, "domain": true, "server": true,
+	"table": true, "database": true, "role": true, "user": true, "group": true, "policy": true, "trigger": true,
+	"schema": true,
+	"view":   true, "index": true, "sequence": true, "subscription": true, "type": true, "domain": true, "server": true,
 	"extension": true, "service": true, "statistics": true, "rule": true,
 }
 

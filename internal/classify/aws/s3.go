@@ -60,7 +60,8 @@ func s3Rules(rules map[string]rule) {
 			j.trait(signalbox.TraitTop)
 		}
 		c := j.p.sub("PublicAccessBlockConfiguration")
-		for _, m := range []string{"BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"} {
+		for _, m := range []string{"BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy",
+			"RestrictPublicBuckets"} {
 			if _, given := c.flag(m); !given {
 				j.weaken("leaves " + m + " off")
 			}
@@ -99,7 +100,8 @@ func s3Resources(j *judge) {
 // placeholder reports whether an object is empty by nature: a folder, a marker.
 func placeholder(key string) bool {
 	base := path.Base(key)
-	return strings.HasSuffix(key, "/") || strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_") || strings.HasSuffix(base, "__init__.py") ||
+	return strings.HasSuffix(key, "/") || strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_") ||
+		strings.HasSuffix(base, "__init__.py") ||
 		strings.HasSuffix(base, ".lock") || strings.HasSuffix(base, ".done") || strings.HasSuffix(base, ".ok")
 }
 
@@ -178,7 +180,8 @@ func s3Lifecycle(j *judge) {
 		if s3Expires(j, r) {
 			expiring++
 		}
-		for _, m := range []string{"Transitions", "NoncurrentVersionTransitions", "Transition", "NoncurrentVersionTransition"} {
+		for _, m := range []string{"Transitions", "NoncurrentVersionTransitions", "Transition",
+			"NoncurrentVersionTransition"} {
 			for _, t := range append(r.structs(m), r.sub(m)) {
 				s3Moves(j, t)
 			}

@@ -24,7 +24,8 @@ var shields = regexp.MustCompile(`(?i)(backup|protect|snapshot|retention|monitor
 func isTagPath(path []string) bool {
 	return slices.ContainsFunc(path, func(name string) bool {
 		l := strings.ToLower(name)
-		return l == "tags" || l == "tagset" || l == "taglist" || l == "tagging" || l == "tagsmap" || l == "tagkeys" || l == "tagspecifications"
+		return l == "tags" || l == "tagset" || l == "taglist" || l == "tagging" || l == "tagsmap" || l == "tagkeys" ||
+			l == "tagspecifications"
 	})
 }
 
@@ -34,7 +35,8 @@ func (j *judge) tags() {
 	if j.verb != signalbox.Update && j.verb != signalbox.Permission || !tagging(j.name) {
 		return
 	}
-	removes := strings.HasPrefix(j.name, "Untag") || strings.HasPrefix(j.name, "Remove") || strings.HasPrefix(j.name, "Delete")
+	removes := strings.HasPrefix(j.name, "Untag") || strings.HasPrefix(j.name, "Remove") ||
+		strings.HasPrefix(j.name, "Delete")
 	for key, value := range labels(map[string]any(j.p), nil, 0) {
 		switch {
 		case environments.MatchString(key) && (removes || lesser.MatchString(value)):
@@ -43,7 +45,8 @@ func (j *judge) tags() {
 		case sweepers.MatchString(key) && !removes && !off(value) && value != "":
 			j.trait(signalbox.TraitDeferred)
 			j.say("a label on which something may remove or stop it")
-		case shields.MatchString(key) && (removes && !strings.EqualFold(key, "patch-group") || off(value) || value == "0"):
+		case shields.MatchString(key) && (removes && !strings.EqualFold(key, "patch-group") || off(value) ||
+			value == "0"):
 			j.weaken("a label on which protection may hang")
 		}
 	}
@@ -55,7 +58,8 @@ func (j *judge) tags() {
 
 // tagging reports whether an operation is about labels.
 func tagging(operation string) bool {
-	return slices.ContainsFunc(words(operation), func(w string) bool { return strings.HasPrefix(w, "Tag") || w == "Untag" })
+	return slices.ContainsFunc(words(operation),
+		func(w string) bool { return strings.HasPrefix(w, "Tag") || w == "Untag" })
 }
 
 // labels collects the keys and values of labels, however a service writes them:
@@ -93,7 +97,8 @@ func labels(v any, path []string, depth int) map[string]string {
 		}
 	case []any:
 		for _, x := range v {
-			if s, ok := x.(string); ok && len(path) > 0 && strings.HasSuffix(strings.ToLower(path[len(path)-1]), "keys") {
+			if s, ok := x.(string); ok && len(path) > 0 &&
+				strings.HasSuffix(strings.ToLower(path[len(path)-1]), "keys") {
 				out[s] = ""
 				continue
 			}

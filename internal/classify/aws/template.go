@@ -182,8 +182,10 @@ func (j *judge) template() (template, bool) {
 
 // placeholders are resources that are there so that a template has one.
 var placeholders = map[string]bool{
-	"AWS::CloudFormation::WaitConditionHandle": true, "AWS::CloudFormation::WaitCondition": true, "AWS::SSM::Parameter": true,
-	"AWS::SNS::Topic": true, "AWS::CDK::Metadata": true, "AWS::IAM::ManagedPolicy": true, "AWS::Logs::LogGroup": true,
+	"AWS::CloudFormation::WaitConditionHandle": true, "AWS::CloudFormation::WaitCondition": true,
+	"AWS::SSM::Parameter": true,
+	"AWS::SNS::Topic":     true, "AWS::CDK::Metadata": true, "AWS::IAM::ManagedPolicy": true,
+	"AWS::Logs::LogGroup": true,
 }
 
 func readTemplate(body string) (template, error) {
@@ -230,15 +232,19 @@ func templateResources(body string) (resources map[string]any, macros bool, err 
 
 func (t *template) resource(r params, only bool) {
 	kind := r.text("Type")
-	if !(only && placeholders[kind]) && kind != "AWS::CloudFormation::WaitConditionHandle" && kind != "AWS::CDK::Metadata" {
+	if !(only && placeholders[kind]) && kind != "AWS::CloudFormation::WaitConditionHandle" &&
+		kind != "AWS::CDK::Metadata" {
 		t.real++
 	}
 	switch {
-	case strings.HasPrefix(kind, "Custom::"), kind == "AWS::CloudFormation::CustomResource", kind == "AWS::CloudFormation::Macro", kind == "AWS::CloudFormation::Stack":
+	case strings.HasPrefix(kind, "Custom::"), kind == "AWS::CloudFormation::CustomResource",
+		kind == "AWS::CloudFormation::Macro", kind == "AWS::CloudFormation::Stack":
 		t.custom = true
 	case strings.HasPrefix(kind, "AWS::IAM::"):
 		t.iam = true
-	case strings.HasPrefix(kind, "AWS::Lambda::Function"), strings.HasPrefix(kind, "AWS::Lambda::LayerVersion"), kind == "AWS::SSM::Document", kind == "AWS::SSM::Association", kind == "AWS::CodeBuild::Project", kind == "AWS::StepFunctions::StateMachine":
+	case strings.HasPrefix(kind, "AWS::Lambda::Function"), strings.HasPrefix(kind, "AWS::Lambda::LayerVersion"),
+		kind == "AWS::SSM::Document", kind == "AWS::SSM::Association", kind == "AWS::CodeBuild::Project",
+		kind == "AWS::StepFunctions::StateMachine":
 		t.code = true
 	}
 	t.values(r["Properties"], kind, 0)
@@ -273,7 +279,8 @@ func (t *template) values(v any, kind string, depth int) {
 				t.code = true
 			case on(v[k]) && opens.MatchString(k) && !strings.Contains(strings.ToLower(k), "publicip"):
 				t.public = true
-			case strings.Contains(k, "Cidr") && strings.Contains(kind, "SecurityGroup") && !strings.Contains(kind, "Egress"):
+			case strings.Contains(k, "Cidr") && strings.Contains(kind, "SecurityGroup") &&
+				!strings.Contains(kind, "Egress"):
 				if w, ok := width(text(v[k])); ok && w >= widest && !webPort(p) {
 					t.public = true
 				}

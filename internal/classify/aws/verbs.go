@@ -42,7 +42,8 @@ type pattern struct {
 }
 
 func (p pattern) matches(operation string) bool {
-	return len(operation) >= len(p.prefix)+len(p.suffix) && strings.HasPrefix(operation, p.prefix) && strings.HasSuffix(operation, p.suffix)
+	return len(operation) >= len(p.prefix)+len(p.suffix) && strings.HasPrefix(operation, p.prefix) &&
+		strings.HasSuffix(operation, p.suffix)
 }
 
 // verbTable is verbs.txt, read.
@@ -62,7 +63,8 @@ var verbs = sync.OnceValue(func() *verbTable {
 })
 
 func readVerbs(text string) (*verbTable, error) {
-	t := &verbTable{words: map[string]class{}, later: map[string]class{}, exact: map[string][]*section{}, patterns: map[string][]pattern{}}
+	t := &verbTable{words: map[string]class{}, later: map[string]class{}, exact: map[string][]*section{},
+		patterns: map[string][]pattern{}}
 	var now *section
 	for i, line := range strings.Split(text, "\n") {
 		line = strings.TrimSpace(line)

@@ -43,7 +43,8 @@ func watchRules(rules map[string]rule) {
 		}
 	}
 	rules["cloudtrail:UpdateTrail"] = func(j *judge) {
-		for _, m := range []string{"S3BucketName", "S3KeyPrefix", "CloudWatchLogsLogGroupArn", "SnsTopicName", "KmsKeyId", "CloudWatchLogsRoleArn"} {
+		for _, m := range []string{"S3BucketName", "S3KeyPrefix", "CloudWatchLogsLogGroupArn", "SnsTopicName",
+			"KmsKeyId", "CloudWatchLogsRoleArn"} {
 			if j.p.has(m) {
 				j.weaken("changes " + m + ", where the trail is written")
 			}
@@ -74,7 +75,8 @@ func watchRules(rules map[string]rule) {
 			j.weaken("drops all its rules")
 		}
 		for _, r := range j.p.structs("Rules") {
-			if r.has("Action", "Count") || r.has("OverrideAction", "Count") || r.has("Action", "Allow") && !r.has("Statement") {
+			if r.has("Action", "Count") || r.has("OverrideAction", "Count") || r.has("Action", "Allow") &&
+				!r.has("Statement") {
 				j.weaken("counts what it kept out")
 			}
 		}
@@ -103,7 +105,8 @@ func watchRules(rules map[string]rule) {
 	}
 	rules["kms:ImportKeyMaterial"] = func(j *judge) {
 		if j.p.text("ExpirationModel") != "KEY_MATERIAL_DOES_NOT_EXPIRE" {
-			j.set(signalbox.Update, "gives a key material that expires, and with it what the key protects", signalbox.TraitDataLoss)
+			j.set(signalbox.Update, "gives a key material that expires, and with it what the key protects",
+				signalbox.TraitDataLoss)
 		}
 	}
 	rules["route53:UpdateHealthCheck"] = func(j *judge) {
@@ -176,13 +179,17 @@ func alarm(j *judge) {
 	compare := j.p.text("ComparisonOperator")
 	period, _ := j.p.number("Period")
 	periods, _ := j.p.number("EvaluationPeriods")
-	percent := strings.EqualFold(j.p.text("Unit"), "Percent") || strings.Contains(strings.ToLower(metric), "utilization") || strings.Contains(strings.ToLower(metric), "percent")
+	percent := strings.EqualFold(j.p.text("Unit"), "Percent") ||
+		strings.Contains(strings.ToLower(metric), "utilization") || strings.Contains(strings.ToLower(metric), "percent")
 	switch {
-	case known && strings.HasPrefix(compare, "Greater") && (percent && threshold > 100 || percent && threshold == 100 && compare == "GreaterThanThreshold"):
+	case known && strings.HasPrefix(compare, "Greater") &&
+		(percent && threshold > 100 || percent && threshold == 100 && compare == "GreaterThanThreshold"):
 		j.weaken("an alarm over more than there can be")
-	case known && strings.HasPrefix(compare, "Greater") && threshold >= 50_000 && !large.MatchString(metric) && !strings.Contains(strings.ToLower(j.p.text("Namespace")), "billing"):
+	case known && strings.HasPrefix(compare, "Greater") && threshold >= 50_000 && !large.MatchString(metric) &&
+		!strings.Contains(strings.ToLower(j.p.text("Namespace")), "billing"):
 		j.weaken("an alarm whose threshold is hardly reached")
-	case known && strings.HasPrefix(compare, "Less") && (threshold < 0 || threshold == 0 && compare == "LessThanThreshold"):
+	case known && strings.HasPrefix(compare, "Less") &&
+		(threshold < 0 || threshold == 0 && compare == "LessThanThreshold"):
 		j.weaken("an alarm below less than there can be")
 	case period*periods > 24*60*60:
 		j.weaken("an alarm that waits for more than a day")
@@ -231,14 +238,16 @@ func subscriptionFilter(j *judge) {
 	case evidence.MatchString(j.p.text("logGroupName")):
 		j.weaken("ships a part of a record only")
 	}
-	if a, ok := readARN(j.p.text("destinationArn")); ok && j.call.Account != "" && a.account != "" && a.account != j.call.Account {
+	if a, ok := readARN(j.p.text("destinationArn")); ok && j.call.Account != "" && a.account != "" &&
+		a.account != j.call.Account {
 		j.raise(signalbox.Permission, "ships to another account")
 	}
 }
 
 func eventSelectors(j *judge) {
 	for _, s := range j.p.structs("EventSelectors") {
-		if t := s.text("ReadWriteType"); t != "" && !strings.EqualFold(t, "All") || s.isNot("IncludeManagementEvents") || len(s.list("ExcludeManagementEventSources")) > 0 {
+		if t := s.text("ReadWriteType"); t != "" && !strings.EqualFold(t, "All") ||
+			s.isNot("IncludeManagementEvents") || len(s.list("ExcludeManagementEventSources")) > 0 {
 			j.weaken("records a part only")
 		}
 	}
@@ -246,12 +255,14 @@ func eventSelectors(j *judge) {
 	for _, s := range j.p.structs("AdvancedEventSelectors") {
 		fields := s.structs("FieldSelectors")
 		for _, f := range fields {
-			if f.text("Field") == "eventCategory" && strings.Contains(strings.Join(f.texts("Equals"), " "), "Management") {
+			if f.text("Field") == "eventCategory" &&
+				strings.Contains(strings.Join(f.texts("Equals"), " "), "Management") {
 				management = management || len(fields) == 1
 			}
 		}
 	}
-	if len(j.p.list("AdvancedEventSelectors")) > 0 && !management || len(j.p.list("EventSelectors")) == 0 && len(j.p.list("AdvancedEventSelectors")) == 0 {
+	if len(j.p.list("AdvancedEventSelectors")) > 0 && !management || len(j.p.list("EventSelectors")) == 0 &&
+		len(j.p.list("AdvancedEventSelectors")) == 0 {
 		j.weaken("records a part only")
 	}
 }

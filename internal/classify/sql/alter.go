@@ -38,42 +38,55 @@ func alterations(t pg.AlterTableType) (alteration, bool) {
 	case pg.AlterTableType_AT_SetNotNull, pg.AlterTableType_AT_CheckNotNull:
 		return alteration{signalbox.Update, "SET NOT NULL", "tightens what the table checks", nil}, true
 	case pg.AlterTableType_AT_SetExpression:
-		return alteration{signalbox.Update, "SET EXPRESSION", "computes a column anew for all rows", traits(signalbox.TraitDataLoss)}, true
+		return alteration{signalbox.Update, "SET EXPRESSION", "computes a column anew for all rows",
+			traits(signalbox.TraitDataLoss)}, true
 	case pg.AlterTableType_AT_DropExpression:
 		return alteration{signalbox.Update, "DROP EXPRESSION", "a generated column becomes a plain one", nil}, true
-	case pg.AlterTableType_AT_SetStatistics, pg.AlterTableType_AT_SetOptions, pg.AlterTableType_AT_ResetOptions, pg.AlterTableType_AT_ReAddStatistics, pg.AlterTableType_AT_ReAddComment:
-		return alteration{signalbox.Update, "SET STATISTICS", "tells the planner more or less", traits(signalbox.TraitMaintenance)}, true
+	case pg.AlterTableType_AT_SetStatistics, pg.AlterTableType_AT_SetOptions, pg.AlterTableType_AT_ResetOptions,
+		pg.AlterTableType_AT_ReAddStatistics, pg.AlterTableType_AT_ReAddComment:
+		return alteration{signalbox.Update, "SET STATISTICS", "tells the planner more or less",
+			traits(signalbox.TraitMaintenance)}, true
 	case pg.AlterTableType_AT_SetAccessMethod, pg.AlterTableType_AT_SetTableSpace, pg.AlterTableType_AT_SetLogged:
-		return alteration{signalbox.Update, "SET STORAGE", "rewrites the table under an exclusive lock", traits(signalbox.TraitBulk)}, true
+		return alteration{signalbox.Update, "SET STORAGE", "rewrites the table under an exclusive lock",
+			traits(signalbox.TraitBulk)}, true
 	case pg.AlterTableType_AT_SetStorage, pg.AlterTableType_AT_SetCompression,
 		pg.AlterTableType_AT_ClusterOn, pg.AlterTableType_AT_DropCluster, pg.AlterTableType_AT_DropOids:
 		return alteration{signalbox.Update, "SET STORAGE", storage, traits(signalbox.TraitMaintenance)}, true
 	case pg.AlterTableType_AT_SetUnLogged:
-		return alteration{signalbox.Safeguard, "SET UNLOGGED", "a crash would empty the table, and replicas lose it", traits(signalbox.TraitDataLoss)}, true
+		return alteration{signalbox.Safeguard, "SET UNLOGGED", "a crash would empty the table, and replicas lose it",
+			traits(signalbox.TraitDataLoss)}, true
 	case pg.AlterTableType_AT_DropColumn:
-		return alteration{signalbox.Delete, "DROP COLUMN", "removes a column with what is in it", traits(signalbox.TraitDataLoss)}, true
+		return alteration{signalbox.Delete, "DROP COLUMN", "removes a column with what is in it",
+			traits(signalbox.TraitDataLoss)}, true
 	case pg.AlterTableType_AT_AddIndex, pg.AlterTableType_AT_ReAddIndex, pg.AlterTableType_AT_AddIndexConstraint:
 		return alteration{signalbox.Create, "ADD INDEX", additive, nil}, true
-	case pg.AlterTableType_AT_AddConstraint, pg.AlterTableType_AT_ReAddConstraint, pg.AlterTableType_AT_ReAddDomainConstraint:
+	case pg.AlterTableType_AT_AddConstraint, pg.AlterTableType_AT_ReAddConstraint,
+		pg.AlterTableType_AT_ReAddDomainConstraint:
 		return alteration{signalbox.Create, "ADD CONSTRAINT", "adds a check to the table", nil}, true
 	case pg.AlterTableType_AT_AlterConstraint:
-		return alteration{signalbox.Safeguard, "ALTER CONSTRAINT", "changes when or whether a constraint is checked", nil}, true
+		return alteration{signalbox.Safeguard, "ALTER CONSTRAINT", "changes when or whether a constraint is checked",
+			nil}, true
 	case pg.AlterTableType_AT_ValidateConstraint:
-		return alteration{signalbox.Update, "VALIDATE CONSTRAINT", "checks the rows that are there", traits(signalbox.TraitMaintenance)}, true
+		return alteration{signalbox.Update, "VALIDATE CONSTRAINT", "checks the rows that are there",
+			traits(signalbox.TraitMaintenance)}, true
 	case pg.AlterTableType_AT_DropConstraint:
 		return alteration{signalbox.Safeguard, "DROP CONSTRAINT", loose, nil}, true
 	case pg.AlterTableType_AT_AlterColumnType:
-		return alteration{signalbox.Update, "ALTER COLUMN TYPE", "rewrites a column: values may be cut or lost", traits(signalbox.TraitDataLoss)}, true
+		return alteration{signalbox.Update, "ALTER COLUMN TYPE", "rewrites a column: values may be cut or lost",
+			traits(signalbox.TraitDataLoss)}, true
 	case pg.AlterTableType_AT_AlterColumnGenericOptions, pg.AlterTableType_AT_GenericOptions:
 		return alteration{signalbox.Permission, "OPTIONS", "changes where a foreign table points", nil}, true
 	case pg.AlterTableType_AT_ChangeOwner:
 		return alteration{signalbox.Permission, "OWNER TO", "gives the table to another owner", nil}, true
-	case pg.AlterTableType_AT_SetRelOptions, pg.AlterTableType_AT_ResetRelOptions, pg.AlterTableType_AT_ReplaceRelOptions:
+	case pg.AlterTableType_AT_SetRelOptions, pg.AlterTableType_AT_ResetRelOptions,
+		pg.AlterTableType_AT_ReplaceRelOptions:
 		return alteration{signalbox.Update, "SET OPTIONS", storage, traits(signalbox.TraitMaintenance)}, true
-	case pg.AlterTableType_AT_EnableTrig, pg.AlterTableType_AT_EnableAlwaysTrig, pg.AlterTableType_AT_EnableTrigAll, pg.AlterTableType_AT_EnableTrigUser:
+	case pg.AlterTableType_AT_EnableTrig, pg.AlterTableType_AT_EnableAlwaysTrig, pg.AlterTableType_AT_EnableTrigAll,
+		pg.AlterTableType_AT_EnableTrigUser:
 		return alteration{signalbox.Update, "ENABLE TRIGGER", guarded, nil}, true
 	case pg.AlterTableType_AT_EnableReplicaTrig:
-		return alteration{signalbox.Safeguard, "ENABLE REPLICA TRIGGER", "the trigger no longer fires for ordinary sessions", nil}, true
+		return alteration{signalbox.Safeguard, "ENABLE REPLICA TRIGGER",
+			"the trigger no longer fires for ordinary sessions", nil}, true
 	case pg.AlterTableType_AT_DisableTrig, pg.AlterTableType_AT_DisableTrigAll, pg.AlterTableType_AT_DisableTrigUser:
 		return alteration{signalbox.Safeguard, "DISABLE TRIGGER", unguarded, nil}, true
 	case pg.AlterTableType_AT_EnableRule, pg.AlterTableType_AT_EnableAlwaysRule:
@@ -83,14 +96,16 @@ func alterations(t pg.AlterTableType) (alteration, bool) {
 	case pg.AlterTableType_AT_AddInherit:
 		return alteration{signalbox.Update, "INHERIT", "adds the table's rows to a parent", nil}, true
 	case pg.AlterTableType_AT_DropInherit:
-		return alteration{signalbox.Delete, "NO INHERIT", "takes the table's rows out of its parent", traits(signalbox.TraitDataLoss)}, true
+		return alteration{signalbox.Delete, "NO INHERIT", "takes the table's rows out of its parent",
+			traits(signalbox.TraitDataLoss)}, true
 	case pg.AlterTableType_AT_AddOf, pg.AlterTableType_AT_DropOf:
 		return alteration{signalbox.Update, "OF", "binds the table to a type, or looses it", nil}, true
 	case pg.AlterTableType_AT_ReplicaIdentity:
 		return alteration{signalbox.Update, "REPLICA IDENTITY", "changes what replication tells of a row", nil}, true
 	case pg.AlterTableType_AT_ForceRowSecurity:
 		// Without a policy for the owner every row is gone for the application.
-		return alteration{signalbox.Safeguard, "FORCE ROW LEVEL SECURITY", "hides rows from the table's owner, all of them where no policy shows them", nil}, true
+		return alteration{signalbox.Safeguard, "FORCE ROW LEVEL SECURITY",
+			"hides rows from the table's owner, all of them where no policy shows them", nil}, true
 	case pg.AlterTableType_AT_EnableRowSecurity:
 		return alteration{signalbox.Update, "ENABLE ROW LEVEL SECURITY", guarded, nil}, true
 	case pg.AlterTableType_AT_DisableRowSecurity, pg.AlterTableType_AT_NoForceRowSecurity:
@@ -98,7 +113,8 @@ func alterations(t pg.AlterTableType) (alteration, bool) {
 	case pg.AlterTableType_AT_AttachPartition:
 		return alteration{signalbox.Update, "ATTACH PARTITION", "adds a table's rows to a partitioned table", nil}, true
 	case pg.AlterTableType_AT_DetachPartition, pg.AlterTableType_AT_DetachPartitionFinalize:
-		return alteration{signalbox.Delete, "DETACH PARTITION", "takes a partition's rows out of the table", traits(signalbox.TraitDataLoss)}, true
+		return alteration{signalbox.Delete, "DETACH PARTITION", "takes a partition's rows out of the table",
+			traits(signalbox.TraitDataLoss)}, true
 	case pg.AlterTableType_AT_AddIdentity, pg.AlterTableType_AT_SetIdentity:
 		return alteration{signalbox.Update, "SET IDENTITY", "changes how numbers are given", nil}, true
 	case pg.AlterTableType_AT_DropIdentity:
@@ -135,7 +151,8 @@ func (j *judge) alterTable(x *pg.AlterTableStmt) {
 			Reason:    alt.reason,
 		}
 		if cmd.GetName() != "" {
-			a.Resources = append(a.Resources, signalbox.Resource{Type: partKind(cmd.GetSubtype()), Name: res.Name + "." + cmd.GetName(), Whole: true})
+			a.Resources = append(a.Resources,
+				signalbox.Resource{Type: partKind(cmd.GetSubtype()), Name: res.Name + "." + cmd.GetName(), Whole: true})
 		}
 		if p, ok := unwrap(cmd.GetDef()).(*pg.PartitionCmd); ok && p.GetName() != nil {
 			part, _, _ := j.table(p.GetName())
@@ -148,7 +165,8 @@ func (j *judge) alterTable(x *pg.AlterTableStmt) {
 		if cmd.GetSubtype() == pg.AlterTableType_AT_AlterColumnType {
 			j.alterType(&a, cmd)
 		}
-		if k, ok := unwrap(cmd.GetDef()).(*pg.Constraint); ok && k.GetContype() == pg.ConstrType_CONSTR_FOREIGN && strings.ContainsAny(k.GetFkDelAction(), "cnd") {
+		if k, ok := unwrap(cmd.GetDef()).(*pg.Constraint); ok && k.GetContype() == pg.ConstrType_CONSTR_FOREIGN &&
+			strings.ContainsAny(k.GetFkDelAction(), "cnd") {
 			a.Traits = append(a.Traits, signalbox.TraitCascade, signalbox.TraitDeferred)
 			a.Reason = "from here on, deleting elsewhere deletes or empties rows of this table"
 		}
@@ -216,11 +234,14 @@ func (j *judge) alterType(a *signalbox.Action, cmd *pg.AlterTableCmd) {
 
 func partKind(t pg.AlterTableType) string {
 	switch t {
-	case pg.AlterTableType_AT_DropConstraint, pg.AlterTableType_AT_ValidateConstraint, pg.AlterTableType_AT_AlterConstraint:
+	case pg.AlterTableType_AT_DropConstraint, pg.AlterTableType_AT_ValidateConstraint,
+		pg.AlterTableType_AT_AlterConstraint:
 		return "constraint"
-	case pg.AlterTableType_AT_EnableTrig, pg.AlterTableType_AT_DisableTrig, pg.AlterTableType_AT_EnableAlwaysTrig, pg.AlterTableType_AT_EnableReplicaTrig:
+	case pg.AlterTableType_AT_EnableTrig, pg.AlterTableType_AT_DisableTrig, pg.AlterTableType_AT_EnableAlwaysTrig,
+		pg.AlterTableType_AT_EnableReplicaTrig:
 		return "trigger"
-	case pg.AlterTableType_AT_EnableRule, pg.AlterTableType_AT_DisableRule, pg.AlterTableType_AT_EnableAlwaysRule, pg.AlterTableType_AT_EnableReplicaRule:
+	case pg.AlterTableType_AT_EnableRule, pg.AlterTableType_AT_DisableRule, pg.AlterTableType_AT_EnableAlwaysRule,
+		pg.AlterTableType_AT_EnableReplicaRule:
 		return "rule"
 	case pg.AlterTableType_AT_SetTableSpace:
 		return "tablespace"

@@ -31,14 +31,16 @@ func TestCacheConstantsThatDecide(t *testing.T) {
 		{"DELETE FROM t WHERE 1 = 2", "DELETE FROM t WHERE 1 = 1"},
 		{"DELETE FROM t WHERE id BETWEEN 1 AND 10", "DELETE FROM t WHERE id BETWEEN 1 AND 9000000"},
 		{"DELETE FROM t WHERE name LIKE 'abc'", "DELETE FROM t WHERE name LIKE '%'"},
-		{"DELETE FROM t WHERE id IN (SELECT id FROM t LIMIT 5)", "DELETE FROM t WHERE id IN (SELECT id FROM t LIMIT 500000)"},
+		{"DELETE FROM t WHERE id IN (SELECT id FROM t LIMIT 5)",
+			"DELETE FROM t WHERE id IN (SELECT id FROM t LIMIT 500000)"},
 		{"SELECT set_config('work_mem', 'a', false)", "SELECT set_config('role', 'a', false)"},
 		{"SET work_mem = '1'", "SET role = '1'"},
 		{"SET row_security = 1", "SET row_security = 0"},
 		{"DELETE FROM t WHERE id = ANY('{1}')", "DELETE FROM t WHERE id = ANY('{1,2}')"},
 		{"DELETE FROM t WHERE 'f'", "DELETE FROM t WHERE 't'"},
 		{"SELECT nextval('a')", "SELECT nextval('b')"},
-		{"INSERT INTO t SELECT generate_series FROM generate_series(1, 3)", "INSERT INTO t SELECT generate_series FROM generate_series(1, 3000)"},
+		{"INSERT INTO t SELECT generate_series FROM generate_series(1, 3)",
+			"INSERT INTO t SELECT generate_series FROM generate_series(1, 3000)"},
 	} {
 		c := NewCache(CacheConfig{})
 		c.Classify(pair[0], nil)
@@ -88,7 +90,8 @@ func TestCacheBounded(t *testing.T) {
 func TestCacheKeepsCatalogsApart(t *testing.T) {
 	c := NewCache(CacheConfig{})
 	plain := (&Catalog{SearchPath: []string{"public"}}).Seal()
-	evil := (&Catalog{SearchPath: []string{"public"}, Functions: map[string][]Function{"public.lower": {{OID: 1}}}}).Seal()
+	evil := (&Catalog{SearchPath: []string{"public"},
+		Functions: map[string][]Function{"public.lower": {{OID: 1}}}}).Seal()
 	const text = "SELECT lower(a) FROM t WHERE id = 1"
 	for range 2 {
 		if v := c.Classify(text, plain).Statements[0].Action.Verb; v != signalbox.Read {
@@ -154,7 +157,8 @@ func TestPreparedText(t *testing.T) {
 
 func TestReindexAlone(t *testing.T) {
 	for text, want := range map[string]bool{
-		"REINDEX TABLE t": false, "REINDEX (CONCURRENTLY) TABLE t": true, "REINDEX TABLE CONCURRENTLY t": true, "REINDEX (CONCURRENTLY false) TABLE t": false,
+		"REINDEX TABLE t": false, "REINDEX (CONCURRENTLY) TABLE t": true, "REINDEX TABLE CONCURRENTLY t": true,
+		"REINDEX (CONCURRENTLY false) TABLE t": false,
 	} {
 		if got := Classify(text, nil).Statements[0].Lone; got != want {
 			t.Errorf("%s: lone %t", text, got)

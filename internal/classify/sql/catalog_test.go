@@ -13,10 +13,14 @@ func shop() *Catalog {
 	return (&Catalog{
 		Database: "shop", Role: "app", SearchPath: []string{"app", "public"},
 		Relations: map[string]Relation{
-			"public.orders":    {OID: 10, Schema: "public", Name: "orders", Kind: 'r', Keys: [][]string{{"id"}, {"region", "number"}}, Cascades: []string{"public.lines"}},
-			"public.lines":     {OID: 11, Schema: "public", Name: "lines", Kind: 'r', Keys: [][]string{{"order_id", "line"}}},
-			"app.orders_view":  {OID: 12, Schema: "app", Name: "orders_view", Kind: 'v', Base: []string{"public.orders"}, Triggers: true},
-			"app.spy":          {OID: 13, Schema: "app", Name: "spy", Kind: 'v', Base: []string{"pg_catalog.pg_authid"}, Calls: []string{"app.refund"}},
+			"public.orders": {OID: 10, Schema: "public", Name: "orders", Kind: 'r',
+				Keys: [][]string{{"id"}, {"region", "number"}}, Cascades: []string{"public.lines"}},
+			"public.lines": {OID: 11, Schema: "public", Name: "lines", Kind: 'r',
+				Keys: [][]string{{"order_id", "line"}}},
+			"app.orders_view": {OID: 12, Schema: "app", Name: "orders_view", Kind: 'v',
+				Base: []string{"public.orders"}, Triggers: true},
+			"app.spy": {OID: 13, Schema: "app", Name: "spy", Kind: 'v',
+				Base: []string{"pg_catalog.pg_authid"}, Calls: []string{"app.refund"}},
 			"pg_temp.scratch":  {OID: 14, Schema: "pg_temp", Name: "scratch", Kind: 'r', Temporary: true},
 			"public.scratch":   {OID: 15, Schema: "public", Name: "scratch", Kind: 'r'},
 			"app.customers":    {OID: 16, Schema: "app", Name: "customers", Kind: 'r', Keys: [][]string{{"email"}}},
@@ -47,29 +51,46 @@ func TestCatalogResolves(t *testing.T) {
 		writes   string
 	}{
 		{"SELECT * FROM orders", signalbox.Read, signalbox.ScopeSome, "", "public.orders", "", ""},
-		{"UPDATE orders SET a = 1 WHERE id = 5", signalbox.Update, signalbox.ScopeOne, signalbox.TraitByKey, "public.orders", "10", "public.lines,public.orders"},
-		{"UPDATE orders SET a = 1 WHERE region = 'eu' AND number = 7", signalbox.Update, signalbox.ScopeOne, signalbox.TraitByKey, "public.orders", "10", "public.lines,public.orders"},
-		{"UPDATE orders SET a = 1 WHERE region = 'eu'", signalbox.Update, signalbox.ScopeSome, "", "public.orders", "10", "public.lines,public.orders"},
-		{"UPDATE lines SET a = 1 WHERE id = 5", signalbox.Update, signalbox.ScopeSome, "", "public.lines", "11", "public.lines"},
-		{"DELETE FROM orders WHERE id = 5", signalbox.Delete, signalbox.ScopeOne, signalbox.TraitCascade, "public.lines", "", "public.lines,public.orders"},
-		{"UPDATE customers SET a = 1 WHERE id = 5", signalbox.Update, signalbox.ScopeSome, "", "app.customers", "16", "app.customers"},
-		{"UPDATE public.customers SET a = 1 WHERE id = 5", signalbox.Update, signalbox.ScopeOne, signalbox.TraitByKey, "public.customers", "17", "public.customers"},
-		{"SET search_path = public; UPDATE customers SET a = 1 WHERE id = 5", signalbox.Update, signalbox.ScopeOne, signalbox.TraitByKey, "public.customers", "17", "public.customers"},
-		{"SELECT set_config('search_path', 'public', false); UPDATE customers SET a = 1 WHERE id = 5", signalbox.Update, signalbox.ScopeOne, signalbox.TraitByKey, "public.customers", "17", "public.customers"},
-		{"UPDATE orders_view SET a = 1 WHERE id = 5", signalbox.Update, signalbox.ScopeOne, signalbox.TraitOpaque, "public.orders", "", "app.orders_view,public.orders"},
+		{"UPDATE orders SET a = 1 WHERE id = 5", signalbox.Update, signalbox.ScopeOne, signalbox.TraitByKey,
+			"public.orders", "10", "public.lines,public.orders"},
+		{"UPDATE orders SET a = 1 WHERE region = 'eu' AND number = 7", signalbox.Update, signalbox.ScopeOne,
+			signalbox.TraitByKey, "public.orders", "10", "public.lines,public.orders"},
+		{"UPDATE orders SET a = 1 WHERE region = 'eu'", signalbox.Update, signalbox.ScopeSome, "", "public.orders",
+			"10", "public.lines,public.orders"},
+		{"UPDATE lines SET a = 1 WHERE id = 5", signalbox.Update, signalbox.ScopeSome, "", "public.lines", "11",
+			"public.lines"},
+		{"DELETE FROM orders WHERE id = 5", signalbox.Delete, signalbox.ScopeOne, signalbox.TraitCascade,
+			"public.lines", "", "public.lines,public.orders"},
+		{"UPDATE customers SET a = 1 WHERE id = 5", signalbox.Update, signalbox.ScopeSome, "", "app.customers", "16",
+			"app.customers"},
+		{"UPDATE public.customers SET a = 1 WHERE id = 5", signalbox.Update, signalbox.ScopeOne, signalbox.TraitByKey,
+			"public.customers", "17", "public.customers"},
+		{"SET search_path = public; UPDATE customers SET a = 1 WHERE id = 5", signalbox.Update, signalbox.ScopeOne,
+			signalbox.TraitByKey, "public.customers", "17", "public.customers"},
+		{"SELECT set_config('search_path', 'public', false); UPDATE customers SET a = 1 WHERE id = 5",
+			signalbox.Update, signalbox.ScopeOne, signalbox.TraitByKey, "public.customers", "17", "public.customers"},
+		{"UPDATE orders_view SET a = 1 WHERE id = 5", signalbox.Update, signalbox.ScopeOne, signalbox.TraitOpaque,
+			"public.orders", "", "app.orders_view,public.orders"},
 		{"SELECT * FROM spy", signalbox.Execute, signalbox.ScopeUnknown, signalbox.TraitOpaque, "app.refund", "", ""},
 		{"COMMIT; DROP TABLE customers", signalbox.Delete, signalbox.ScopeOne, "", "customers", "", "customers"},
 		{"ROLLBACK TO s; DROP TABLE customers", signalbox.Delete, signalbox.ScopeOne, "", "customers", "", "customers"},
-		{"SELECT o.refund FROM orders o", signalbox.Execute, signalbox.ScopeUnknown, signalbox.TraitOpaque, "refund", "100", ""},
-		{"SELECT (o).refund FROM orders o", signalbox.Execute, signalbox.ScopeUnknown, signalbox.TraitOpaque, "refund", "100", ""},
+		{"SELECT o.refund FROM orders o", signalbox.Execute, signalbox.ScopeUnknown, signalbox.TraitOpaque, "refund",
+			"100", ""},
+		{"SELECT (o).refund FROM orders o", signalbox.Execute, signalbox.ScopeUnknown, signalbox.TraitOpaque,
+			"refund", "100", ""},
 		{"SELECT o.total FROM orders o", signalbox.Read, signalbox.ScopeSome, "", "public.orders", "", ""},
-		{"DROP TABLE scratch", signalbox.Delete, signalbox.ScopeOne, signalbox.TraitTemporary, "pg_temp.scratch", "14", "pg_temp.scratch"},
-		{"DROP TABLE public.scratch", signalbox.Delete, signalbox.ScopeOne, "", "public.scratch", "15", "public.scratch"},
+		{"DROP TABLE scratch", signalbox.Delete, signalbox.ScopeOne, signalbox.TraitTemporary, "pg_temp.scratch",
+			"14", "pg_temp.scratch"},
+		{"DROP TABLE public.scratch", signalbox.Delete, signalbox.ScopeOne, "", "public.scratch", "15",
+			"public.scratch"},
 		{"SELECT refund(1)", signalbox.Execute, signalbox.ScopeUnknown, signalbox.TraitOpaque, "refund", "100", ""},
 		{"SELECT similarity('a', 'b')", signalbox.Read, signalbox.ScopeSome, "", "", "", ""},
-		{"SELECT digest('a', 'b')", signalbox.Execute, signalbox.ScopeUnknown, signalbox.TraitOpaque, "digest", "103", ""},
-		{"SELECT gen_salt('bf')", signalbox.Execute, signalbox.ScopeUnknown, signalbox.TraitOpaque, "gen_salt", "104", ""},
-		{"SELECT word_similarity('a', 'b')", signalbox.Execute, signalbox.ScopeUnknown, signalbox.TraitOpaque, "word_similarity", "", ""},
+		{"SELECT digest('a', 'b')", signalbox.Execute, signalbox.ScopeUnknown, signalbox.TraitOpaque, "digest", "103",
+			""},
+		{"SELECT gen_salt('bf')", signalbox.Execute, signalbox.ScopeUnknown, signalbox.TraitOpaque, "gen_salt", "104",
+			""},
+		{"SELECT word_similarity('a', 'b')", signalbox.Execute, signalbox.ScopeUnknown, signalbox.TraitOpaque,
+			"word_similarity", "", ""},
 		{"SELECT lower('a')", signalbox.Read, signalbox.ScopeSome, "", "", "", ""},
 		{"SELECT upper('a')", signalbox.Execute, signalbox.ScopeUnknown, signalbox.TraitOpaque, "upper", "102", ""},
 		{"SELECT pg_catalog.upper('a')", signalbox.Read, signalbox.ScopeSome, "", "", "", ""},
@@ -78,13 +99,15 @@ func TestCatalogResolves(t *testing.T) {
 		{"SELECT 1 OPERATOR(pg_catalog.+) 2", signalbox.Read, signalbox.ScopeSome, "", "", "", ""},
 		{"SELECT a === b FROM orders", signalbox.Execute, signalbox.ScopeUnknown, signalbox.TraitOpaque, "===", "", ""},
 		{"SELECT 'a'::email", signalbox.Execute, signalbox.ScopeUnknown, signalbox.TraitOpaque, "email", "", ""},
-		{"SELECT 'a'::app.email", signalbox.Execute, signalbox.ScopeUnknown, signalbox.TraitOpaque, "app.email", "", ""},
+		{"SELECT 'a'::app.email", signalbox.Execute, signalbox.ScopeUnknown, signalbox.TraitOpaque, "app.email", "",
+			""},
 		{"SELECT 'a'::mood", signalbox.Read, signalbox.ScopeSome, "", "", "", ""},
 	} {
 		r := Classify(c.text, cat)
 		s := r.Statements[len(r.Statements)-1]
 		a := s.Action
-		if a.Verb != c.verb || a.Impact.Scope != c.scope || c.trait != "" && !a.Has(c.trait) || strings.Join(s.Writes, ",") != c.writes {
+		if a.Verb != c.verb || a.Impact.Scope != c.scope || c.trait != "" && !a.Has(c.trait) ||
+			strings.Join(s.Writes, ",") != c.writes {
 			t.Errorf("%s: %s %s %v writes %v", c.text, a.Verb, a.Impact.Scope, a.Traits, s.Writes)
 		}
 		if c.trait == "" && (a.Has(signalbox.TraitByKey) || a.Has(signalbox.TraitTemporary)) {
@@ -220,15 +243,18 @@ func TestStatementFields(t *testing.T) {
 		{"LISTEN c", Statement{Kind: KindListen, Name: "c"}},
 	} {
 		s := Classify(c.text, nil).Statements[0]
-		if s.Kind != c.want.Kind || s.Name != c.want.Name || s.Value != c.want.Value || s.Local != c.want.Local || s.Params != c.want.Params {
-			t.Errorf("%s: kind %d name %q value %q local %v params %d", c.text, s.Kind, s.Name, s.Value, s.Local, s.Params)
+		if s.Kind != c.want.Kind || s.Name != c.want.Name || s.Value != c.want.Value || s.Local != c.want.Local ||
+			s.Params != c.want.Params {
+			t.Errorf("%s: kind %d name %q value %q local %v params %d", c.text, s.Kind, s.Name, s.Value, s.Local,
+				s.Params)
 		}
 	}
 	if r := Classify(" -- nothing\n;;", nil); len(r.Statements) != 0 || r.Err != "" || !r.ReadOnly() {
 		t.Errorf("empty text: %+v", r)
 	}
 	r := Classify("SELECT 1 ; /* x */ SELECT 2", nil)
-	if len(r.Statements) != 2 || r.Statements[0].Text != "SELECT 1" || !strings.HasSuffix(r.Statements[1].Text, "SELECT 2") {
+	if len(r.Statements) != 2 || r.Statements[0].Text != "SELECT 1" ||
+		!strings.HasSuffix(r.Statements[1].Text, "SELECT 2") {
 		t.Errorf("pieces %+v", r.Statements)
 	}
 }

@@ -40,7 +40,8 @@ func lexed(text string, buf []token) []token {
 // that no prepared statement of a session had one.
 func classify(text string, cat *Catalog, tokens []token, lookup lookup) (r Result, steady, alone bool) {
 	if len(text) > MaxText {
-		return unparsed(text, fmt.Sprintf("text of %d bytes is too long to be judged: the limit is %d", len(text), MaxText)), false, true
+		return unparsed(text, fmt.Sprintf("text of %d bytes is too long to be judged: the limit is %d", len(text),
+			MaxText)), false, true
 	}
 	if strings.IndexByte(text, 0) >= 0 {
 		// The parser would stop there, and nobody knows where the server would.

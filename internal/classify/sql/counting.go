@@ -32,7 +32,8 @@ func Counting(text string, cat *Catalog) (query string, params []int, ok bool) {
 		of = rowsOf(u.GetRelation(), u.GetFromClause(), u.GetWhereClause(), u.GetWithClause())
 	case stmt.GetInsertStmt().GetSelectStmt().GetSelectStmt() != nil:
 		i := stmt.GetInsertStmt()
-		if of = i.GetSelectStmt().GetSelectStmt(); len(of.GetValuesLists()) > 0 || i.GetWithClause() != nil && of.GetWithClause() != nil {
+		if of = i.GetSelectStmt().GetSelectStmt(); len(of.GetValuesLists()) > 0 || i.GetWithClause() != nil &&
+			of.GetWithClause() != nil {
 			return "", nil, false // the planner counts VALUES as well as anybody
 		}
 		if i.GetWithClause() != nil {
@@ -45,7 +46,8 @@ func Counting(text string, cat *Catalog) (query string, params []int, ok bool) {
 	counted := ownSelect("SELECT pg_catalog.count(*) FROM (SELECT 1) AS counted")
 	counted.GetFromClause()[0].GetRangeSubselect().Subquery = &pg.Node{Node: &pg.Node_SelectStmt{SelectStmt: of}}
 	root := &pg.Node{Node: &pg.Node_SelectStmt{SelectStmt: counted}}
-	if query, err = pg.Deparse(&pg.ParseResult{Version: tree.GetVersion(), Stmts: []*pg.RawStmt{{Stmt: root}}}); err != nil {
+	if query, err = pg.Deparse(&pg.ParseResult{Version: tree.GetVersion(),
+		Stmts: []*pg.RawStmt{{Stmt: root}}}); err != nil {
 		return "", nil, false
 	}
 	if !harmless(query, cat) {
@@ -92,7 +94,8 @@ func harmless(query string, cat *Catalog) bool {
 		return false
 	}
 	return !slices.ContainsFunc(r.Actions(), func(a signalbox.Action) bool {
-		return a.Verb != signalbox.Read || a.Has(signalbox.TraitOpaque) || a.Has(signalbox.TraitSession) || a.Has(signalbox.TraitHostFile)
+		return a.Verb != signalbox.Read || a.Has(signalbox.TraitOpaque) || a.Has(signalbox.TraitSession) ||
+			a.Has(signalbox.TraitHostFile)
 	})
 }
 

@@ -21,7 +21,8 @@ func (j *judge) definition(m any) bool {
 		j.createView(x)
 	case *pg.IndexStmt:
 		name, _ := j.relation(x.GetRelation())
-		a := j.one(signalbox.Create, "CREATE INDEX", "index", cmpOr(x.GetIdxname(), "*"), "adds an index", signalbox.TraitDerived)
+		a := j.one(signalbox.Create, "CREATE INDEX", "index", cmpOr(x.GetIdxname(), "*"), "adds an index",
+			signalbox.TraitDerived)
 		a.Resources = append(a.Resources, signalbox.Resource{Type: "table", Name: name})
 		j.s.Lone = x.GetConcurrent()
 		j.walkAll(x.GetIndexParams())
@@ -35,7 +36,8 @@ func (j *judge) definition(m any) bool {
 	case *pg.AlterSeqStmt:
 		j.alterSequence(x)
 	case *pg.CreateSchemaStmt:
-		j.one(signalbox.Create, "CREATE SCHEMA", "schema", cmpOr(x.GetSchemaname(), roleName(x.GetAuthrole())), "adds a schema")
+		j.one(signalbox.Create, "CREATE SCHEMA", "schema", cmpOr(x.GetSchemaname(), roleName(x.GetAuthrole())),
+			"adds a schema")
 		for _, n := range x.GetSchemaElts() {
 			j.top(unwrap(n))
 		}
@@ -46,11 +48,13 @@ func (j *judge) definition(m any) bool {
 		j.one(signalbox.Update, "ALTER DATABASE", "database", x.GetDbname(), "changes a database", signalbox.TraitTop)
 		for _, n := range x.GetOptions() {
 			if d, ok := unwrap(n).(*pg.DefElem); ok && d.GetDefname() == "allow_connections" {
-				j.one(signalbox.Safeguard, "ALTER DATABASE", "database", x.GetDbname(), "says whether anybody can connect", signalbox.TraitTop)
+				j.one(signalbox.Safeguard, "ALTER DATABASE", "database", x.GetDbname(),
+					"says whether anybody can connect", signalbox.TraitTop)
 			}
 		}
 	case *pg.AlterDatabaseRefreshCollStmt:
-		j.one(signalbox.Update, "ALTER DATABASE REFRESH COLLATION VERSION", "database", x.GetDbname(), "notes a collation's version", signalbox.TraitTop, signalbox.TraitMaintenance)
+		j.one(signalbox.Update, "ALTER DATABASE REFRESH COLLATION VERSION", "database", x.GetDbname(),
+			"notes a collation's version", signalbox.TraitTop, signalbox.TraitMaintenance)
 	case *pg.AlterDatabaseSetStmt:
 		j.keepSetting("ALTER DATABASE SET", x.GetSetstmt(), "database", x.GetDbname())
 	case *pg.AlterSystemStmt:
@@ -58,11 +62,14 @@ func (j *judge) definition(m any) bool {
 		j.alterSystem(x)
 	case *pg.CreateTableSpaceStmt:
 		j.s.Lone = true
-		j.one(signalbox.Create, "CREATE TABLESPACE", "tablespace", x.GetTablespacename(), "takes a folder of the server's host", signalbox.TraitTop, signalbox.TraitHostFile)
+		j.one(signalbox.Create, "CREATE TABLESPACE", "tablespace", x.GetTablespacename(),
+			"takes a folder of the server's host", signalbox.TraitTop, signalbox.TraitHostFile)
 	case *pg.AlterTableSpaceOptionsStmt:
-		j.one(signalbox.Update, "ALTER TABLESPACE", "tablespace", x.GetTablespacename(), "changes planner costs", signalbox.TraitTop)
+		j.one(signalbox.Update, "ALTER TABLESPACE", "tablespace", x.GetTablespacename(), "changes planner costs",
+			signalbox.TraitTop)
 	case *pg.AlterTableMoveAllStmt:
-		a := j.one(signalbox.Update, "ALTER TABLE ALL IN TABLESPACE", "tablespace", x.GetOrigTablespacename(), "moves everything to another tablespace", signalbox.TraitTop, signalbox.TraitBulk)
+		a := j.one(signalbox.Update, "ALTER TABLE ALL IN TABLESPACE", "tablespace", x.GetOrigTablespacename(),
+			"moves everything to another tablespace", signalbox.TraitTop, signalbox.TraitBulk)
 		a.Impact.Scope = signalbox.ScopeAll
 	case *pg.AlterTableStmt:
 		j.alterTable(x)
@@ -73,13 +80,17 @@ func (j *judge) definition(m any) bool {
 		if v := x.GetRelation(); v != nil {
 			name, _ = j.relation(v)
 		}
-		j.one(signalbox.Update, "ALTER "+objectWords(x.GetObjectType())+" SET SCHEMA", objectKind(x.GetObjectType()), name, "moves the object to another schema", signalbox.TraitRename)
+		j.one(signalbox.Update, "ALTER "+objectWords(x.GetObjectType())+" SET SCHEMA", objectKind(x.GetObjectType()),
+			name, "moves the object to another schema", signalbox.TraitRename)
 	case *pg.AlterObjectDependsStmt:
-		j.one(signalbox.Update, "ALTER DEPENDS ON EXTENSION", objectKind(x.GetObjectType()), dotted(objectName(unwrap(x.GetObject()))), "ties an object to an extension")
+		j.one(signalbox.Update, "ALTER DEPENDS ON EXTENSION", objectKind(x.GetObjectType()),
+			dotted(objectName(unwrap(x.GetObject()))), "ties an object to an extension")
 	case *pg.CommentStmt:
-		j.one(signalbox.Update, "COMMENT", objectKind(x.GetObjtype()), dotted(objectName(unwrap(x.GetObject()))), "describes an object", signalbox.TraitMaintenance)
+		j.one(signalbox.Update, "COMMENT", objectKind(x.GetObjtype()), dotted(objectName(unwrap(x.GetObject()))),
+			"describes an object", signalbox.TraitMaintenance)
 	case *pg.SecLabelStmt:
-		j.one(signalbox.Safeguard, "SECURITY LABEL", objectKind(x.GetObjtype()), dotted(objectName(unwrap(x.GetObject()))), "changes what mandatory access control decides by")
+		j.one(signalbox.Safeguard, "SECURITY LABEL", objectKind(x.GetObjtype()),
+			dotted(objectName(unwrap(x.GetObject()))), "changes what mandatory access control decides by")
 	default:
 		return j.types(m) || j.code(m) || j.links(m) || j.security(m)
 	}
@@ -185,7 +196,8 @@ func (j *judge) rename(x *pg.RenameStmt) {
 			name += "." + x.GetSubname()
 		}
 	}
-	a := j.one(signalbox.Update, "ALTER "+objectWords(x.GetRenameType())+" RENAME", kind, name, "gives another name: what uses the old one breaks", signalbox.TraitRename)
+	a := j.one(signalbox.Update, "ALTER "+objectWords(x.GetRenameType())+" RENAME", kind, name,
+		"gives another name: what uses the old one breaks", signalbox.TraitRename)
 	switch x.GetRenameType() {
 	case pg.ObjectType_OBJECT_DATABASE, pg.ObjectType_OBJECT_SCHEMA, pg.ObjectType_OBJECT_TABLESPACE:
 		a.Traits = append(a.Traits, signalbox.TraitTop)
@@ -220,32 +232,41 @@ func (j *judge) types(m any) bool {
 		if x.GetOldVal() != "" {
 			verb = signalbox.Update
 		}
-		j.one(verb, "ALTER TYPE ADD VALUE", "type", dotted(nameParts(x.GetTypeName())), "adds or renames a value of an enumeration")
+		j.one(verb, "ALTER TYPE ADD VALUE", "type", dotted(nameParts(x.GetTypeName())),
+			"adds or renames a value of an enumeration")
 	case *pg.AlterTypeStmt:
-		j.one(signalbox.Execute, "ALTER TYPE", "type", dotted(nameParts(x.GetTypeName())), "changes the functions of a type", signalbox.TraitDeferred)
+		j.one(signalbox.Execute, "ALTER TYPE", "type", dotted(nameParts(x.GetTypeName())),
+			"changes the functions of a type", signalbox.TraitDeferred)
 	case *pg.CreateStatsStmt:
-		j.one(signalbox.Create, "CREATE STATISTICS", "statistics", dotted(nameParts(x.GetDefnames())), "tells the planner more", signalbox.TraitDerived, signalbox.TraitMaintenance)
+		j.one(signalbox.Create, "CREATE STATISTICS", "statistics", dotted(nameParts(x.GetDefnames())),
+			"tells the planner more", signalbox.TraitDerived, signalbox.TraitMaintenance)
 		j.walkAll(x.GetExprs())
 	case *pg.AlterStatsStmt:
-		j.one(signalbox.Update, "ALTER STATISTICS", "statistics", dotted(nameParts(x.GetDefnames())), "tells the planner more or less", signalbox.TraitMaintenance)
+		j.one(signalbox.Update, "ALTER STATISTICS", "statistics", dotted(nameParts(x.GetDefnames())),
+			"tells the planner more or less", signalbox.TraitMaintenance)
 	case *pg.AlterCollationStmt:
-		j.one(signalbox.Update, "ALTER COLLATION", "collation", dotted(nameParts(x.GetCollname())), "notes a collation's version", signalbox.TraitMaintenance)
+		j.one(signalbox.Update, "ALTER COLLATION", "collation", dotted(nameParts(x.GetCollname())),
+			"notes a collation's version", signalbox.TraitMaintenance)
 	case *pg.DefineStmt:
 		name := dotted(nameParts(x.GetDefnames()))
 		switch x.GetKind() {
 		case pg.ObjectType_OBJECT_COLLATION, pg.ObjectType_OBJECT_TSDICTIONARY, pg.ObjectType_OBJECT_TSCONFIGURATION:
-			j.one(signalbox.Create, "CREATE "+objectWords(x.GetKind()), objectKind(x.GetKind()), name, "adds a definition")
+			j.one(signalbox.Create, "CREATE "+objectWords(x.GetKind()), objectKind(x.GetKind()), name,
+				"adds a definition")
 		default: // aggregates, operators, base types, text search parsers and templates: functions by another name
 			j.install("CREATE "+objectWords(x.GetKind()), objectKind(x.GetKind()), name)
 		}
 	case *pg.AlterTSDictionaryStmt:
-		j.one(signalbox.Update, "ALTER TEXT SEARCH DICTIONARY", "text search dictionary", dotted(nameParts(x.GetDictname())), "changes how text is searched")
+		j.one(signalbox.Update, "ALTER TEXT SEARCH DICTIONARY", "text search dictionary",
+			dotted(nameParts(x.GetDictname())), "changes how text is searched")
 	case *pg.AlterTSConfigurationStmt:
-		j.one(signalbox.Update, "ALTER TEXT SEARCH CONFIGURATION", "text search configuration", dotted(nameParts(x.GetCfgname())), "changes how text is searched")
+		j.one(signalbox.Update, "ALTER TEXT SEARCH CONFIGURATION", "text search configuration",
+			dotted(nameParts(x.GetCfgname())), "changes how text is searched")
 	case *pg.CreateOpClassStmt:
 		j.install("CREATE OPERATOR CLASS", "operator class", dotted(nameParts(x.GetOpclassname())))
 	case *pg.CreateOpFamilyStmt:
-		j.one(signalbox.Create, "CREATE OPERATOR FAMILY", "operator family", dotted(nameParts(x.GetOpfamilyname())), "adds a definition")
+		j.one(signalbox.Create, "CREATE OPERATOR FAMILY", "operator family", dotted(nameParts(x.GetOpfamilyname())),
+			"adds a definition")
 	case *pg.AlterOpFamilyStmt:
 		j.install("ALTER OPERATOR FAMILY", "operator family", dotted(nameParts(x.GetOpfamilyname())))
 	case *pg.AlterOperatorStmt:
@@ -266,7 +287,8 @@ func (j *judge) types(m any) bool {
 
 // install adds code that acts later, unseen.
 func (j *judge) install(native, kind, name string) *signalbox.Action {
-	return j.one(signalbox.Execute, native, kind, name, "installs code that acts later, unseen", signalbox.TraitDeferred)
+	return j.one(signalbox.Execute, native, kind, name, "installs code that acts later, unseen",
+		signalbox.TraitDeferred)
 }
 
 // code judges functions, triggers, rules, languages and extensions.
@@ -301,10 +323,12 @@ func (j *judge) code(m any) bool {
 	case *pg.AlterExtensionStmt:
 		j.install("ALTER EXTENSION UPDATE", "extension", x.GetExtname())
 	case *pg.AlterExtensionContentsStmt:
-		j.one(signalbox.Permission, "ALTER EXTENSION", "extension", x.GetExtname(), "makes an object part of an extension, or parts it")
+		j.one(signalbox.Permission, "ALTER EXTENSION", "extension", x.GetExtname(),
+			"makes an object part of an extension, or parts it")
 	case *pg.LoadStmt:
 		j.constant()
-		a := j.one(signalbox.Execute, "LOAD", "library", "*", "loads a library into the server", signalbox.TraitOpaque, signalbox.TraitHostFile)
+		a := j.one(signalbox.Execute, "LOAD", "library", "*", "loads a library into the server",
+			signalbox.TraitOpaque, signalbox.TraitHostFile)
 		a.Impact = signalbox.Impact{Count: signalbox.CountUnknown, Scope: signalbox.ScopeUnknown}
 	default:
 		return false
@@ -365,9 +389,12 @@ func (j *judge) alterFunction(x *pg.AlterFunctionStmt) {
 func (j *judge) extension(x *pg.CreateExtensionStmt) {
 	a := j.one(signalbox.Create, "CREATE EXTENSION", "extension", x.GetExtname(), "adds a well-known extension")
 	switch strings.ToLower(x.GetExtname()) {
-	case "pg_trgm", "uuid-ossp", "pgcrypto", "citext", "hstore", "ltree", "intarray", "btree_gin", "btree_gist", "unaccent", "fuzzystrmatch", "tablefunc",
-		"cube", "seg", "isn", "lo", "tcn", "dict_int", "dict_xsyn", "tsm_system_rows", "tsm_system_time", "earthdistance", "pg_stat_statements",
-		"bloom", "vector", "postgis", "postgis_topology", "postgis_raster", "timescaledb", "pgrowlocks", "pgstattuple", "pg_buffercache", "pg_freespacemap", "pg_visibility", "hypopg", "plpgsql":
+	case "pg_trgm", "uuid-ossp", "pgcrypto", "citext", "hstore", "ltree", "intarray", "btree_gin", "btree_gist",
+		"unaccent", "fuzzystrmatch", "tablefunc",
+		"cube", "seg", "isn", "lo", "tcn", "dict_int", "dict_xsyn", "tsm_system_rows", "tsm_system_time",
+		"earthdistance", "pg_stat_statements",
+		"bloom", "vector", "postgis", "postgis_topology", "postgis_raster", "timescaledb", "pgrowlocks",
+		"pgstattuple", "pg_buffercache", "pg_freespacemap", "pg_visibility", "hypopg", "plpgsql":
 	default:
 		a.Verb, a.Reason = signalbox.Execute, "adds an extension that may reach outside the database"
 		a.Traits = append(a.Traits, signalbox.TraitDeferred)
@@ -390,13 +417,17 @@ func (j *judge) links(m any) bool {
 	case *pg.AlterForeignServerStmt:
 		outward("ALTER SERVER", "server", x.GetServername(), "changes a way to another server")
 	case *pg.CreateUserMappingStmt:
-		outward("CREATE USER MAPPING", "user mapping", roleName(x.GetUser())+"@"+x.GetServername(), "keeps credentials for another server", signalbox.TraitCredentials)
+		outward("CREATE USER MAPPING", "user mapping", roleName(x.GetUser())+"@"+x.GetServername(),
+			"keeps credentials for another server", signalbox.TraitCredentials)
 	case *pg.AlterUserMappingStmt:
-		outward("ALTER USER MAPPING", "user mapping", roleName(x.GetUser())+"@"+x.GetServername(), "changes credentials for another server", signalbox.TraitCredentials)
+		outward("ALTER USER MAPPING", "user mapping", roleName(x.GetUser())+"@"+x.GetServername(),
+			"changes credentials for another server", signalbox.TraitCredentials)
 	case *pg.ImportForeignSchemaStmt:
-		outward("IMPORT FOREIGN SCHEMA", "schema", x.GetLocalSchema(), "opens a way to data of another server", signalbox.TraitBulk)
+		outward("IMPORT FOREIGN SCHEMA", "schema", x.GetLocalSchema(), "opens a way to data of another server",
+			signalbox.TraitBulk)
 	case *pg.CreatePublicationStmt:
-		a := j.one(signalbox.Permission, "CREATE PUBLICATION", "publication", x.GetPubname(), "lets data out to subscribers")
+		a := j.one(signalbox.Permission, "CREATE PUBLICATION", "publication", x.GetPubname(),
+			"lets data out to subscribers")
 		if x.GetForAllTables() {
 			a.Impact.Scope = signalbox.ScopeAll
 			a.Traits = append(a.Traits, signalbox.TraitTop)
@@ -409,10 +440,12 @@ func (j *judge) links(m any) bool {
 		j.one(verb, "ALTER PUBLICATION", "publication", x.GetPubname(), reason)
 	case *pg.CreateSubscriptionStmt:
 		j.s.Lone = true
-		outward("CREATE SUBSCRIPTION", "subscription", x.GetSubname(), "lets another server write here", signalbox.TraitCredentials, signalbox.TraitBulk)
+		outward("CREATE SUBSCRIPTION", "subscription", x.GetSubname(), "lets another server write here",
+			signalbox.TraitCredentials, signalbox.TraitBulk)
 	case *pg.AlterSubscriptionStmt:
 		j.constant()
-		j.one(signalbox.Safeguard, "ALTER SUBSCRIPTION", "subscription", x.GetSubname(), "changes replication into this database")
+		j.one(signalbox.Safeguard, "ALTER SUBSCRIPTION", "subscription", x.GetSubname(),
+			"changes replication into this database")
 	default:
 		return false
 	}
@@ -433,7 +466,8 @@ func (j *judge) security(m any) bool {
 		j.deferredExpressions(x.GetQual(), x.GetWithCheck())
 	case *pg.AlterPolicyStmt:
 		name, _ := j.relation(x.GetTable())
-		j.one(signalbox.Safeguard, "ALTER POLICY", "policy", name+"."+x.GetPolicyName(), "changes which rows pass row security")
+		j.one(signalbox.Safeguard, "ALTER POLICY", "policy", name+"."+x.GetPolicyName(),
+			"changes which rows pass row security")
 		j.deferredExpressions(x.GetQual(), x.GetWithCheck())
 	default:
 		return false

@@ -60,10 +60,11 @@ func (j *judge) into(into *pg.IntoClause, native string, s selection) {
 		kind = "materialized view"
 	}
 	a := signalbox.Action{
-		Verb: signalbox.Create, Native: native, Resources: []signalbox.Resource{{Type: kind, Name: res.Name, Whole: true}},
-		Impact: signalbox.Impact{Count: 1, Scope: signalbox.ScopeOne, Reversible: true},
-		Traits: []signalbox.Trait{signalbox.TraitCopy},
-		Reason: "makes a table of what a query gives",
+		Verb: signalbox.Create, Native: native,
+		Resources: []signalbox.Resource{{Type: kind, Name: res.Name, Whole: true}},
+		Impact:    signalbox.Impact{Count: 1, Scope: signalbox.ScopeOne, Reversible: true},
+		Traits:    []signalbox.Trait{signalbox.TraitCopy},
+		Reason:    "makes a table of what a query gives",
 	}
 	if temp {
 		a.Traits = append(a.Traits, signalbox.TraitTemporary)

@@ -153,7 +153,8 @@ func (f Function) harmless(name string) bool {
 // that are not volatile, its operators and its types compute and do nothing else.
 func Reviewed(extension string) bool {
 	switch extension {
-	case "citext", "hstore", "ltree", "pg_trgm", "pgcrypto", "uuid-ossp", "btree_gin", "btree_gist", "unaccent", "fuzzystrmatch",
+	case "citext", "hstore", "ltree", "pg_trgm", "pgcrypto", "uuid-ossp", "btree_gin", "btree_gist", "unaccent",
+		"fuzzystrmatch",
 		"intarray", "isn", "cube", "earthdistance", "seg", "vector":
 		return true
 	}
@@ -272,7 +273,8 @@ func (j *judge) readNamed(text string) bool {
 	}
 	name, r := j.relation(v)
 	if j.cat != nil {
-		if r == nil || strings.IndexByte("rpmv", r.Kind) < 0 || r.Kind == 'v' && (len(r.Calls) > 0 || len(r.Base) == 0) {
+		if r == nil || strings.IndexByte("rpmv", r.Kind) < 0 || r.Kind == 'v' &&
+			(len(r.Calls) > 0 || len(r.Base) == 0) {
 			return false
 		}
 		j.reads = append(j.reads, r.Base...)

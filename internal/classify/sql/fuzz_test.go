@@ -18,7 +18,10 @@ func seeds(f *testing.F) {
 			f.Add(line)
 		}
 	}
-	for _, s := range []string{"", " ;; ", "--", "/*", "SELECT 'a' 'b'", "SELECT 'a'\n'b'", "select 1e5, .5, 1., 0xff, 1_000, 5e", "SELECT a<-5, a- -5, a@-1, 1-- x\n+2", "SELECT $1::int, $$a$$, $x$b$x$, a$b, a.\"B\"", "SELECT U&\"d\\0061\" UESCAPE '!'", "SELECT x'1F', b'01', n'a', E'\\'', e'\\\\'"} {
+	for _, s := range []string{"", " ;; ", "--", "/*", "SELECT 'a' 'b'", "SELECT 'a'\n'b'",
+		"select 1e5, .5, 1., 0xff, 1_000, 5e", "SELECT a<-5, a- -5, a@-1, 1-- x\n+2",
+		"SELECT $1::int, $$a$$, $x$b$x$, a$b, a.\"B\"", "SELECT U&\"d\\0061\" UESCAPE '!'",
+		"SELECT x'1F', b'01', n'a', E'\\'', e'\\\\'"} {
 		f.Add(s)
 	}
 }
@@ -29,7 +32,8 @@ func FuzzClassify(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, text string) {
 		r := Classify(text, nil)
-		if len(r.Statements) == 0 && strings.Trim(text, "; \t\n\r\f\v") != "" && !strings.Contains(text, "--") && !strings.Contains(text, "/*") {
+		if len(r.Statements) == 0 && strings.Trim(text, "; \t\n\r\f\v") != "" && !strings.Contains(text, "--") &&
+			!strings.Contains(text, "/*") {
 			t.Errorf("%q: no statement", text)
 		}
 		for _, s := range r.Statements {
@@ -43,7 +47,8 @@ func FuzzClassify(f *testing.F) {
 			}
 		}
 		for _, l := range r.Literals {
-			if inner := strings.Trim(l, "'$ "); len(inner) > 6 && strings.Contains(r.Shape, l) && strings.HasPrefix(l, "'") {
+			if inner := strings.Trim(l, "'$ "); len(inner) > 6 && strings.Contains(r.Shape, l) &&
+				strings.HasPrefix(l, "'") {
 				t.Errorf("%q: shape %q shows %q", text, r.Shape, l)
 			}
 		}
@@ -83,7 +88,8 @@ func FuzzInjected(f *testing.F) {
 			r := Classify(with, nil)
 			grave := false
 			for _, a := range r.Actions() {
-				grave = grave || a.Verb == signalbox.Delete || a.Verb == signalbox.Execute || a.Verb == signalbox.Safeguard
+				grave = grave || a.Verb == signalbox.Delete || a.Verb == signalbox.Execute ||
+					a.Verb == signalbox.Safeguard
 			}
 			if !grave {
 				t.Errorf("%q: %+v", with, r.Actions())

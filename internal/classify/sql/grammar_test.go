@@ -169,7 +169,8 @@ func TestReviewedFunctions(t *testing.T) {
 			t.Errorf("%s is volatile or unsafe in parallel and not reviewed in functions.txt", name)
 		}
 	}
-	for _, name := range []string{"nextval", "setval", "pg_read_file", "lo_export", "query_to_xml", "set_config", "pg_terminate_backend"} {
+	for _, name := range []string{"nextval", "setval", "pg_read_file", "lo_export", "query_to_xml", "set_config",
+		"pg_terminate_backend"} {
 		if builtins()[name] {
 			t.Errorf("%s counts as harmless", name)
 		}

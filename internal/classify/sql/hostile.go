@@ -61,7 +61,9 @@ func tooDeep(text string, tokens []token) string {
 			case isWord(w, "AND"), isWord(w, "OR"):
 				total -= top.chain
 				top.chain = 0
-			case isWord(w, "NOT"), isWord(w, "IS"), isWord(w, "ISNULL"), isWord(w, "NOTNULL"), isWord(w, "COLLATE"), isWord(w, "AT"), isWord(w, "LIKE"), isWord(w, "ILIKE"), isWord(w, "SIMILAR"), isWord(w, "IN"), isWord(w, "BETWEEN"):
+			case isWord(w, "NOT"), isWord(w, "IS"), isWord(w, "ISNULL"), isWord(w, "NOTNULL"), isWord(w, "COLLATE"),
+				isWord(w, "AT"), isWord(w, "LIKE"), isWord(w, "ILIKE"), isWord(w, "SIMILAR"), isWord(w, "IN"),
+				isWord(w, "BETWEEN"):
 				top.chain++
 				total++
 			case isWord(w, "JOIN"), isWord(w, "UNION"), isWord(w, "EXCEPT"), isWord(w, "INTERSECT"):
@@ -170,7 +172,8 @@ func copiedWork(text string, tokens []token) bool {
 		case (text[t.start] == ')' || text[t.start] == ']') && len(stack) > 1:
 			closed := *top
 			stack = stack[:len(stack)-1]
-			if closed.targets && i+1 < len(tokens) && tokens[i+1].kind == tokOp && text[tokens[i+1].start:tokens[i+1].end] == "=" {
+			if closed.targets && i+1 < len(tokens) && tokens[i+1].kind == tokOp &&
+				text[tokens[i+1].start:tokens[i+1].end] == "=" {
 				top = &stack[len(stack)-1]
 				top.times = min(top.outer*(closed.commas+1), most)
 			}

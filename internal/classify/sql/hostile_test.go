@@ -85,7 +85,8 @@ func TestHostile(t *testing.T) {
 // The tree of an assignment to several columns has its source once for each.
 func TestSourcesCopied(t *testing.T) {
 	nested := func(depth int, targets string) string {
-		return strings.Repeat("WITH x AS (UPDATE t SET "+targets+" = (", depth) + "SELECT 1" + strings.Repeat(")) SELECT 1", depth)
+		return strings.Repeat("WITH x AS (UPDATE t SET "+targets+" = (", depth) + "SELECT 1" +
+			strings.Repeat(")) SELECT 1", depth)
 	}
 	for text, want := range map[string]bool{
 		nested(3, "(a, b)"):                         false,
@@ -94,11 +95,15 @@ func TestSourcesCopied(t *testing.T) {
 		nested(18, "(a, b)"):                        true,
 		nested(18, "(a[1],b)"):                      true,
 		nested(18, "c = 1, ( /* , */ a , \"(\" ) "): true,
-		"UPDATE t SET (a, b, c) = (1, 2, 3), (d, e) = (SELECT 1, 2) WHERE (a, b) = (1, 2) RETURNING (a, b) = (1, 2)":                             false,
-		"UPDATE t SET (a, b, c) = (v.x, v.y, v.z) FROM (VALUES (1, 2, 3, 4)" + strings.Repeat(", (1, 2, 3, 4)", 20_000) + ") v (k, x, y, z)":     false,
-		"UPDATE t SET (a, b, c) = (1, 2, 3) WHERE k IN (1" + strings.Repeat(", 1", 100_000) + ")":                                                false,
-		"INSERT INTO t VALUES (1) ON CONFLICT (a) DO UPDATE SET (a" + strings.Repeat(", a", 1000) + ") = (1" + strings.Repeat(", a", 1000) + ")": true,
-		"SELECT (a, b, c) = (1, 2, 3)" + strings.Repeat(", (a, b, c) = (1, 2, 3)", 5000):                                                         false,
+		"UPDATE t SET (a, b, c) = (1, 2, 3), (d, e) = (SELECT 1, 2) WHERE (a, b) = (1, 2) RETURNING (a, b) = (1, 2)": false,
+		"UPDATE t SET (a, b, c) = (v.x, v.y, v.z) FROM (VALUES (1, 2, 3, 4)" +
+			strings.Repeat(", (1, 2, 3, 4)", 20_000) + ") v (k, x, y, z)": false,
+		"UPDATE t SET (a, b, c) = (1, 2, 3) WHERE k IN (1" + strings.Repeat(", 1", 100_000) +
+			")": false,
+		"INSERT INTO t VALUES (1) ON CONFLICT (a) DO UPDATE SET (a" + strings.Repeat(", a", 1000) + ") = (1" +
+			strings.Repeat(", a", 1000) + ")": true,
+		"SELECT (a, b, c) = (1, 2, 3)" + strings.Repeat(", (a, b, c) = (1, 2, 3)",
+			5000): false,
 	} {
 		if got := copiedWork(text, lex(text, nil)); got != want {
 			t.Errorf("%.100s: %t, want %t", text, got, want)

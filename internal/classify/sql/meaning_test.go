@@ -54,8 +54,10 @@ func TestTemporaryViewsWriteThrough(t *testing.T) {
 		Relations: map[string]Relation{
 			"public.products": {OID: 1, Schema: "public", Name: "products", Kind: 'r', Keys: [][]string{{"id"}}},
 			"public.settings": {OID: 2, Schema: "public", Name: "settings", Kind: 'r'},
-			"pg_temp.tv":      {OID: 3, Schema: "pg_temp_3", Name: "tv", Kind: 'v', Base: []string{"public.products"}, Temporary: true},
-			"pg_temp.own":     {OID: 4, Schema: "pg_temp_3", Name: "own", Kind: 'v', Base: []string{"pg_temp_3.scratch"}, Temporary: true},
+			"pg_temp.tv": {OID: 3, Schema: "pg_temp_3", Name: "tv", Kind: 'v', Base: []string{"public.products"},
+				Temporary: true},
+			"pg_temp.own": {OID: 4, Schema: "pg_temp_3", Name: "own", Kind: 'v',
+				Base: []string{"pg_temp_3.scratch"}, Temporary: true},
 			"pg_temp.scratch": {OID: 5, Schema: "pg_temp_3", Name: "scratch", Kind: 'r', Temporary: true},
 			"pg_temp.ruled":   {OID: 6, Schema: "pg_temp_3", Name: "ruled", Kind: 'r', Rules: true, Temporary: true},
 			"pg_temp.fires":   {OID: 7, Schema: "pg_temp_3", Name: "fires", Kind: 'r', Triggers: true, Temporary: true},
@@ -77,8 +79,10 @@ func TestTemporaryViewsWriteThrough(t *testing.T) {
 			t.Errorf("%s: traits %v", text, a.Traits)
 		}
 	}
-	for _, text := range []string{"CREATE TEMP TABLE settings (k int)", "CREATE TEMP TABLE settings AS SELECT 1", "CREATE TEMP VIEW settings AS SELECT 1", "SELECT 1 INTO TEMP settings"} {
-		if a := Classify(text, cat).Statements[0].Action; len(a.Resources) == 0 || a.Resources[0].Name != "pg_temp.settings" {
+	for _, text := range []string{"CREATE TEMP TABLE settings (k int)", "CREATE TEMP TABLE settings AS SELECT 1",
+		"CREATE TEMP VIEW settings AS SELECT 1", "SELECT 1 INTO TEMP settings"} {
+		if a := Classify(text, cat).Statements[0].Action; len(a.Resources) == 0 ||
+			a.Resources[0].Name != "pg_temp.settings" {
 			t.Errorf("%s: %v", text, a.Resources)
 		}
 	}
@@ -93,13 +97,16 @@ func TestExtensionsBesideBuiltins(t *testing.T) {
 	cat := (&Catalog{
 		SearchPath: []string{"public"},
 		Relations: map[string]Relation{
-			"public.v": {OID: 1, Schema: "public", Name: "v", Kind: 'v', Base: []string{"public.t"}, Calls: []string{"public.citext_eq"}},
-			"public.w": {OID: 2, Schema: "public", Name: "w", Kind: 'v', Base: []string{"public.t"}, Calls: []string{"public.lower"}},
+			"public.v": {OID: 1, Schema: "public", Name: "v", Kind: 'v', Base: []string{"public.t"},
+				Calls: []string{"public.citext_eq"}},
+			"public.w": {OID: 2, Schema: "public", Name: "w", Kind: 'v', Base: []string{"public.t"},
+				Calls: []string{"public.lower"}},
 		},
 		Functions: map[string][]Function{
-			"public.citext_eq":       {ext("citext")},
-			"public.replace":         {{OID: 8, Volatility: 'i', Language: "sql", Extension: "citext"}},
-			"public.translate":       {{OID: 8, Volatility: 'i', Language: "sql", Extension: "citext"}, {OID: 9, Volatility: 'i', Language: "sql"}},
+			"public.citext_eq": {ext("citext")},
+			"public.replace":   {{OID: 8, Volatility: 'i', Language: "sql", Extension: "citext"}},
+			"public.translate": {{OID: 8, Volatility: 'i', Language: "sql", Extension: "citext"},
+				{OID: 9, Volatility: 'i', Language: "sql"}},
 			"public.gen_random_uuid": {{OID: 10, Volatility: 'v', Language: "c", Extension: "pgcrypto"}},
 			"public.max":             {{OID: 11, Volatility: 'i', Language: "internal", Extension: "citext"}},
 			"public.set_limit":       {{OID: 12, Volatility: 'v', Language: "c", Extension: "pg_trgm"}},
@@ -111,9 +118,12 @@ func TestExtensionsBesideBuiltins(t *testing.T) {
 	}).Seal()
 	for text, want := range map[string]signalbox.Verb{
 		"SELECT citext_eq(a, b) FROM t": signalbox.Read, "SELECT replace(a, 'x', 'y') FROM t": signalbox.Read,
-		"SELECT gen_random_uuid()": signalbox.Read, "SELECT max(a) FROM t": signalbox.Read, "SELECT * FROM v": signalbox.Read,
-		"SELECT translate(a, 'x', 'y') FROM t": signalbox.Execute, "SELECT set_limit(0.1)": signalbox.Execute, "SELECT handmade(1)": signalbox.Execute,
-		"SELECT strange(1)": signalbox.Execute, "SELECT lower(a) FROM t": signalbox.Execute, "SELECT * FROM w": signalbox.Execute,
+		"SELECT gen_random_uuid()": signalbox.Read, "SELECT max(a) FROM t": signalbox.Read,
+		"SELECT * FROM v":                      signalbox.Read,
+		"SELECT translate(a, 'x', 'y') FROM t": signalbox.Execute, "SELECT set_limit(0.1)": signalbox.Execute,
+		"SELECT handmade(1)": signalbox.Execute,
+		"SELECT strange(1)":  signalbox.Execute, "SELECT lower(a) FROM t": signalbox.Execute,
+		"SELECT * FROM w":            signalbox.Execute,
 		"SELECT pg_notify('a', 'b')": signalbox.Update,
 	} {
 		if a := Classify(text, cat).Statements[0].Action; a.Verb != want {

@@ -37,7 +37,8 @@ func (j *judge) permission(m any) bool {
 			}
 		}
 	case *pg.AlterDefaultPrivilegesStmt:
-		a := j.one(signalbox.Permission, "ALTER DEFAULT PRIVILEGES", "privilege", "*", "grants or revokes on everything made later", signalbox.TraitDeferred)
+		a := j.one(signalbox.Permission, "ALTER DEFAULT PRIVILEGES", "privilege", "*",
+			"grants or revokes on everything made later", signalbox.TraitDeferred)
 		a.Impact.Scope = signalbox.ScopeAll
 		a.Traits = append(a.Traits, opens(x.GetAction())...)
 	case *pg.CreateRoleStmt:
@@ -69,20 +70,25 @@ func (j *judge) permission(m any) bool {
 		}
 		j.counted(a)
 	case *pg.DropOwnedStmt:
-		a := j.one(signalbox.Delete, "DROP OWNED", "role", "*", "removes everything that a role owns, and its rights", signalbox.TraitUnscoped, signalbox.TraitTop)
+		a := j.one(signalbox.Delete, "DROP OWNED", "role", "*", "removes everything that a role owns, and its rights",
+			signalbox.TraitUnscoped, signalbox.TraitTop)
 		a.Impact = signalbox.Impact{Count: signalbox.CountUnknown, Scope: signalbox.ScopeAll}
 		j.roles(a, x.GetRoles())
 		j.cascade(a, x.GetBehavior())
 	case *pg.ReassignOwnedStmt:
-		a := j.one(signalbox.Permission, "REASSIGN OWNED", "role", "*", "gives everything that a role owns to another", signalbox.TraitUnscoped, signalbox.TraitTop, signalbox.TraitAdmin)
+		a := j.one(signalbox.Permission, "REASSIGN OWNED", "role", "*",
+			"gives everything that a role owns to another", signalbox.TraitUnscoped, signalbox.TraitTop,
+			signalbox.TraitAdmin)
 		a.Impact = signalbox.Impact{Count: signalbox.CountUnknown, Scope: signalbox.ScopeAll}
-		j.roles(a, append(x.GetRoles()[:len(x.GetRoles()):len(x.GetRoles())], &pg.Node{Node: &pg.Node_RoleSpec{RoleSpec: x.GetNewrole()}}))
+		j.roles(a, append(x.GetRoles()[:len(x.GetRoles()):len(x.GetRoles())],
+			&pg.Node{Node: &pg.Node_RoleSpec{RoleSpec: x.GetNewrole()}}))
 	case *pg.AlterOwnerStmt:
 		name := dotted(objectName(unwrap(x.GetObject())))
 		if v := x.GetRelation(); v != nil {
 			name, _ = j.relation(v)
 		}
-		a := j.one(signalbox.Permission, "ALTER "+objectWords(x.GetObjectType())+" OWNER", objectKind(x.GetObjectType()), name, "gives the object to another owner")
+		a := j.one(signalbox.Permission, "ALTER "+objectWords(x.GetObjectType())+" OWNER",
+			objectKind(x.GetObjectType()), name, "gives the object to another owner")
 		if x.GetObjectType() == pg.ObjectType_OBJECT_DATABASE {
 			a.Traits = append(a.Traits, signalbox.TraitTop, signalbox.TraitAdmin)
 		}
@@ -105,7 +111,8 @@ func opens(x *pg.GrantStmt) []signalbox.Trait {
 		}
 	}
 	all := len(x.GetPrivileges()) == 0 // ALL
-	if x.GetGrantOption() || all && x.GetTargtype() != pg.GrantTargetType_ACL_TARGET_OBJECT || all && x.GetObjtype() == pg.ObjectType_OBJECT_DATABASE {
+	if x.GetGrantOption() || all && x.GetTargtype() != pg.GrantTargetType_ACL_TARGET_OBJECT || all &&
+		x.GetObjtype() == pg.ObjectType_OBJECT_DATABASE {
 		ts = addTrait(ts, signalbox.TraitAdmin)
 	}
 	return ts
@@ -125,9 +132,11 @@ func powers(attribute string) bool {
 // roles by whose name administrators go.
 func powerful(role string) bool {
 	switch role {
-	case "pg_monitor", "pg_read_all_settings", "pg_read_all_stats", "pg_stat_scan_tables", "pg_checkpoint", "pg_signal_autovacuum_worker":
+	case "pg_monitor", "pg_read_all_settings", "pg_read_all_stats", "pg_stat_scan_tables", "pg_checkpoint",
+		"pg_signal_autovacuum_worker":
 		return false
-	case "postgres", "root", "admin", "administrator", "superuser", "dba", "rds_superuser", "rdsadmin", "cloudsqlsuperuser", "azure_pg_admin", "supabase_admin":
+	case "postgres", "root", "admin", "administrator", "superuser", "dba", "rds_superuser", "rdsadmin",
+		"cloudsqlsuperuser", "azure_pg_admin", "supabase_admin":
 		return true
 	}
 	return strings.HasPrefix(role, "pg_")

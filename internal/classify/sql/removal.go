@@ -80,16 +80,20 @@ func (j *judge) removal(m any) bool {
 		j.truncate(x)
 	case *pg.DropdbStmt:
 		j.s.Lone = true
-		a := j.one(signalbox.Delete, "DROP DATABASE", "database", x.GetDbname(), "removes a whole database", signalbox.TraitTop)
+		a := j.one(signalbox.Delete, "DROP DATABASE", "database", x.GetDbname(), "removes a whole database",
+			signalbox.TraitTop)
 		a.Impact = signalbox.Impact{Count: signalbox.CountUnknown, Scope: signalbox.ScopeAll}
 	case *pg.DropTableSpaceStmt:
 		j.s.Lone = true
-		j.one(signalbox.Delete, "DROP TABLESPACE", "tablespace", x.GetTablespacename(), "removes a tablespace", signalbox.TraitTop)
+		j.one(signalbox.Delete, "DROP TABLESPACE", "tablespace", x.GetTablespacename(), "removes a tablespace",
+			signalbox.TraitTop)
 	case *pg.DropSubscriptionStmt:
 		j.s.Lone = true
-		j.one(signalbox.Safeguard, "DROP SUBSCRIPTION", "subscription", x.GetSubname(), "ends replication into this database")
+		j.one(signalbox.Safeguard, "DROP SUBSCRIPTION", "subscription", x.GetSubname(),
+			"ends replication into this database")
 	case *pg.DropUserMappingStmt:
-		j.one(signalbox.Delete, "DROP USER MAPPING", "user mapping", roleName(x.GetUser())+"@"+x.GetServername(), "removes a role's way into another server")
+		j.one(signalbox.Delete, "DROP USER MAPPING", "user mapping", roleName(x.GetUser())+"@"+x.GetServername(),
+			"removes a role's way into another server")
 	default:
 		return false
 	}
@@ -110,7 +114,8 @@ func (j *judge) drop(x *pg.DropStmt) {
 		parts := objectName(unwrap(n))
 		res := signalbox.Resource{Type: kind, Name: dotted(parts), Whole: true}
 		switch x.GetRemoveType() {
-		case pg.ObjectType_OBJECT_TABLE, pg.ObjectType_OBJECT_VIEW, pg.ObjectType_OBJECT_MATVIEW, pg.ObjectType_OBJECT_INDEX,
+		case pg.ObjectType_OBJECT_TABLE, pg.ObjectType_OBJECT_VIEW, pg.ObjectType_OBJECT_MATVIEW,
+			pg.ObjectType_OBJECT_INDEX,
 			pg.ObjectType_OBJECT_SEQUENCE, pg.ObjectType_OBJECT_FOREIGN_TABLE:
 			v := &pg.RangeVar{Relname: parts[len(parts)-1]}
 			if len(parts) > 1 {
@@ -154,7 +159,8 @@ func (j *judge) drop(x *pg.DropStmt) {
 		a.Verb, a.Reason = signalbox.Safeguard, "removes a rewrite rule"
 	case pg.ObjectType_OBJECT_PUBLICATION:
 		a.Verb, a.Reason = signalbox.Safeguard, "ends replication out of this database"
-	case pg.ObjectType_OBJECT_EXTENSION, pg.ObjectType_OBJECT_LANGUAGE, pg.ObjectType_OBJECT_FDW, pg.ObjectType_OBJECT_FOREIGN_SERVER:
+	case pg.ObjectType_OBJECT_EXTENSION, pg.ObjectType_OBJECT_LANGUAGE, pg.ObjectType_OBJECT_FDW,
+		pg.ObjectType_OBJECT_FOREIGN_SERVER:
 		if x.GetBehavior() == pg.DropBehavior_DROP_CASCADE {
 			a.Traits = append(a.Traits, signalbox.TraitTop)
 		}

@@ -150,9 +150,12 @@ func setReturning(targets []*pg.Node) bool {
 	visit = func(m any) {
 		if call, ok := m.(*pg.FuncCall); ok {
 			switch parts := nameParts(call.GetFuncname()); parts[len(parts)-1] {
-			case "generate_series", "generate_subscripts", "unnest", "regexp_matches", "regexp_split_to_table", "string_to_table",
-				"json_array_elements", "jsonb_array_elements", "json_array_elements_text", "jsonb_array_elements_text", "json_each", "jsonb_each",
-				"json_each_text", "jsonb_each_text", "json_object_keys", "jsonb_object_keys", "jsonb_path_query", "jsonb_path_query_tz", "_pg_expandarray",
+			case "generate_series", "generate_subscripts", "unnest", "regexp_matches", "regexp_split_to_table",
+				"string_to_table",
+				"json_array_elements", "jsonb_array_elements", "json_array_elements_text",
+				"jsonb_array_elements_text", "json_each", "jsonb_each",
+				"json_each_text", "jsonb_each_text", "json_object_keys", "jsonb_object_keys", "jsonb_path_query",
+				"jsonb_path_query_tz", "_pg_expandarray",
 				"json_to_recordset", "jsonb_to_recordset", "json_populate_recordset", "jsonb_populate_recordset":
 				found = true
 			}

@@ -11,7 +11,8 @@ import (
 func TestRuns(t *testing.T) {
 	var s Session
 	for name, text := range map[string]string{
-		"commit": "COMMIT", "chain": "COMMIT AND CHAIN", "save": "SAVEPOINT a", "lock": "LOCK TABLE orders IN ACCESS EXCLUSIVE MODE",
+		"commit": "COMMIT", "chain": "COMMIT AND CHAIN", "save": "SAVEPOINT a",
+		"lock": "LOCK TABLE orders IN ACCESS EXCLUSIVE MODE",
 		"path": "SET search_path = evil", "fetchall": "FETCH ALL x", "del": "DELETE FROM notes", "again": "EXECUTE commit",
 		"loop": "EXECUTE loop", "drop": "DROP TABLE notes", "one": "SELECT 1",
 	} {
@@ -64,7 +65,8 @@ func TestRuns(t *testing.T) {
 			t.Errorf("%s: runs nothing", c.text)
 		}
 	}
-	if d := Classify("DECLARE d CURSOR WITH HOLD FOR SELECT 1", nil).Statements[0]; !d.Hold || d.Inner.Text != "SELECT 1" {
+	if d := Classify("DECLARE d CURSOR WITH HOLD FOR SELECT 1", nil).Statements[0]; !d.Hold ||
+		d.Inner.Text != "SELECT 1" {
 		t.Errorf("WITH HOLD: %+v", d)
 	}
 	if d := Classify("DECLARE d CURSOR FOR SELECT 1", nil).Statements[0]; d.Hold {
@@ -79,7 +81,8 @@ func TestRuns(t *testing.T) {
 func TestRunsThenNames(t *testing.T) {
 	cat := shop()
 	var s Session
-	for name, text := range map[string]string{"path": "SET search_path = public", "gone": "DISCARD TEMP", "undo": "ROLLBACK", "free": "DEALLOCATE q"} {
+	for name, text := range map[string]string{"path": "SET search_path = public", "gone": "DISCARD TEMP",
+		"undo": "ROLLBACK", "free": "DEALLOCATE q"} {
 		s.Prepared(name, Classify(text, cat).Statements[0], cat)
 	}
 	for name := range s.prepared {

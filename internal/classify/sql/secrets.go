@@ -12,7 +12,8 @@ import (
 // of the server itself.
 func (j *judge) secretTable(name string) {
 	switch strings.TrimPrefix(name, "pg_catalog.") {
-	case "pg_authid", "pg_shadow", "pg_user_mapping", "pg_user_mappings", "pg_hba_file_rules", "pg_ident_file_mappings", "pg_subscription", "pg_file_settings":
+	case "pg_authid", "pg_shadow", "pg_user_mapping", "pg_user_mappings", "pg_hba_file_rules",
+		"pg_ident_file_mappings", "pg_subscription", "pg_file_settings":
 		j.trait(signalbox.TraitCredentials)
 	}
 }
@@ -21,12 +22,17 @@ func (j *judge) secretTable(name string) {
 // secret.
 func secretColumn(name string) bool {
 	switch strings.ToLower(name) {
-	case "password", "passwd", "pwd", "passphrase", "password_hash", "passwd_hash", "pw_hash", "pwhash", "password_digest", "passwordhash",
+	case "password", "passwd", "pwd", "passphrase", "password_hash", "passwd_hash", "pw_hash", "pwhash",
+		"password_digest", "passwordhash",
 		"hashed_password", "encrypted_password", "crypted_password", "rolpassword", "passwd_digest",
-		"secret", "secrets", "secret_key", "secretkey", "client_secret", "secret_access_key", "shared_secret", "webhook_secret", "signing_secret",
-		"private_key", "privatekey", "signing_key", "encryption_key", "api_key", "apikey", "api_secret", "api_token", "access_key",
-		"token", "access_token", "accesstoken", "refresh_token", "refreshtoken", "auth_token", "bearer_token", "id_token", "session_token", "reset_token", "reset_password_token",
-		"otp_secret", "totp_secret", "mfa_secret", "two_factor_secret", "recovery_codes", "backup_codes", "credentials", "decrypted_secret", "umoptions", "subconninfo":
+		"secret", "secrets", "secret_key", "secretkey", "client_secret", "secret_access_key", "shared_secret",
+		"webhook_secret", "signing_secret",
+		"private_key", "privatekey", "signing_key", "encryption_key", "api_key", "apikey", "api_secret", "api_token",
+		"access_key",
+		"token", "access_token", "accesstoken", "refresh_token", "refreshtoken", "auth_token", "bearer_token",
+		"id_token", "session_token", "reset_token", "reset_password_token",
+		"otp_secret", "totp_secret", "mfa_secret", "two_factor_secret", "recovery_codes", "backup_codes",
+		"credentials", "decrypted_secret", "umoptions", "subconninfo":
 		return true
 	}
 	return false
@@ -59,7 +65,9 @@ func (j *judge) secretOutput(targets, from []*pg.Node) {
 			}
 			children(m, visit)
 		case *pg.A_Expr:
-			if op := nameParts(x.GetName()); len(op) > 0 && (op[len(op)-1] == "||" || strings.HasPrefix(op[len(op)-1], "->") || strings.HasPrefix(op[len(op)-1], "#>")) {
+			if op := nameParts(x.GetName()); len(op) > 0 &&
+				(op[len(op)-1] == "||" || strings.HasPrefix(op[len(op)-1], "->") ||
+					strings.HasPrefix(op[len(op)-1], "#>")) {
 				children(m, visit)
 			}
 		default:
@@ -81,7 +89,8 @@ func secretStar(from []*pg.Node) bool {
 	for _, n := range from {
 		if v, ok := unwrap(n).(*pg.RangeVar); ok {
 			switch strings.ToLower(v.GetRelname()) {
-			case "secrets", "credentials", "user_credentials", "api_keys", "access_tokens", "api_tokens", "oauth_tokens", "refresh_tokens", "passwords", "decrypted_secrets", "vault_secrets", "private_keys":
+			case "secrets", "credentials", "user_credentials", "api_keys", "access_tokens", "api_tokens",
+				"oauth_tokens", "refresh_tokens", "passwords", "decrypted_secrets", "vault_secrets", "private_keys":
 				return true
 			}
 		}

@@ -33,27 +33,40 @@ func classOf(name string) settingClass {
 			return settingNames
 		}
 		return settingPlain
-	case "standard_conforming_strings", "backslash_quote", "client_encoding", "escape_string_warning", "array_nulls", "transform_null_equals":
+	case "standard_conforming_strings", "backslash_quote", "client_encoding", "escape_string_warning", "array_nulls",
+		"transform_null_equals":
 		return settingText
 	case "role", "session_authorization":
 		return settingIdentity
-	case "session_preload_libraries", "local_preload_libraries", "shared_preload_libraries", "dynamic_library_path", "archive_command", "restore_command",
-		"archive_library", "archive_cleanup_command", "recovery_end_command", "ssl_passphrase_command", "jit_provider", "extension_control_path":
+	case "session_preload_libraries", "local_preload_libraries", "shared_preload_libraries", "dynamic_library_path",
+		"archive_command", "restore_command",
+		"archive_library", "archive_cleanup_command", "recovery_end_command", "ssl_passphrase_command",
+		"jit_provider", "extension_control_path":
 		return settingCode
 	case "transaction_read_only", "default_transaction_read_only":
 		return settingReadOnly
-	case "session_replication_role", "row_security", "zero_damaged_pages", "ignore_checksum_failure", "ignore_system_indexes", "ignore_invalid_pages",
-		"allow_system_table_mods", "event_triggers", "check_function_bodies", "fsync", "full_page_writes", "synchronous_commit", "synchronous_standby_names",
-		"wal_level", "archive_mode", "archive_timeout", "wal_log_hints", "data_checksums", "ssl", "password_encryption", "hba_file", "ident_file",
-		"listen_addresses", "logging_collector", "track_activities", "track_counts", "track_functions", "track_io_timing", "max_wal_senders",
-		"max_replication_slots", "wal_keep_size", "max_slot_wal_keep_size", "autovacuum", "lo_compat_privileges", "db_user_namespace", "trace_notify",
-		"shared_memory_type", "restrict_nonsystem_relation_kind", "allow_in_place_tablespaces", "allow_alter_system", "debug_discard_caches", "row_security_active",
-		"default_with_oids", "idle_session_timeout_off", "krb_server_keyfile", "scram_iterations", "lc_messages_off", "data_sync_retry", "recovery_target", "primary_conninfo", "hot_standby":
+	case "session_replication_role", "row_security", "zero_damaged_pages", "ignore_checksum_failure",
+		"ignore_system_indexes", "ignore_invalid_pages",
+		"allow_system_table_mods", "event_triggers", "check_function_bodies", "fsync", "full_page_writes",
+		"synchronous_commit", "synchronous_standby_names",
+		"wal_level", "archive_mode", "archive_timeout", "wal_log_hints", "data_checksums", "ssl",
+		"password_encryption", "hba_file", "ident_file",
+		"listen_addresses", "logging_collector", "track_activities", "track_counts", "track_functions",
+		"track_io_timing", "max_wal_senders",
+		"max_replication_slots", "wal_keep_size", "max_slot_wal_keep_size", "autovacuum", "lo_compat_privileges",
+		"db_user_namespace", "trace_notify",
+		"shared_memory_type", "restrict_nonsystem_relation_kind", "allow_in_place_tablespaces", "allow_alter_system",
+		"debug_discard_caches", "row_security_active",
+		"default_with_oids", "idle_session_timeout_off", "krb_server_keyfile", "scram_iterations", "lc_messages_off",
+		"data_sync_retry", "recovery_target", "primary_conninfo", "hot_standby":
 		return settingSafeguard
 	}
 	switch {
-	case strings.HasPrefix(name, "log_"), strings.HasPrefix(name, "pgaudit."), strings.HasPrefix(name, "ssl_"), strings.HasPrefix(name, "recovery_"),
-		strings.HasPrefix(name, "auto_explain."), strings.HasPrefix(name, "pg_stat_statements."), strings.HasPrefix(name, "anon."), strings.HasPrefix(name, "supautils."), strings.HasPrefix(name, "set_user."), strings.HasPrefix(name, "credcheck."), strings.HasPrefix(name, "debug_"):
+	case strings.HasPrefix(name, "log_"), strings.HasPrefix(name, "pgaudit."), strings.HasPrefix(name, "ssl_"),
+		strings.HasPrefix(name, "recovery_"),
+		strings.HasPrefix(name, "auto_explain."), strings.HasPrefix(name, "pg_stat_statements."),
+		strings.HasPrefix(name, "anon."), strings.HasPrefix(name, "supautils."), strings.HasPrefix(name, "set_user."),
+		strings.HasPrefix(name, "credcheck."), strings.HasPrefix(name, "debug_"):
 		return settingSafeguard
 	}
 	return settingPlain
@@ -185,17 +198,19 @@ func (j *judge) setting(name string, values []string, reset bool) {
 		}
 		j.settled = true
 		j.effect(signalbox.Action{
-			Verb: signalbox.Permission, Native: "SET " + strings.ToUpper(strings.ReplaceAll(name, "_", " ")), Resources: []signalbox.Resource{{Type: "role", Name: strings.Join(values, ",")}},
-			Impact: signalbox.Impact{Count: 1, Scope: signalbox.ScopeOne, Reversible: true},
-			Traits: []signalbox.Trait{signalbox.TraitIdentity, signalbox.TraitSession},
-			Reason: "acts as another role from here on",
+			Verb: signalbox.Permission, Native: "SET " + strings.ToUpper(strings.ReplaceAll(name, "_", " ")),
+			Resources: []signalbox.Resource{{Type: "role", Name: strings.Join(values, ",")}},
+			Impact:    signalbox.Impact{Count: 1, Scope: signalbox.ScopeOne, Reversible: true},
+			Traits:    []signalbox.Trait{signalbox.TraitIdentity, signalbox.TraitSession},
+			Reason:    "acts as another role from here on",
 		})
 	case settingCode:
 		j.settled = true
 		j.effect(signalbox.Action{
 			Verb: signalbox.Execute, Native: native, Resources: []signalbox.Resource{{Type: "setting", Name: name}},
 			Impact: signalbox.Impact{Count: 1, Scope: signalbox.ScopeOne},
-			Traits: []signalbox.Trait{signalbox.TraitOpaque, signalbox.TraitDeferred}, Reason: "makes the server load code",
+			Traits: []signalbox.Trait{signalbox.TraitOpaque, signalbox.TraitDeferred},
+			Reason: "makes the server load code",
 		})
 	case settingReadOnly:
 		if on {
@@ -226,7 +241,8 @@ func harmlessText(name, value string) bool {
 		return value == "off" || value == "false" || value == "0"
 	case "client_encoding":
 		v := strings.NewReplacer("-", "", "_", "", "'", "").Replace(value)
-		return v == "utf8" || v == "unicode" || v == "sqlascii" || strings.HasPrefix(v, "latin") || strings.HasPrefix(v, "iso8859") || strings.HasPrefix(v, "win125") || v == "auto"
+		return v == "utf8" || v == "unicode" || v == "sqlascii" || strings.HasPrefix(v, "latin") ||
+			strings.HasPrefix(v, "iso8859") || strings.HasPrefix(v, "win125") || v == "auto"
 	}
 	return false
 }
@@ -236,8 +252,10 @@ func safeValue(name, value string) bool {
 	switch name {
 	case "session_replication_role":
 		return value == "origin"
-	case "check_function_bodies", "row_security", "fsync", "full_page_writes", "synchronous_commit", "event_triggers", "track_activities", "track_counts", "autovacuum", "ssl":
-		return value == "on" || value == "true" || value == "1" || value == "local" && name != "synchronous_commit" || value == "remote_apply" || value == "remote_write"
+	case "check_function_bodies", "row_security", "fsync", "full_page_writes", "synchronous_commit", "event_triggers",
+		"track_activities", "track_counts", "autovacuum", "ssl":
+		return value == "on" || value == "true" || value == "1" || value == "local" && name != "synchronous_commit" ||
+			value == "remote_apply" || value == "remote_write"
 	case "zero_damaged_pages", "allow_system_table_mods", "ignore_system_indexes", "ignore_checksum_failure":
 		return value == "off" || value == "false" || value == "0"
 	case "track_io_timing", "track_functions", "password_encryption":
@@ -307,9 +325,10 @@ func (j *judge) keepSetting(native string, x *pg.VariableSetStmt, kind, object s
 	reset := x.GetKind() != pg.VariableSetKind_VAR_SET_VALUE
 	a := signalbox.Action{
 		Verb: signalbox.Update, Native: native,
-		Resources: []signalbox.Resource{{Type: kind, Name: object, Whole: true}, {Type: "setting", Name: cmpOr(name, "*")}},
-		Impact:    signalbox.Impact{Count: 1, Scope: signalbox.ScopeOne, Reversible: true},
-		Reason:    "changes a setting for sessions to come",
+		Resources: []signalbox.Resource{{Type: kind, Name: object, Whole: true},
+			{Type: "setting", Name: cmpOr(name, "*")}},
+		Impact: signalbox.Impact{Count: 1, Scope: signalbox.ScopeOne, Reversible: true},
+		Reason: "changes a setting for sessions to come",
 	}
 	// No kept setting is harmless, a time-out included: it concerns every session
 	// to come, and can shut them all out.

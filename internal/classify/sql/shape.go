@@ -101,7 +101,8 @@ func valueTokens(text string, tokens []token) map[int]bool {
 		// SET [SESSION | LOCAL] name[.name] { = | TO } value, …; also SET TIME
 		// ZONE value, SET SCHEMA value, SET NAMES value, which are strings.
 		j := i + 1
-		for j < len(tokens) && j <= i+4 && (tokens[j].kind == tokWord && !isWord(text[tokens[j].start:tokens[j].end], "TO") ||
+		for j < len(tokens) && j <= i+4 && (tokens[j].kind == tokWord &&
+			!isWord(text[tokens[j].start:tokens[j].end], "TO") ||
 			tokens[j].kind == tokQuoted || text[tokens[j].start:tokens[j].end] == ".") {
 			j++
 		}

@@ -11,17 +11,26 @@ import (
 func TestShapeHidesLiterals(t *testing.T) {
 	const marker = "hunter2"
 	for _, text := range []string{
-		"SELECT 'hunter2'", "SELECT E'\\thunter2'", "SELECT $$hunter2$$", "SELECT $a$ hunter2 $$ $a$", "SELECT U&'hunter2'",
-		"SELECT N'hunter2'", "SELECT 1 -- hunter2", "SELECT /* /* hunter2 */ hunter2 */ 1", "SELECT 'a'\n'hunter2'", "SELECT 'it''s hunter2'",
-		"CREATE ROLE bob PASSWORD 'hunter2'", "ALTER USER bob ENCRYPTED PASSWORD 'hunter2'", "DO $$ hunter2 $$", "DO LANGUAGE plpgsql 'hunter2'",
+		"SELECT 'hunter2'", "SELECT E'\\thunter2'", "SELECT $$hunter2$$", "SELECT $a$ hunter2 $$ $a$",
+		"SELECT U&'hunter2'",
+		"SELECT N'hunter2'", "SELECT 1 -- hunter2", "SELECT /* /* hunter2 */ hunter2 */ 1", "SELECT 'a'\n'hunter2'",
+		"SELECT 'it''s hunter2'",
+		"CREATE ROLE bob PASSWORD 'hunter2'", "ALTER USER bob ENCRYPTED PASSWORD 'hunter2'", "DO $$ hunter2 $$",
+		"DO LANGUAGE plpgsql 'hunter2'",
 		"COPY a FROM PROGRAM 'hunter2'", "COPY a TO '/hunter2'", "COMMENT ON TABLE a IS 'hunter2'", "SET app.password = 'hunter2'", "SET app.password = hunter2",
-		"SET app.password TO hunter2, \"hunter2\"", "SET LOCAL app.password TO hunter2; SELECT 1", "set session app.password=hunter2",
+		"SET app.password TO hunter2, \"hunter2\"", "SET LOCAL app.password TO hunter2; SELECT 1",
+		"set session app.password=hunter2",
 		"ALTER ROLE bob SET app.password = hunter2", "ALTER DATABASE d SET app.password TO hunter2", "ALTER SYSTEM SET app.password = hunter2",
 		"ALTER FUNCTION f() SET app.password = hunter2", "CREATE FUNCTION f() RETURNS int LANGUAGE sql SET app.password = hunter2 AS 'hunter2'",
-		"CREATE USER MAPPING FOR bob SERVER s OPTIONS (user 'a', password 'hunter2')", "CREATE SUBSCRIPTION s CONNECTION 'password=hunter2' PUBLICATION p",
-		"NOTIFY a, 'hunter2'", "PREPARE TRANSACTION 'hunter2'", "EXECUTE q('hunter2')", "SELECT set_config('a.b', 'hunter2', false)",
-		"SECURITY LABEL ON TABLE a IS 'hunter2'", "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $body$ SELECT 'hunter2' $body$", "SELECT 'hunter2", "SELECT $$hunter2",
-		"hunter2", "SELECT 1 hunter2 hunter2 hunter2", "SELECT \"hunter2", "SELECT 1 /* hunter2", "SELECT interval 'hunter2'", "SELECT date 'hunter2'", "SELECT X'hunter2'",
+		"CREATE USER MAPPING FOR bob SERVER s OPTIONS (user 'a', password 'hunter2')",
+		"CREATE SUBSCRIPTION s CONNECTION 'password=hunter2' PUBLICATION p",
+		"NOTIFY a, 'hunter2'", "PREPARE TRANSACTION 'hunter2'", "EXECUTE q('hunter2')",
+		"SELECT set_config('a.b', 'hunter2', false)",
+		"SECURITY LABEL ON TABLE a IS 'hunter2'",
+		"CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $body$ SELECT 'hunter2' $body$", "SELECT 'hunter2",
+		"SELECT $$hunter2",
+		"hunter2", "SELECT 1 hunter2 hunter2 hunter2", "SELECT \"hunter2", "SELECT 1 /* hunter2",
+		"SELECT interval 'hunter2'", "SELECT date 'hunter2'", "SELECT X'hunter2'",
 		"SET TIME ZONE 'hunter2'", "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY; SET a.b = hunter2", "\x00hunter2", "SELECT '\xff hunter2'",
 	} {
 		r := Classify(text, nil)
@@ -101,7 +110,8 @@ func agree(t *testing.T, text string) {
 		}
 		for ; i < len(ours) && ours[i].start < end; i++ {
 			if ours[i].end > end {
-				t.Fatalf("%q: our token %q is longer than PostgreSQL's %q", text, text[ours[i].start:ours[i].end], piece)
+				t.Fatalf("%q: our token %q is longer than PostgreSQL's %q", text, text[ours[i].start:ours[i].end],
+					piece)
 			}
 			if is := ours[i].kind == tokString || ours[i].kind == tokNumber; is != literal {
 				t.Fatalf("%q: %q is literal: %v, PostgreSQL says %v", text, piece, is, literal)

@@ -58,11 +58,13 @@ func (t target) isKeyColumn(col string) bool {
 		return false
 	}
 	switch c := strings.ToLower(col); c {
-	case "id", "uuid", "guid", "uid", "pk", "oid", "ctid", "_id", "key", "slug", "sku", "isbn", "ean", "code", "email", "username", "login", "name",
+	case "id", "uuid", "guid", "uid", "pk", "oid", "ctid", "_id", "key", "slug", "sku", "isbn", "ean", "code",
+		"email", "username", "login", "name",
 		"number", "no", "ref", "reference", "token", "hostname", "phone", "iban", "serial", "barcode", "handle":
 		return true
 	default:
-		for _, suffix := range []string{"_number", "_no", "_ref", "_token", "_uuid", "_guid", "_uid", "_slug", "_sku", "_email", "_serial"} {
+		for _, suffix := range []string{"_number", "_no", "_ref", "_token", "_uuid", "_guid", "_uid", "_slug", "_sku",
+			"_email", "_serial"} {
 			if strings.HasSuffix(c, suffix) {
 				return true
 			}
@@ -94,7 +96,8 @@ func singular(table string) string {
 // one: what belongs to it is much.
 func isReference(col string) bool {
 	c := strings.ToLower(col)
-	for _, many := range []string{"tenant", "org", "organization", "organisation", "workspace", "company", "region", "site", "status", "type", "category", "group", "role"} {
+	for _, many := range []string{"tenant", "org", "organization", "organisation", "workspace", "company", "region",
+		"site", "status", "type", "category", "group", "role"} {
 		if strings.HasPrefix(c, many) {
 			return false
 		}

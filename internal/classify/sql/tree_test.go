@@ -43,8 +43,10 @@ func TestTree(t *testing.T) {
 	}
 	for _, text := range []string{
 		"", ";;", "SELECT 1; ; SELECT 2", "SELECT -0, 0, 2147483647, 2147483648, -2147483648, 1e400, 0x7fffffff, '', \"x\", true, false, NULL, B'0', X'f'",
-		`SELECT E'\x01\b\f\n\r\t\"\\\'<>\x7f é', U&'\0001\2028', '"\', '{}[],:null'`, "SELECT 'é\u2028', \"\u00e9\"", "SELECT '\xff'", "SELECT 1 -- \xff", "SELECT E'\\xff'",
-		"CREATE TRIGGER t BEFORE INSERT OR UPDATE OF a ON b EXECUTE FUNCTION f()", "DROP FUNCTION f(int, OUT a text), g", "SELECT f(*), f(VARIADIC a), count(*) FILTER (WHERE true)",
+		`SELECT E'\x01\b\f\n\r\t\"\\\'<>\x7f é', U&'\0001\2028', '"\', '{}[],:null'`, "SELECT 'é\u2028', \"\u00e9\"",
+		"SELECT '\xff'", "SELECT 1 -- \xff", "SELECT E'\\xff'",
+		"CREATE TRIGGER t BEFORE INSERT OR UPDATE OF a ON b EXECUTE FUNCTION f()",
+		"DROP FUNCTION f(int, OUT a text), g", "SELECT f(*), f(VARIADIC a), count(*) FILTER (WHERE true)",
 		"CREATE OPERATOR + (LEFTARG = NONE)", "DROP OPERATOR + (NONE, int)", "COPY t FROM STDIN WITH (FORMAT csv, NULL '')", "SELECT ALL a FROM b", "SELECT DISTINCT a FROM b", "CREATE GLOBAL TEMP TABLE a (b int)",
 		"ALTER TABLE t ADD FOREIGN KEY (a) REFERENCES b ON DELETE SET NULL (a) MATCH FULL", "UPDATE t SET (a, b) = (SELECT 1, 2)", "selec", "SELECT '", "SELECT 1::numeric(10, 2)[3][]", "SET a = -1.5, x, 'y'",
 	} {
@@ -76,7 +78,8 @@ func TestTreeComplete(t *testing.T) {
 			}
 			r := treeReader{s: compact.String()}
 			got := r.node()
-			if f.IsList() && f.Message() == nil || f.Kind() == protoreflect.DoubleKind || f.Kind() == protoreflect.Uint64Kind || f.Kind() == protoreflect.Int64Kind {
+			if f.IsList() && f.Message() == nil || f.Kind() == protoreflect.DoubleKind ||
+				f.Kind() == protoreflect.Uint64Kind || f.Kind() == protoreflect.Int64Kind {
 				planned++
 				if r.err == nil && !proto.Equal(got, n) {
 					t.Errorf("%s.%s: %s read as %v", kind.Name(), f.Name(), compact.String(), got)
@@ -140,8 +143,10 @@ func TestTreeRefused(t *testing.T) {
 		}
 	}
 	for old, replaced := range map[string]string{
-		`"location":7}}`: `"location":7,}}`, `"location"`: `"Location"`, `:7}`: `:"7"}`, `"SETOP_NONE"`: `"SETOP_OTHER"`, `"A_Const"`: `"A_Cons"`, `{"ival":1}`: `null`,
-		`[{"ResTarget"`: `[,{"ResTarget"`, `"version"`: ` "version"`, `"stmts":[`: `"stmts":[]}[`, `:1}`: `:99999999999}`, `{"stmt":`: `{,"stmt":`, `"op":`: `"op"`, `:{"ival"`: `{"ival"`,
+		`"location":7}}`: `"location":7,}}`, `"location"`: `"Location"`, `:7}`: `:"7"}`,
+		`"SETOP_NONE"`: `"SETOP_OTHER"`, `"A_Const"`: `"A_Cons"`, `{"ival":1}`: `null`,
+		`[{"ResTarget"`: `[,{"ResTarget"`, `"version"`: ` "version"`, `"stmts":[`: `"stmts":[]}[`,
+		`:1}`: `:99999999999}`, `{"stmt":`: `{,"stmt":`, `"op":`: `"op"`, `:{"ival"`: `{"ival"`,
 	} {
 		bad := strings.Replace(good, old, replaced, 1)
 		if bad == good {

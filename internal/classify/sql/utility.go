@@ -31,7 +31,8 @@ func (j *judge) top(m any) {
 }
 
 // one adds an effect on a single named object.
-func (j *judge) one(verb signalbox.Verb, native, kind, name, reason string, traits ...signalbox.Trait) *signalbox.Action {
+func (j *judge) one(verb signalbox.Verb, native, kind, name, reason string,
+	traits ...signalbox.Trait) *signalbox.Action {
 	return j.effect(signalbox.Action{
 		Verb: verb, Native: native,
 		Resources: []signalbox.Resource{{Type: kind, Name: name, Whole: true}},
@@ -131,15 +132,18 @@ func (j *judge) transaction(x *pg.TransactionStmt) {
 		j.s.Kind, native = KindRollbackTo, "ROLLBACK TO SAVEPOINT"
 	case pg.TransactionStmtKind_TRANS_STMT_PREPARE:
 		j.s.Kind, j.s.Name = KindPrepareTx, x.GetGid()
-		j.one(signalbox.Execute, "PREPARE TRANSACTION", "transaction", "*", "leaves a transaction open that anybody may commit later", signalbox.TraitDeferred)
+		j.one(signalbox.Execute, "PREPARE TRANSACTION", "transaction", "*",
+			"leaves a transaction open that anybody may commit later", signalbox.TraitDeferred)
 		return
 	case pg.TransactionStmtKind_TRANS_STMT_COMMIT_PREPARED:
 		j.s.Kind, j.s.Name, j.s.Lone = KindCommitTx, x.GetGid(), true
-		j.one(signalbox.Execute, "COMMIT PREPARED", "transaction", "*", "commits what another session prepared, unseen", signalbox.TraitOpaque)
+		j.one(signalbox.Execute, "COMMIT PREPARED", "transaction", "*",
+			"commits what another session prepared, unseen", signalbox.TraitOpaque)
 		return
 	case pg.TransactionStmtKind_TRANS_STMT_ROLLBACK_PREPARED:
 		j.s.Kind, j.s.Name, j.s.Lone = KindRollbackTx, x.GetGid(), true
-		j.one(signalbox.Delete, "ROLLBACK PREPARED", "transaction", "*", "throws away what another session prepared", signalbox.TraitOpaque)
+		j.one(signalbox.Delete, "ROLLBACK PREPARED", "transaction", "*", "throws away what another session prepared",
+			signalbox.TraitOpaque)
 		return
 	default:
 		j.unknown("an unknown transaction command")
@@ -180,11 +184,13 @@ func (j *judge) wrapper(m any) bool {
 	case *pg.CopyStmt:
 		j.copy(x)
 	case *pg.DoStmt:
-		j.one(signalbox.Execute, "DO", "code", "*", "runs a block of code: what it does cannot be seen", signalbox.TraitOpaque).Impact =
+		j.one(signalbox.Execute, "DO", "code", "*", "runs a block of code: what it does cannot be seen",
+			signalbox.TraitOpaque).Impact =
 			signalbox.Impact{Count: signalbox.CountUnknown, Scope: signalbox.ScopeUnknown}
 	case *pg.CallStmt:
 		parts := nameParts(x.GetFunccall().GetFuncname())
-		j.one(signalbox.Execute, "CALL", "procedure", dotted(parts), "runs a procedure: what it does cannot be seen", signalbox.TraitOpaque).Impact =
+		j.one(signalbox.Execute, "CALL", "procedure", dotted(parts), "runs a procedure: what it does cannot be seen",
+			signalbox.TraitOpaque).Impact =
 			signalbox.Impact{Count: signalbox.CountUnknown, Scope: signalbox.ScopeUnknown}
 		j.walkAll(x.GetFunccall().GetArgs())
 	default:
@@ -248,7 +254,8 @@ func (j *judge) explain(x *pg.ExplainStmt) {
 	j.settled = true
 	j.reads = inner.Reads
 	for _, a := range inner.Actions() {
-		if a.Verb == signalbox.Execute && a.Has(signalbox.TraitOpaque) && (a.Native == "CALL FUNCTION" || a.Native == "OPERATOR" || a.Native == "CAST") {
+		if a.Verb == signalbox.Execute && a.Has(signalbox.TraitOpaque) &&
+			(a.Native == "CALL FUNCTION" || a.Native == "OPERATOR" || a.Native == "CAST") {
 			j.effect(a)
 		}
 	}
@@ -443,7 +450,8 @@ func (j *judge) upkeep(m any) bool {
 		}
 		j.resources(a, x.GetRels())
 	case *pg.ClusterStmt:
-		a := j.one(signalbox.Update, "CLUSTER", "table", "*", "rewrites the table under an exclusive lock", signalbox.TraitMaintenance)
+		a := j.one(signalbox.Update, "CLUSTER", "table", "*", "rewrites the table under an exclusive lock",
+			signalbox.TraitMaintenance)
 		a.Impact.Scope = signalbox.ScopeAll
 		if x.GetRelation() != nil {
 			j.resource(a, x.GetRelation())
@@ -452,9 +460,11 @@ func (j *judge) upkeep(m any) bool {
 		}
 	case *pg.ReindexStmt:
 		name := x.GetName()
-		a := j.one(signalbox.Update, "REINDEX", "index", cmpOr(name, "*"), "builds indexes again", signalbox.TraitMaintenance, signalbox.TraitDerived)
+		a := j.one(signalbox.Update, "REINDEX", "index", cmpOr(name, "*"), "builds indexes again",
+			signalbox.TraitMaintenance, signalbox.TraitDerived)
 		switch x.GetKind() {
-		case pg.ReindexObjectType_REINDEX_OBJECT_SCHEMA, pg.ReindexObjectType_REINDEX_OBJECT_DATABASE, pg.ReindexObjectType_REINDEX_OBJECT_SYSTEM:
+		case pg.ReindexObjectType_REINDEX_OBJECT_SCHEMA, pg.ReindexObjectType_REINDEX_OBJECT_DATABASE,
+			pg.ReindexObjectType_REINDEX_OBJECT_SYSTEM:
 			a.Traits = append(a.Traits, signalbox.TraitTop)
 			a.Impact.Scope = signalbox.ScopeAll
 			j.s.Lone = true
@@ -470,10 +480,12 @@ func (j *judge) upkeep(m any) bool {
 	case *pg.RefreshMatViewStmt:
 		var a *signalbox.Action
 		if x.GetSkipData() {
-			a = j.one(signalbox.Delete, "REFRESH MATERIALIZED VIEW WITH NO DATA", "materialized view", "", "empties the view: nobody can read it until it is computed again", signalbox.TraitDerived)
+			a = j.one(signalbox.Delete, "REFRESH MATERIALIZED VIEW WITH NO DATA", "materialized view", "",
+				"empties the view: nobody can read it until it is computed again", signalbox.TraitDerived)
 			a.Impact.Reversible = false
 		} else {
-			a = j.one(signalbox.Update, "REFRESH MATERIALIZED VIEW", "materialized view", "", "computes the view again", signalbox.TraitMaintenance, signalbox.TraitDerived)
+			a = j.one(signalbox.Update, "REFRESH MATERIALIZED VIEW", "materialized view", "",
+				"computes the view again", signalbox.TraitMaintenance, signalbox.TraitDerived)
 		}
 		j.resource(a, x.GetRelation())
 		if _, r := j.relation(x.GetRelation()); r != nil {
@@ -487,7 +499,8 @@ func (j *judge) upkeep(m any) bool {
 			return true
 		}
 		j.settled = true
-		a := j.one(signalbox.Update, "LOCK TABLE", "table", "*", "locks others out until the transaction ends", signalbox.TraitTransaction)
+		a := j.one(signalbox.Update, "LOCK TABLE", "table", "*", "locks others out until the transaction ends",
+			signalbox.TraitTransaction)
 		a.Resources = nil
 		if x.GetMode() >= 5 { // SHARE and stronger: nobody else writes until the end
 			a.Impact.Scope = signalbox.ScopeAll

@@ -155,10 +155,11 @@ func (j *judge) operator(parts []string) {
 	shadow := len(parts) == 1 && j.cat != nil && j.cat.Operators[name]
 	if foreign || shadow {
 		j.effect(signalbox.Action{
-			Verb: signalbox.Execute, Native: "OPERATOR", Resources: []signalbox.Resource{{Type: "operator", Name: dotted(parts)}},
-			Impact: signalbox.Impact{Count: signalbox.CountUnknown, Scope: signalbox.ScopeUnknown},
-			Traits: []signalbox.Trait{signalbox.TraitOpaque},
-			Reason: "uses an operator that a user defined: what it does cannot be seen",
+			Verb: signalbox.Execute, Native: "OPERATOR",
+			Resources: []signalbox.Resource{{Type: "operator", Name: dotted(parts)}},
+			Impact:    signalbox.Impact{Count: signalbox.CountUnknown, Scope: signalbox.ScopeUnknown},
+			Traits:    []signalbox.Trait{signalbox.TraitOpaque},
+			Reason:    "uses an operator that a user defined: what it does cannot be seen",
 		})
 	}
 }
@@ -186,10 +187,11 @@ func (j *judge) typeName(t *pg.TypeName) {
 	}
 	if runs {
 		j.effect(signalbox.Action{
-			Verb: signalbox.Execute, Native: "CAST", Resources: []signalbox.Resource{{Type: "type", Name: dotted(parts)}},
-			Impact: signalbox.Impact{Count: signalbox.CountUnknown, Scope: signalbox.ScopeUnknown},
-			Traits: []signalbox.Trait{signalbox.TraitOpaque},
-			Reason: "casts to a type whose checks run a user's function",
+			Verb: signalbox.Execute, Native: "CAST",
+			Resources: []signalbox.Resource{{Type: "type", Name: dotted(parts)}},
+			Impact:    signalbox.Impact{Count: signalbox.CountUnknown, Scope: signalbox.ScopeUnknown},
+			Traits:    []signalbox.Trait{signalbox.TraitOpaque},
+			Reason:    "casts to a type whose checks run a user's function",
 		})
 	}
 }

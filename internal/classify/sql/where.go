@@ -474,7 +474,8 @@ func (j *judge) bound(m any) bound {
 			if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 				return bound{number: n, kind: 'n'}
 			}
-			for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02"} {
+			for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02 15:04",
+				"2006-01-02T15:04:05", "2006-01-02"} {
 				if at, err := time.Parse(layout, s); err == nil {
 					return bound{moment: at, kind: 't'}
 				}

@@ -40,9 +40,11 @@ func (c *Cloud) createChangeSet(p url.Values) (any, error) {
 	s, err := c.stack(name)
 	switch {
 	case kind == "CREATE" && err != nil:
-		s = &stack{name: name, id: arn("cloudformation", "stack/"+name+"/"+uuid()), created: c.now(), status: "REVIEW_IN_PROGRESS", changes: map[string]*changeSet{}}
+		s = &stack{name: name, id: arn("cloudformation", "stack/"+name+"/"+uuid()), created: c.now(),
+			status: "REVIEW_IN_PROGRESS", changes: map[string]*changeSet{}}
 	case kind == "CREATE" && s.status != "REVIEW_IN_PROGRESS":
-		return nil, invalid("Stack [%s] already exists and cannot be created again with the changeSet [%s].", name, p.Get("ChangeSetName"))
+		return nil, invalid("Stack [%s] already exists and cannot be created again with the changeSet [%s].", name,
+			p.Get("ChangeSetName"))
 	case kind != "CREATE" && kind != "UPDATE":
 		return nil, notImplemented("change set of type " + kind)
 	case err != nil:
@@ -60,8 +62,10 @@ func (c *Cloud) createChangeSet(p url.Values) (any, error) {
 		return nil, err
 	}
 	cs := &changeSet{
-		name: p.Get("ChangeSetName"), id: arn("cloudformation", "changeSet/"+p.Get("ChangeSetName")+"/"+uuid()), kind: kind,
-		status: "CREATE_COMPLETE", execution: "AVAILABLE", created: c.clock(c.now()), revision: v, changes: s.compare(v),
+		name: p.Get("ChangeSetName"), id: arn("cloudformation", "changeSet/"+p.Get("ChangeSetName")+"/"+uuid()),
+		kind:   kind,
+		status: "CREATE_COMPLETE", execution: "AVAILABLE", created: c.clock(c.now()), revision: v,
+		changes: s.compare(v),
 	}
 	if len(cs.changes) == 0 {
 		cs.status, cs.execution = "FAILED", "UNAVAILABLE"
@@ -131,7 +135,8 @@ func (c *Cloud) describeChangeSet(p url.Values) (any, error) {
 			if d.replacement == "True" {
 				recreation = "Always"
 			}
-			x.Resource.Details = append(x.Resource.Details, detailXML{"Properties", property, recreation, "Static", "DirectModification"})
+			x.Resource.Details = append(x.Resource.Details,
+				detailXML{"Properties", property, recreation, "Static", "DirectModification"})
 		}
 		out.Changes = append(out.Changes, x)
 	}
@@ -154,7 +159,8 @@ func (c *Cloud) listChangeSets(p url.Values) (any, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.changes)) {
 		cs := s.changes[name]
-		out.Summaries = append(out.Summaries, summary{cs.name, cs.status, cs.execution, cs.created, cs.id, s.id, s.name})
+		out.Summaries = append(out.Summaries,
+			summary{cs.name, cs.status, cs.execution, cs.created, cs.id, s.id, s.name})
 	}
 	return out, nil
 }
@@ -167,7 +173,8 @@ func (c *Cloud) executeChangeSet(p url.Values) (any, error) {
 		return nil, err
 	}
 	if cs.execution != "AVAILABLE" {
-		return nil, &refusal{400, "InvalidChangeSetStatus", "ChangeSet [" + cs.id + "] cannot be executed in its current status of [" + cs.status + "]"}
+		return nil, &refusal{400, "InvalidChangeSetStatus", "ChangeSet [" + cs.id +
+			"] cannot be executed in its current status of [" + cs.status + "]"}
 	}
 	if cs.kind == "CREATE" {
 		made := c.create(s.name, cs.revision)

@@ -168,7 +168,8 @@ func (c *Cloud) show(s *stack) stackXML {
 	now := c.now()
 	x := stackXML{
 		StackID: s.id, StackName: s.name, Description: s.description, CreationTime: c.clock(s.created),
-		StackStatus: s.state(now), StackStatusReason: s.reason, EnableTerminationProtection: s.protected, Capabilities: s.capabilities,
+		StackStatus: s.state(now), StackStatusReason: s.reason, EnableTerminationProtection: s.protected,
+		Capabilities: s.capabilities,
 	}
 	if s.updated > 0 {
 		x.LastUpdatedTime = c.clock(s.updated)
@@ -224,7 +225,8 @@ func (c *Cloud) listStacks(p url.Values) (any, error) {
 	}
 	for _, s := range append(all, c.gone...) {
 		if x := c.show(s); len(wanted) == 0 || wanted[x.StackStatus] {
-			out.Summaries = append(out.Summaries, summary{x.StackID, x.StackName, x.CreationTime, x.DeletionTime, x.StackStatus})
+			out.Summaries = append(out.Summaries,
+				summary{x.StackID, x.StackName, x.CreationTime, x.DeletionTime, x.StackStatus})
 		}
 	}
 	return out, nil

@@ -59,13 +59,15 @@ func reply(w http.ResponseWriter, name, namespace string, document any) {
 
 // serveQuery answers a request in AWS's query protocol: parameters in a form,
 // an operation that gives a result to be written as XML.
-func (c *Cloud) serveQuery(w http.ResponseWriter, r *http.Request, q signed, version, namespace string, operation func(name string, p url.Values) (any, error)) error {
+func (c *Cloud) serveQuery(w http.ResponseWriter, r *http.Request, q signed, version, namespace string,
+	operation func(name string, p url.Values) (any, error)) error {
 	if r.Method != http.MethodPost || r.URL.Path != "/" {
 		return notImplemented(r.Method + " " + r.URL.Path)
 	}
 	p, err := url.ParseQuery(string(q.body))
 	if err != nil || p.Get("Version") != version {
-		return &refusal{http.StatusBadRequest, "InvalidAction", fmt.Sprintf("no form with an Action of version %s", version)}
+		return &refusal{http.StatusBadRequest, "InvalidAction",
+			fmt.Sprintf("no form with an Action of version %s", version)}
 	}
 	name := p.Get("Action")
 	c.trail = append(c.trail, Event{q.caller, q.service + ":" + name})

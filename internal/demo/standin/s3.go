@@ -78,7 +78,8 @@ func (c *Cloud) serveS3(w http.ResponseWriter, r *http.Request, body []byte) {
 	case key != "" && (len(q) == 0 || len(q) == 1 && q.Has("x-id")):
 		c.serveObject(w, r, b, key, body, fail)
 	case key != "":
-		fail(http.StatusNotImplemented, "NotImplemented", "the stand-in cloud has no "+r.Method+" of an object with "+r.URL.RawQuery)
+		fail(http.StatusNotImplemented, "NotImplemented", "the stand-in cloud has no "+r.Method+" of an object with "+
+			r.URL.RawQuery)
 	case r.Method == http.MethodHead:
 	case r.Method == http.MethodPost && q.Has("delete"):
 		v, err := b.deleteObjects(body)
@@ -95,7 +96,8 @@ func (c *Cloud) serveS3(w http.ResponseWriter, r *http.Request, body []byte) {
 		delete(c.buckets, name)
 		w.WriteHeader(http.StatusNoContent)
 	case r.Method != http.MethodGet:
-		fail(http.StatusNotImplemented, "NotImplemented", "the stand-in cloud has no "+r.Method+" of a bucket with "+r.URL.RawQuery)
+		fail(http.StatusNotImplemented, "NotImplemented", "the stand-in cloud has no "+r.Method+" of a bucket with "+
+			r.URL.RawQuery)
 	case q.Get("list-type") == "2":
 		xmlReply("ListBucketResult", c.listObjects(name, b, q))
 	case q.Has("versions"):
@@ -105,15 +107,19 @@ func (c *Cloud) serveS3(w http.ResponseWriter, r *http.Request, body []byte) {
 	case q.Has("location"):
 		xmlReply("LocationConstraint", Region)
 	case q.Has("replication"):
-		fail(http.StatusNotFound, "ReplicationConfigurationNotFoundError", "The replication configuration was not found")
+		fail(http.StatusNotFound, "ReplicationConfigurationNotFoundError",
+			"The replication configuration was not found")
 	case q.Has("object-lock"):
-		fail(http.StatusNotFound, "ObjectLockConfigurationNotFoundError", "Object Lock configuration does not exist for this bucket")
+		fail(http.StatusNotFound, "ObjectLockConfigurationNotFoundError",
+			"Object Lock configuration does not exist for this bucket")
 	default:
-		fail(http.StatusNotImplemented, "NotImplemented", "the stand-in cloud has no GET of a bucket with "+r.URL.RawQuery)
+		fail(http.StatusNotImplemented, "NotImplemented", "the stand-in cloud has no GET of a bucket with "+
+			r.URL.RawQuery)
 	}
 }
 
-func (c *Cloud) serveObject(w http.ResponseWriter, r *http.Request, b *bucket, key string, body []byte, fail func(int, string, string)) {
+func (c *Cloud) serveObject(w http.ResponseWriter, r *http.Request, b *bucket, key string, body []byte,
+	fail func(int, string, string)) {
 	o, there := b.objects[key]
 	switch r.Method {
 	case http.MethodPut:
@@ -192,7 +198,8 @@ func (c *Cloud) page(b *bucket, prefix, after string, n int) (list []entryXML, n
 			return list, list[n-1].Key
 		}
 		o := b.objects[key]
-		list = append(list, entryXML{Key: key, LastModified: c.clock(o.modified), ETag: o.etag(), Size: len(o.body), StorageClass: "STANDARD"})
+		list = append(list, entryXML{Key: key, LastModified: c.clock(o.modified), ETag: o.etag(), Size: len(o.body),
+			StorageClass: "STANDARD"})
 	}
 	return list, ""
 }

@@ -35,7 +35,8 @@ type signed struct {
 func (c *Cloud) verify(r *http.Request) (q signed, err error) {
 	auth, ok := strings.CutPrefix(r.Header.Get("Authorization"), "AWS4-HMAC-SHA256 ")
 	if !ok {
-		return q, &refusal{http.StatusForbidden, "MissingAuthenticationToken", "the stand-in cloud takes requests signed by AWS4-HMAC-SHA256 in the Authorization header alone"}
+		return q, &refusal{http.StatusForbidden, "MissingAuthenticationToken",
+			"the stand-in cloud takes requests signed by AWS4-HMAC-SHA256 in the Authorization header alone"}
 	}
 	fields := map[string]string{}
 	for part := range strings.SplitSeq(auth, ",") {
@@ -44,16 +45,19 @@ func (c *Cloud) verify(r *http.Request) (q signed, err error) {
 	}
 	scope := strings.Split(fields["Credential"], "/")
 	if len(scope) != 5 {
-		return q, &refusal{http.StatusBadRequest, "IncompleteSignature", fmt.Sprintf("credential %q has no scope", fields["Credential"])}
+		return q, &refusal{http.StatusBadRequest, "IncompleteSignature",
+			fmt.Sprintf("credential %q has no scope", fields["Credential"])}
 	}
 	q.service = scope[3]
 	caller, credential, known := c.who(scope[0])
 	if !known || r.Header.Get("X-Amz-Security-Token") != credential.SessionToken {
-		return q, &refusal{http.StatusForbidden, "InvalidClientTokenId", "the security token included in the request is invalid"}
+		return q, &refusal{http.StatusForbidden, "InvalidClientTokenId",
+			"the security token included in the request is invalid"}
 	}
 	at, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
 	if err != nil || time.Since(at).Abs() > skew || scope[1] != at.Format("20060102") {
-		return q, &refusal{http.StatusForbidden, "SignatureDoesNotMatch", fmt.Sprintf("signature of %q expired or not yet current", r.Header.Get("X-Amz-Date"))}
+		return q, &refusal{http.StatusForbidden, "SignatureDoesNotMatch",
+			fmt.Sprintf("signature of %q expired or not yet current", r.Header.Get("X-Amz-Date"))}
 	}
 	if q.body, err = io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody)); err != nil {
 		return q, &refusal{http.StatusBadRequest, "RequestTimeout", "the body did not arrive whole"}
@@ -66,7 +70,8 @@ func (c *Cloud) verify(r *http.Request) (q signed, err error) {
 	case chunked || declared == "UNSIGNED-PAYLOAD":
 		hash = declared
 	case declared != "" && declared != hash:
-		return q, &refusal{http.StatusBadRequest, "XAmzContentSHA256Mismatch", "the body is not the one that was signed"}
+		return q, &refusal{http.StatusBadRequest, "XAmzContentSHA256Mismatch",
+			"the body is not the one that was signed"}
 	}
 	again := &http.Request{Method: r.Method, Host: r.Host, Header: http.Header{}, URL: &url.URL{
 		Scheme: "http", Host: r.Host, Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery,
@@ -86,7 +91,8 @@ func (c *Cloud) verify(r *http.Request) (q signed, err error) {
 	}
 	_, want, _ := strings.Cut(again.Header.Get("Authorization"), "Signature=")
 	if subtle.ConstantTimeCompare([]byte(want), []byte(fields["Signature"])) != 1 {
-		return q, &refusal{http.StatusForbidden, "SignatureDoesNotMatch", "the signature is not that of the secret access key"}
+		return q, &refusal{http.StatusForbidden, "SignatureDoesNotMatch",
+			"the signature is not that of the secret access key"}
 	}
 	if chunked {
 		if q.body, err = dechunk(q.body); err != nil {

@@ -103,7 +103,8 @@ func (s *stack) busy(now time.Duration) error {
 func (c *Cloud) create(name string, v *revision) *stack {
 	now := c.now()
 	s := &stack{
-		name: name, id: arn("cloudformation", "stack/"+name+"/"+uuid()), created: now, doing: "Create", status: "CREATE_COMPLETE",
+		name: name, id: arn("cloudformation", "stack/"+name+"/"+uuid()), created: now, doing: "Create",
+		status:  "CREATE_COMPLETE",
 		changes: map[string]*changeSet{},
 	}
 	s.adopt(v)
@@ -306,7 +307,8 @@ func (s *stack) compare(v *revision) map[string]difference {
 		}
 		slices.Sort(d.properties)
 		// A task definition has no changes: each is a new one.
-		if was.kind != r.kind || was.physical != r.physical || len(d.properties) > 0 && r.kind == "AWS::ECS::TaskDefinition" {
+		if was.kind != r.kind || was.physical != r.physical || len(d.properties) > 0 &&
+			r.kind == "AWS::ECS::TaskDefinition" {
 			d.replacement = "True"
 		}
 		// What needs something that is replaced is given the new one.

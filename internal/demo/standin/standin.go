@@ -89,7 +89,8 @@ type listener struct {
 func Start(c Config) (*Cloud, error) {
 	cloud := &Cloud{
 		AccessKeyID: "AKIA" + rand.Text()[:16], SecretAccessKey: rand.Text() + rand.Text()[:14],
-		hour: c.Hour, began: time.Now(), stacks: map[string]*stack{}, buckets: map[string]*bucket{}, roles: map[string]assumed{},
+		hour: c.Hour, began: time.Now(), stacks: map[string]*stack{}, buckets: map[string]*bucket{},
+		roles: map[string]assumed{},
 	}
 	for _, l := range []struct {
 		listener *listener
@@ -167,7 +168,8 @@ func (c *Cloud) serveAPI(w http.ResponseWriter, r *http.Request) {
 			c.serveS3(w, r, q.body)
 			return
 		case "cloudformation":
-			err = c.serveQuery(w, r, q, "2010-05-15", "http://cloudformation.amazonaws.com/doc/2010-05-15/", c.cloudformation)
+			err = c.serveQuery(w, r, q, "2010-05-15", "http://cloudformation.amazonaws.com/doc/2010-05-15/",
+				c.cloudformation)
 		case "sts":
 			err = c.serveQuery(w, r, q, "2011-06-15", "https://sts.amazonaws.com/doc/2011-06-15/", func(name string, p url.Values) (any, error) {
 				return c.sts(q.caller, name, p)

@@ -43,7 +43,8 @@ func start(t *testing.T) *client {
 	}
 	t.Cleanup(cloud.Close)
 	config := clientConfig(cloud, cloud.SecretAccessKey)
-	return &client{t: t, cloud: cloud, cfn: cloudformation.NewFromConfig(config), s3: s3.NewFromConfig(config, func(o *s3.Options) { o.UsePathStyle = true })}
+	return &client{t: t, cloud: cloud, cfn: cloudformation.NewFromConfig(config),
+		s3: s3.NewFromConfig(config, func(o *s3.Options) { o.UsePathStyle = true })}
 }
 
 func clientConfig(cloud *Cloud, secret string) aws.Config {
@@ -73,9 +74,11 @@ func (c *client) furnish() string {
 	c.must(err)
 	_, err = c.s3.CreateBucket(c.t.Context(), &s3.CreateBucketInput{Bucket: aws.String(data)})
 	c.must(err)
-	c.put(data, "backup/usage.json", `{"customer":7,"day":1,"mills":1005}`+"\n"+`{"customer":7,"day":2,"mills":2005}`+"\n"+`{"customer":8,"day":1,"mills":10}`)
+	c.put(data, "backup/usage.json", `{"customer":7,"day":1,"mills":1005}`+"\n"+`{"customer":7,"day":2,"mills":2005}`+
+		"\n"+`{"customer":8,"day":1,"mills":10}`)
 	_, err = c.cfn.CreateStack(c.t.Context(), &cloudformation.CreateStackInput{
-		StackName: aws.String(stackName), TemplateBody: aws.String(string(template)), Capabilities: []types.Capability{types.CapabilityCapabilityIam},
+		StackName: aws.String(stackName), TemplateBody: aws.String(string(template)),
+		Capabilities: []types.Capability{types.CapabilityCapabilityIam},
 	})
 	c.must(err)
 	return string(template)
@@ -134,7 +137,8 @@ func TestSignatures(t *testing.T) {
 	if *who.Account != Account || !strings.Contains(*who.Arn, "cost-explorer-operator") {
 		t.Errorf("caller %s", *who.Arn)
 	}
-	if _, err := sts.NewFromConfig(clientConfig(c.cloud, "wrong")).GetCallerIdentity(t.Context(), nil); code(err) != "SignatureDoesNotMatch" {
+	if _, err := sts.NewFromConfig(clientConfig(c.cloud, "wrong")).GetCallerIdentity(t.Context(),
+		nil); code(err) != "SignatureDoesNotMatch" {
 		t.Errorf("wrong secret: %v", err)
 	}
 	resp, err := http.Get(c.cloud.URL() + "/")
@@ -155,8 +159,10 @@ func TestRoles(t *testing.T) {
 	})
 	c.must(err)
 	temporary := *out.Credentials
-	for token, want := range map[string]string{*temporary.SessionToken: "<nil>", "": "InvalidClientTokenId", "wrong": "InvalidClientTokenId"} {
-		config.Credentials = credentials.NewStaticCredentialsProvider(*temporary.AccessKeyId, *temporary.SecretAccessKey, token)
+	for token, want := range map[string]string{*temporary.SessionToken: "<nil>", "": "InvalidClientTokenId",
+		"wrong": "InvalidClientTokenId"} {
+		config.Credentials = credentials.NewStaticCredentialsProvider(*temporary.AccessKeyId,
+			*temporary.SecretAccessKey, token)
 		_, err := cloudformation.NewFromConfig(config).ListStacks(t.Context(), nil)
 		if got := code(err); got != want {
 			t.Errorf("token %q: %s, want %s", token, got, want)
@@ -194,8 +200,9 @@ func TestDeleteAndCreateTakesHalfADay(t *testing.T) {
 		t.Errorf("the deleted stack is still known by its name: %s", got)
 	}
 	_, err = c.cfn.CreateStack(t.Context(), &cloudformation.CreateStackInput{
-		StackName: aws.String(stackName), TemplateBody: &template, Capabilities: []types.Capability{types.CapabilityCapabilityIam},
-		Parameters: []types.Parameter{{ParameterKey: aws.String("Rounding"), ParameterValue: aws.String("half-up")}},
+		StackName: aws.String(stackName), TemplateBody: &template,
+		Capabilities: []types.Capability{types.CapabilityCapabilityIam},
+		Parameters:   []types.Parameter{{ParameterKey: aws.String("Rounding"), ParameterValue: aws.String("half-up")}},
 	})
 	c.must(err)
 	c.cloud.Pass(11 * time.Hour)
@@ -210,8 +217,9 @@ func TestUpdateIsSmall(t *testing.T) {
 	c.furnish()
 	c.cloud.Pass(13 * time.Hour)
 	update := &cloudformation.UpdateStackInput{
-		StackName: aws.String(stackName), UsePreviousTemplate: aws.Bool(true), Capabilities: []types.Capability{types.CapabilityCapabilityIam},
-		Parameters: []types.Parameter{{ParameterKey: aws.String("Rounding"), ParameterValue: aws.String("half-up")}},
+		StackName: aws.String(stackName), UsePreviousTemplate: aws.Bool(true),
+		Capabilities: []types.Capability{types.CapabilityCapabilityIam},
+		Parameters:   []types.Parameter{{ParameterKey: aws.String("Rounding"), ParameterValue: aws.String("half-up")}},
 	}
 	_, err := c.cfn.UpdateStack(t.Context(), update)
 	c.must(err)
@@ -224,7 +232,8 @@ func TestUpdateIsSmall(t *testing.T) {
 	if got := c.status(stackName); got != "UPDATE_COMPLETE" {
 		t.Errorf("status %s", got)
 	}
-	if _, err := c.cfn.UpdateStack(t.Context(), update); code(err) != "ValidationError" || !strings.Contains(err.Error(), "No updates") {
+	if _, err := c.cfn.UpdateStack(t.Context(), update); code(err) != "ValidationError" ||
+		!strings.Contains(err.Error(), "No updates") {
 		t.Errorf("the same again: %v", err)
 	}
 }
@@ -239,7 +248,8 @@ func TestChangeSets(t *testing.T) {
 		Parameters:   []types.Parameter{{ParameterKey: aws.String("Rounding"), ParameterValue: aws.String("half-up")}},
 	})
 	c.must(err)
-	out, err := c.cfn.DescribeChangeSet(t.Context(), &cloudformation.DescribeChangeSetInput{StackName: aws.String(stackName), ChangeSetName: aws.String("rounding")})
+	out, err := c.cfn.DescribeChangeSet(t.Context(),
+		&cloudformation.DescribeChangeSetInput{StackName: aws.String(stackName), ChangeSetName: aws.String("rounding")})
 	c.must(err)
 	var got []string
 	for _, change := range out.Changes {
@@ -250,7 +260,8 @@ func TestChangeSets(t *testing.T) {
 		t.Error(d)
 	}
 	c.wantBill(300)
-	_, err = c.cfn.ExecuteChangeSet(t.Context(), &cloudformation.ExecuteChangeSetInput{StackName: aws.String(stackName), ChangeSetName: aws.String("rounding")})
+	_, err = c.cfn.ExecuteChangeSet(t.Context(),
+		&cloudformation.ExecuteChangeSetInput{StackName: aws.String(stackName), ChangeSetName: aws.String("rounding")})
 	c.must(err)
 	c.cloud.Pass(time.Hour)
 	c.wantBill(302)
@@ -270,10 +281,13 @@ func TestDeletionIsRefusedOrPartial(t *testing.T) {
 	c.must(err)
 	c.cloud.Pass(time.Hour)
 	remove := &cloudformation.DeleteStackInput{StackName: aws.String("odd")}
-	if _, err := c.cfn.DeleteStack(t.Context(), remove); code(err) != "ValidationError" || !strings.Contains(err.Error(), "TerminationProtection") {
+	if _, err := c.cfn.DeleteStack(t.Context(), remove); code(err) != "ValidationError" ||
+		!strings.Contains(err.Error(), "TerminationProtection") {
 		t.Errorf("protected: %v", err)
 	}
-	_, err = c.cfn.UpdateTerminationProtection(t.Context(), &cloudformation.UpdateTerminationProtectionInput{StackName: aws.String("odd"), EnableTerminationProtection: aws.Bool(false)})
+	_, err = c.cfn.UpdateTerminationProtection(t.Context(),
+		&cloudformation.UpdateTerminationProtectionInput{StackName: aws.String("odd"),
+			EnableTerminationProtection: aws.Bool(false)})
 	c.must(err)
 	c.put("full", "a b+ü/ö", "x")
 	_, err = c.cfn.DeleteStack(t.Context(), remove)
@@ -282,16 +296,19 @@ func TestDeletionIsRefusedOrPartial(t *testing.T) {
 	if got := c.status("odd"); got != "DELETE_FAILED" {
 		t.Errorf("status %s", got)
 	}
-	out, err := c.cfn.ListStackResources(t.Context(), &cloudformation.ListStackResourcesInput{StackName: aws.String("odd")})
+	out, err := c.cfn.ListStackResources(t.Context(),
+		&cloudformation.ListStackResourcesInput{StackName: aws.String("odd")})
 	c.must(err)
 	got := map[string]string{}
 	for _, r := range out.StackResourceSummaries {
 		got[*r.LogicalResourceId] = string(r.ResourceStatus)
 	}
-	if d := cmp.Diff(map[string]string{"Kept": "DELETE_SKIPPED", "Full": "DELETE_FAILED", "Queue": "DELETE_COMPLETE"}, got); d != "" {
+	if d := cmp.Diff(map[string]string{"Kept": "DELETE_SKIPPED", "Full": "DELETE_FAILED", "Queue": "DELETE_COMPLETE"},
+		got); d != "" {
 		t.Error(d)
 	}
-	_, err = c.s3.DeleteObjects(t.Context(), &s3.DeleteObjectsInput{Bucket: aws.String("full"), Delete: &s3types.Delete{Objects: []s3types.ObjectIdentifier{{Key: aws.String("a b+ü/ö")}}}})
+	_, err = c.s3.DeleteObjects(t.Context(), &s3.DeleteObjectsInput{Bucket: aws.String("full"),
+		Delete: &s3types.Delete{Objects: []s3types.ObjectIdentifier{{Key: aws.String("a b+ü/ö")}}}})
 	c.must(err)
 	_, err = c.cfn.DeleteStack(t.Context(), remove)
 	c.must(err)
@@ -328,7 +345,8 @@ func TestObjects(t *testing.T) {
 	if d := cmp.Diff([]string{"logs/0", "logs/1", "logs/2", "logs/3", "logs/4"}, keys); d != "" {
 		t.Error(d)
 	}
-	if _, err := c.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(data), Key: aws.String("none")}); code(err) != "NoSuchKey" {
+	if _, err := c.s3.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(data),
+		Key: aws.String("none")}); code(err) != "NoSuchKey" {
 		t.Errorf("no such key: %v", err)
 	}
 	if _, err := c.s3.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: aws.String(data)}); code(err) != "BucketNotEmpty" {

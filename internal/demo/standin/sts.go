@@ -50,7 +50,8 @@ func (c *Cloud) assumeRole(p url.Values) (any, error) {
 		Credentials     credential
 		AssumedRoleUser user
 	}{
-		credential{a.credential.AccessKeyID, a.credential.SecretAccessKey, a.credential.SessionToken, a.expires.UTC().Format(time.RFC3339)},
+		credential{a.credential.AccessKeyID, a.credential.SecretAccessKey, a.credential.SessionToken,
+			a.expires.UTC().Format(time.RFC3339)},
 		user{a.arn, "AROASTANDIN:" + p.Get("RoleSessionName")},
 	}, nil
 }

@@ -72,7 +72,8 @@ func (x *exchange) outcome(c *call) (signalbox.Outcome, error) {
 	a := x.answer
 	if err := a.read(); err != nil {
 		// The answer broke off. AWS has acted, or not: its first line is no proof.
-		return signalbox.Outcome{Rows: signalbox.CountUnknown}, fmt.Errorf("the answer (status %d) broke off: %w", a.status, err)
+		return signalbox.Outcome{Rows: signalbox.CountUnknown},
+			fmt.Errorf("the answer (status %d) broke off: %w", a.status, err)
 	}
 	out := signalbox.Outcome{Result: signalbox.Done, Rows: signalbox.CountUnknown}
 	code, message := "", ""
@@ -88,9 +89,11 @@ func (x *exchange) outcome(c *call) (signalbox.Outcome, error) {
 			out.Detail = "payload SHA-256 " + x.body.actual()
 		}
 		return out, nil
-	case a.status == http.StatusInternalServerError, a.status == http.StatusBadGateway, a.status == http.StatusGatewayTimeout, a.status < 300 && code == "InternalError":
+	case a.status == http.StatusInternalServerError, a.status == http.StatusBadGateway,
+		a.status == http.StatusGatewayTimeout, a.status < 300 && code == "InternalError":
 		// The service could not say what it did. That is no failure to us.
-		return signalbox.Outcome{Result: signalbox.ResultUnknown, Code: code, Detail: message, Rows: signalbox.CountUnknown},
+		return signalbox.Outcome{Result: signalbox.ResultUnknown, Code: code, Detail: message,
+				Rows: signalbox.CountUnknown},
 			fmt.Errorf("AWS answered %d %s", a.status, code)
 	}
 	out.Result, out.Code, out.Detail, out.Rows = signalbox.Failed, code, message, 0
@@ -134,7 +137,8 @@ func lateError(body []byte) (code, message string) {
 }
 
 // hopByHop are the headers of an answer that speak of the connection alone.
-var hopByHop = []string{"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Alt-Svc"}
+var hopByHop = []string{"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Connection", "Te", "Trailer",
+	"Transfer-Encoding", "Upgrade", "Alt-Svc"}
 
 var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 128<<10); return &b }}
 

@@ -106,7 +106,8 @@ func (x *exchange) takeBody() error {
 	sum := sha256.Sum256(b.whole)
 	b.sha256 = hex.EncodeToString(sum[:])
 	if declared != "" && declared != b.sha256 {
-		return &sigv4.Error{Problem: sigv4.BadContent, Message: "the body does not have the SHA-256 that x-amz-content-sha256 declares"}
+		return &sigv4.Error{Problem: sigv4.BadContent,
+			Message: "the body does not have the SHA-256 that x-amz-content-sha256 declares"}
 	}
 	if b.chunks != nil {
 		for _, t := range b.chunks.Trailers() {
@@ -124,7 +125,8 @@ func (x *exchange) reserve(size int64) error {
 	ctx, cancel := context.WithTimeout(x.ctx, x.g.HeaderTimeout)
 	defer cancel()
 	if x.g.held.Acquire(ctx, size) != nil {
-		return &refusal{status: http.StatusServiceUnavailable, code: "SlowDown", message: "the gate holds as many request bodies as it may: try again"}
+		return &refusal{status: http.StatusServiceUnavailable, code: "SlowDown",
+			message: "the gate holds as many request bodies as it may: try again"}
 	}
 	x.body.free = func() { x.g.held.Release(size) }
 	return nil
@@ -214,7 +216,8 @@ func (x *exchange) unread(err error) error {
 	case x.ctx.Err() != nil:
 		return context.Cause(x.ctx)
 	}
-	return &refusal{status: http.StatusBadRequest, code: "RequestTimeout", message: "the request's body did not come whole"}
+	return &refusal{status: http.StatusBadRequest, code: "RequestTimeout",
+		message: "the request's body did not come whole"}
 }
 
 func tooLong(streams bool) error {

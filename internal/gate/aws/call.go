@@ -166,7 +166,8 @@ func (c *call) canonical() signalbox.Digest {
 	if x.op == nil || c.params[""] != nil {
 		// Not all of it is understood: all of it counts, as it came.
 		parts = append(parts,
-			proof.Text("method", x.wire.Method), proof.Text("host", x.wire.Host), proof.Text("path", x.wire.Path), proof.Text("query", x.wire.RawQuery),
+			proof.Text("method", x.wire.Method), proof.Text("host", x.wire.Host), proof.Text("path", x.wire.Path),
+			proof.Text("query", x.wire.RawQuery),
 			proof.List("headers", meaningful(x.wire.Header)...))
 	}
 	if x.op != nil {
@@ -176,7 +177,8 @@ func (c *call) canonical() signalbox.Digest {
 				params[name] = v
 			}
 		}
-		parts = append(parts, proof.Text("operation", x.op.Service.ID+"."+x.op.Name), proof.Bytes("parameters", encode(params, "")))
+		parts = append(parts, proof.Text("operation", x.op.Service.ID+"."+x.op.Name),
+			proof.Bytes("parameters", encode(params, "")))
 	}
 	if x.op == nil || c.params[""] != nil || c.native.Payload >= 0 {
 		parts = append(parts, proof.Text("payload", x.body.sha256), proof.Text("length", fmt.Sprint(x.body.length)))
@@ -190,7 +192,8 @@ func meaningful(h http.Header) []proof.Part {
 	var parts []proof.Part
 	for _, name := range slices.Sorted(maps.Keys(h)) {
 		switch name {
-		case "User-Agent", "X-Amz-User-Agent", "Amz-Sdk-Invocation-Id", "Amz-Sdk-Request", "X-Amzn-Trace-Id", "Accept-Encoding", "X-Amz-Content-Sha256":
+		case "User-Agent", "X-Amz-User-Agent", "Amz-Sdk-Invocation-Id", "Amz-Sdk-Request", "X-Amzn-Trace-Id",
+			"Accept-Encoding", "X-Amz-Content-Sha256":
 			continue
 		}
 		for _, v := range h[name] {

@@ -29,7 +29,9 @@ func TestCanonicalForm(t *testing.T) {
 		}
 		x := &exchange{g: &Gate{}, op: op}
 		x.g.Upstream.Account = account
-		c := &call{x: x, service: "dynamodb", region: "eu-central-1", account: account, params: map[string]any{"TableName": "t", "Item": map[string]any{"n": map[string]any{"N": json.Number("1")}}}}
+		c := &call{x: x, service: "dynamodb", region: "eu-central-1", account: account,
+			params: map[string]any{"TableName": "t",
+				"Item": map[string]any{"n": map[string]any{"N": json.Number("1")}}}}
 		c.native.Payload = -1
 		return x, c
 	}
@@ -49,17 +51,20 @@ func TestCanonicalForm(t *testing.T) {
 			x.role = &role{claim: &claim{Role: "arn:aws:iam::" + account + ":role/a", Policy: strings.Repeat("0", 64)}}
 		},
 		"as a role from a role": func(x *exchange, _ *call) {
-			x.role = &role{claim: &claim{Role: "arn:aws:iam::" + account + ":role/a", From: &claim{Role: "arn:aws:iam::" + account + ":role/b"}}}
+			x.role = &role{claim: &claim{Role: "arn:aws:iam::" + account + ":role/a",
+				From: &claim{Role: "arn:aws:iam::" + account + ":role/b"}}}
 		},
 		"unknown member": func(x *exchange, c *call) {
 			c.params[""] = []string{"New"}
 			x.body.whole, x.body.sha256 = []byte("{}"), "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
-			x.wire = awswire.Request{Method: "POST", Path: "/", Header: http.Header{"X-Amz-Target": {"DynamoDB_20120810.PutItem"}, "User-Agent": {"any"}}}
+			x.wire = awswire.Request{Method: "POST", Path: "/",
+				Header: http.Header{"X-Amz-Target": {"DynamoDB_20120810.PutItem"}, "User-Agent": {"any"}}}
 		},
 		"unknown operation": func(x *exchange, c *call) {
 			x.op, c.params = nil, nil
 			x.body.whole, x.body.sha256 = []byte("{}"), "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
-			x.wire = awswire.Request{Method: "POST", Path: "/", Header: http.Header{"X-Amz-Target": {"DynamoDB_20120810.New"}}}
+			x.wire = awswire.Request{Method: "POST", Path: "/",
+				Header: http.Header{"X-Amz-Target": {"DynamoDB_20120810.New"}}}
 		},
 		"another operation": func(x *exchange, _ *call) { x.op, _ = awswire.Find("dynamodb", "UpdateItem") },
 		"with a payload": func(x *exchange, c *call) {
@@ -130,7 +135,8 @@ func TestCanonicalFormFromTheWire(t *testing.T) {
 		"another session":   digest("human-alice", nil, putItem),
 		"TLS and HTTP/2":    digest("agent-kiro", func(c *client) { c.secure() }, putItem),
 		"other white space": digest("agent-kiro", nil, `{ "Item" : {"id":{"S":"1"}}, "TableName":"orders" }`),
-		"SDK's own headers": digest("agent-kiro", nil, putItem, "Amz-Sdk-Invocation-Id", "2", "Amz-Sdk-Request", "attempt=2", "User-Agent", "other"),
+		"SDK's own headers": digest("agent-kiro", nil, putItem, "Amz-Sdk-Invocation-Id", "2", "Amz-Sdk-Request",
+			"attempt=2", "User-Agent", "other"),
 	} {
 		if same != plain {
 			t.Errorf("%s changes the digest", name)
@@ -147,13 +153,15 @@ func TestTextForPeople(t *testing.T) {
 	b.Decide = func(r interlock.Request) error { return holding(r.Actions[0].Native)(r) }
 	b.client("agent-kiro").as("s3").do(t.Context(), "PUT", "/bucket/key", []byte("hello"), "X-Amz-Acl", "public-read")
 	text := b.Requests[0].Text
-	for _, part := range []string{"s3:PutObject in eu-central-1 of account " + account, `"Bucket": "bucket"`, `"ACL": "public-read"`, "Payload: 5 bytes, SHA-256 2cf24dba5fb0a30e"} {
+	for _, part := range []string{"s3:PutObject in eu-central-1 of account " + account, `"Bucket": "bucket"`,
+		`"ACL": "public-read"`, "Payload: 5 bytes, SHA-256 2cf24dba5fb0a30e"} {
 		if !strings.Contains(text, part) {
 			t.Errorf("%q is missing in\n%s", part, text)
 		}
 	}
 	// What is too long to be shown whole cannot be approved.
-	b.client("agent-kiro").call(t.Context(), "PutItem", `{"TableName":"orders","Item":{"id":{"S":"`+strings.Repeat("x", maxShown)+`"}}}`)
+	b.client("agent-kiro").call(t.Context(), "PutItem", `{"TableName":"orders","Item":{"id":{"S":"`+
+		strings.Repeat("x", maxShown)+`"}}}`)
 	if r := b.Requests[1]; !r.Partial || len(r.Text) > maxShown+10 {
 		t.Errorf("partial %v with %d bytes", r.Partial, len(r.Text))
 	}
@@ -169,16 +177,21 @@ func TestTouchedIsCountedBefore(t *testing.T) {
 	}{
 		"known":        {7, []signalbox.Resource{one}, map[string]int64{"table a": 7}},
 		"known of two": {7, []signalbox.Resource{one, two}, map[string]int64{"table a": 1, "table b": 6}},
-		"unknown":      {signalbox.CountUnknown, []signalbox.Resource{one, two}, map[string]int64{"table a": 1, "table b": 1}},
-		"of nothing":   {signalbox.CountUnknown, nil, map[string]int64{"x:Y": 1}},
+		"unknown": {signalbox.CountUnknown, []signalbox.Resource{one, two},
+			map[string]int64{"table a": 1, "table b": 1}},
+		"of nothing": {signalbox.CountUnknown, nil, map[string]int64{"x:Y": 1}},
 	} {
-		action := signalbox.Action{Verb: signalbox.Update, Native: "x:Y", Resources: c.resources, Impact: signalbox.Impact{Count: c.count}}
-		e := &execution{x: &exchange{g: &Gate{}}, c: &call{actions: []signalbox.Action{action}, native: classify.Call{}}}
+		action := signalbox.Action{Verb: signalbox.Update, Native: "x:Y", Resources: c.resources,
+			Impact: signalbox.Impact{Count: c.count}}
+		e := &execution{x: &exchange{g: &Gate{}},
+			c: &call{actions: []signalbox.Action{action}, native: classify.Call{}}}
 		if d := cmp.Diff(c.want, e.touched(t.Context())); d != "" {
 			t.Errorf("%s: %s", name, d)
 		}
 	}
-	e := &execution{x: &exchange{g: &Gate{}}, c: &call{actions: []signalbox.Action{{Verb: signalbox.Delete, Resources: []signalbox.Resource{one}, Impact: signalbox.Impact{Count: 1}}}},
+	e := &execution{x: &exchange{g: &Gate{}},
+		c: &call{actions: []signalbox.Action{{Verb: signalbox.Delete, Resources: []signalbox.Resource{one},
+			Impact: signalbox.Impact{Count: 1}}}},
 		probed: &signalbox.Impact{Count: 5, Dependants: 2}}
 	if got := fmt.Sprint(e.touched(t.Context())); got != "map[table a:7]" {
 		t.Errorf("measured: %s", got)

@@ -39,12 +39,16 @@ func (x *exchange) as() identity {
 func (g *Gate) own(ctx context.Context) (aws.Credentials, error) {
 	c, err := g.credentials.Retrieve(ctx)
 	if err != nil {
-		g.Logger.Error("aws gate has no credentials", "gate", g.Config.Gate.Name, "credentials", g.Upstream.Credentials, "error", err)
-		return aws.Credentials{}, &refusal{status: http.StatusServiceUnavailable, code: CodeUnavailable, message: "the gate has no credentials for AWS at present: its operator finds the cause in its log. Nothing was done."}
+		g.Logger.Error("aws gate has no credentials", "gate", g.Config.Gate.Name, "credentials",
+			g.Upstream.Credentials, "error", err)
+		return aws.Credentials{}, &refusal{status: http.StatusServiceUnavailable, code: CodeUnavailable,
+			message: "the gate has no credentials for AWS at present: its operator finds the cause in its log. Nothing was done."}
 	}
 	if c.AccountID != "" && c.AccountID != g.Upstream.Account {
-		g.Logger.Error("aws gate has credentials of another account", "gate", g.Config.Gate.Name, "account", c.AccountID, "configured", g.Upstream.Account)
-		return aws.Credentials{}, &refusal{status: http.StatusServiceUnavailable, code: CodeUnavailable, message: "the gate's credentials are of another account than its configuration says. Nothing was done."}
+		g.Logger.Error("aws gate has credentials of another account", "gate", g.Config.Gate.Name, "account",
+			c.AccountID, "configured", g.Upstream.Account)
+		return aws.Credentials{}, &refusal{status: http.StatusServiceUnavailable, code: CodeUnavailable,
+			message: "the gate's credentials are of another account than its configuration says. Nothing was done."}
 	}
 	return c, nil
 }
@@ -60,7 +64,8 @@ type caller struct {
 var _ probe.Caller = caller{}
 
 // Call implements [probe.Caller].
-func (c caller) Call(ctx context.Context, service, operation, region string, params map[string]any) (awswire.Answer, error) {
+func (c caller) Call(ctx context.Context, service, operation, region string, params map[string]any) (awswire.Answer,
+	error) {
 	return c.g.call(ctx, c.as, service, operation, region, params, "probe", c.note)
 }
 
@@ -68,7 +73,8 @@ func (c caller) Call(ctx context.Context, service, operation, region string, par
 // [*awswire.ServiceError]; of another one a [*sendError] says what was done. note
 // is told the header of the answer.
 func (g *Gate) call(
-	ctx context.Context, as identity, service, operation, region string, params map[string]any, mark string, note func(http.Header),
+	ctx context.Context, as identity, service, operation, region string, params map[string]any, mark string,
+	note func(http.Header),
 ) (awswire.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

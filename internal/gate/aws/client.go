@@ -35,7 +35,8 @@ func variables(gates []gate.Access, f gate.Folder) ([]string, error) {
 		}
 		// Buckets stand in the path, so that no name but the gate's is looked up.
 		config.WriteString("s3 =\n  addressing_style = path\n\n")
-		fmt.Fprintf(&credentials, "[%s]\naws_access_key_id = %s\naws_secret_access_key = %s\n\n", name, g.User, g.Password)
+		fmt.Fprintf(&credentials, "[%s]\naws_access_key_id = %s\naws_secret_access_key = %s\n\n", name, g.User,
+			g.Password)
 	}
 	vars := []string{"AWS_CONFIG_FILE=" + filepath.Join(f.Path, "aws-config"), "AWS_EC2_METADATA_DISABLED=true"}
 	if len(gates) == 1 {
@@ -96,7 +97,8 @@ var leaks = []gate.Leak{
 }
 
 var harmless = []string{
-	"AWS_PAGER", "AWS_DEFAULT_OUTPUT", "AWS_CLI_AUTO_PROMPT", "AWS_CLI_FILE_ENCODING", "AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE",
+	"AWS_PAGER", "AWS_DEFAULT_OUTPUT", "AWS_CLI_AUTO_PROMPT", "AWS_CLI_FILE_ENCODING", "AWS_MAX_ATTEMPTS",
+	"AWS_RETRY_MODE",
 	"AWS_DEFAULTS_MODE", "AWS_SDK_UA_APP_ID", "AWS_REQUEST_CHECKSUM_CALCULATION", "AWS_RESPONSE_CHECKSUM_VALIDATION",
 	"AWS_DISABLE_REQUEST_COMPRESSION", "AWS_REQUEST_MIN_COMPRESSION_SIZE_BYTES",
 }

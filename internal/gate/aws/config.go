@@ -90,7 +90,8 @@ func (c Credentials) LogValue() slog.Value {
 
 // LogValue keeps the credentials out of logs.
 func (u Upstream) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("account", u.Account), slog.String("region", u.Region), slog.Any("credentials", u.Credentials))
+	return slog.GroupValue(slog.String("account", u.Account), slog.String("region", u.Region),
+		slog.Any("credentials", u.Credentials))
 }
 
 var twelveDigits = regexp.MustCompile(`^[0-9]{12}$`)
@@ -133,7 +134,8 @@ func positive[T int | int64 | time.Duration](field *T, value T) {
 
 func validEndpoint(s string) error {
 	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.User != nil || strings.Trim(u.Path, "/") != "" {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.User != nil ||
+		strings.Trim(u.Path, "/") != "" {
 		return fmt.Errorf("%q is not a URL like https://host:port", s)
 	}
 	return nil

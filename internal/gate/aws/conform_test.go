@@ -35,7 +35,10 @@ func TestConforms(t *testing.T) {
 						Held: func(err error) bool {
 							return status(err) == 403 && strings.Contains(err.Error(), "hold wait 01HOLD")
 						},
-						Denied: func(err error) bool { return status(err) == 403 && strings.Contains(err.Error(), "denied: no") },
+						Denied: func(err error) bool {
+							return status(err) == 403 &&
+								strings.Contains(err.Error(), "denied: no")
+						},
 					}
 				})
 			})

@@ -62,7 +62,8 @@ func (x *exchange) relay(c *call) error {
 		if x.ctx.Err() != nil {
 			return context.Cause(x.ctx)
 		}
-		x.g.Logger.Warn("aws did not answer a read", "gate", x.g.Config.Gate.Name, "operation", c.actions[0].Native, "error", why)
+		x.g.Logger.Warn("aws did not answer a read", "gate", x.g.Config.Gate.Name, "operation", c.actions[0].Native,
+			"error", why)
 		return why.tell(http.StatusBadGateway, "AWS did not answer")
 	}
 	x.answer = a
@@ -210,7 +211,8 @@ func (e *execution) forward(ctx context.Context, p *interlock.Permit) (signalbox
 		if x.ctx.Err() != nil {
 			return e.notForwarded(context.Cause(x.ctx)), nil
 		}
-		return e.notForwarded(why.tell(http.StatusServiceUnavailable, "AWS could not be reached, and nothing was done")), nil
+		return e.notForwarded(why.tell(http.StatusServiceUnavailable,
+			"AWS could not be reached, and nothing was done")), nil
 	case why.sent == badBody:
 		return e.notForwarded(x.unread(why.err)), nil
 	default:

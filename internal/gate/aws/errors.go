@@ -38,7 +38,8 @@ func malformed(format string, args ...any) error {
 	return &refusal{status: http.StatusBadRequest, code: "MalformedRequest", message: fmt.Sprintf(format, args...)}
 }
 
-var errWait = &refusal{status: http.StatusTooManyRequests, code: "TooManyRequestsException", message: "too many requests with wrong signatures came from here: wait a minute"}
+var errWait = &refusal{status: http.StatusTooManyRequests, code: "TooManyRequestsException",
+	message: "too many requests with wrong signatures came from here: wait a minute"}
 
 // refuse tells the client an error. When part of an answer went out already, it
 // cuts the connection, so that nobody takes the part for the whole.
@@ -93,10 +94,12 @@ func (x *exchange) refused(err error) *refusal {
 	case errors.Is(err, awswire.ErrMalformed), errors.Is(err, awswire.ErrDuplicate):
 		return &refusal{status: http.StatusBadRequest, code: "MalformedRequest", message: err.Error()}
 	case x.ctx != nil && x.ctx.Err() != nil:
-		return &refusal{status: http.StatusForbidden, code: "AccessDenied", message: "the session was stopped: " + err.Error()}
+		return &refusal{status: http.StatusForbidden, code: "AccessDenied", message: "the session was stopped: " +
+			err.Error()}
 	}
 	x.g.Logger.Error("refused because of an error", "gate", x.g.Config.Gate.Name, "error", err)
-	return &refusal{status: http.StatusServiceUnavailable, code: CodeUnavailable, message: "the gate could not serve the request. Nothing was done."}
+	return &refusal{status: http.StatusServiceUnavailable, code: CodeUnavailable,
+		message: "the gate could not serve the request. Nothing was done."}
 }
 
 // encoded puts a refusal of the interlock into a status and a code.
@@ -122,7 +125,8 @@ func encoded(r gate.Refusal) *refusal {
 		return &refusal{status: http.StatusNotImplemented, code: CodeUnknown,
 			message: fmt.Sprintf("the request was forwarded, and nobody can say what came of it (intent %s): look at the target before sending it again", r.Intent)}
 	}
-	return &refusal{status: http.StatusServiceUnavailable, code: CodeUnavailable, message: r.Reason + ". Nothing was done."}
+	return &refusal{status: http.StatusServiceUnavailable, code: CodeUnavailable, message: r.Reason +
+		". Nothing was done."}
 }
 
 // translate gives a problem with a signature the code that the service's clients

@@ -34,14 +34,16 @@ func reader() explain.Reader {
 		case d.Operation == "":
 			return explain.Native{}, errors.New(`aws request without "operation"`)
 		}
-		return explain.Native{Target: d.Service, Classify: func() ([]signalbox.Action, func()) { return d.actions(), func() {} }}, nil
+		return explain.Native{Target: d.Service,
+			Classify: func() ([]signalbox.Action, func()) { return d.actions(), func() {} }}, nil
 	}
 }
 
 func (d described) actions() []signalbox.Action {
 	parameters, err := readParameters(d.Parameters)
 	if err != nil {
-		return []signalbox.Action{signalbox.Worst(d.Service+":"+d.Operation, fmt.Sprintf("its parameters cannot be read: %v", err))}
+		return []signalbox.Action{signalbox.Worst(d.Service+":"+d.Operation,
+			fmt.Sprintf("its parameters cannot be read: %v", err))}
 	}
 	c := aws.Call{Service: d.Service, Operation: d.Operation, Region: d.Region, Parameters: parameters, Payload: -1}
 	if op, ok := awswire.Find(d.Service, d.Operation); ok {

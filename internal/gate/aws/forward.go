@@ -114,7 +114,8 @@ func repeatable(r *http.Request) bool {
 	if r.Body != nil {
 		return false
 	}
-	return r.Method == http.MethodGet || r.Method == http.MethodHead || r.Header["Idempotency-Key"] != nil || r.Header["X-Idempotency-Key"] != nil
+	return r.Method == http.MethodGet || r.Method == http.MethodHead || r.Header["Idempotency-Key"] != nil ||
+		r.Header["X-Idempotency-Key"] != nil
 }
 
 var errLate = errors.New("AWS did not answer in time")
@@ -144,7 +145,8 @@ func (x *exchange) outgoing(ctx context.Context, c *call, to place, t *track) (*
 	if err != nil {
 		return nil, malformed("the path cannot be forwarded: %v", err)
 	}
-	r := (&http.Request{Method: x.wire.Method, URL: u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: maps.Clone(x.wire.Header)}).WithContext(ctx)
+	r := (&http.Request{Method: x.wire.Method, URL: u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: maps.Clone(x.wire.Header)}).WithContext(ctx)
 	if b := &x.body; b.stream != nil {
 		r.Body, r.ContentLength = io.NopCloser(tracked{b.stream, t, x.g}), b.length
 	} else if len(b.whole) > 0 {
@@ -189,7 +191,8 @@ func (x *exchange) sign(ctx context.Context, c *call, to place, r *http.Request,
 	if payload == "" {
 		payload = sigv4.EmptyPayload
 	}
-	if s3Like(to.service) || r.Header.Get("X-Amz-Content-Sha256") != "" || chunked != "" || payload == sigv4.UnsignedPayload {
+	if s3Like(to.service) || r.Header.Get("X-Amz-Content-Sha256") != "" || chunked != "" ||
+		payload == sigv4.UnsignedPayload {
 		r.Header.Set("X-Amz-Content-Sha256", payload)
 	}
 	if x.op != nil && x.op.Unsigned {

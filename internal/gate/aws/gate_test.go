@@ -33,16 +33,28 @@ func TestForwards(t *testing.T) {
 		want                                string // the target that arrives; default the same
 		native                              string
 	}{
-		"json":                 {service: "dynamodb", method: "POST", target: "/", body: `{"TableName":"t"}`, header: []string{"X-Amz-Target", "DynamoDB_20120810.DescribeTable", "Content-Type", "application/x-amz-json-1.0"}, native: "dynamodb:DescribeTable"},
-		"query":                {service: "cloudformation", method: "POST", target: "/", body: "Action=DescribeStacks&Version=2010-05-15&StackName=a%20b", header: []string{"Content-Type", "application/x-www-form-urlencoded"}, native: "cloudformation:DescribeStacks"},
-		"query in the URL":     {service: "ec2", method: "GET", target: "/?Action=DescribeInstances&Version=2016-11-15", native: "ec2:DescribeInstances"},
-		"rest-json":            {service: "lambda", method: "GET", target: "/2015-03-31/functions/arn%3Aaws%3Alambda%3Aeu-central-1%3A123456789012%3Afunction%3Af?Qualifier=%24LATEST", want: "/2015-03-31/functions/arn%3Aaws%3Alambda%3Aeu-central-1%3A123456789012%3Afunction%3Af?Qualifier=%24LATEST", native: "lambda:GetFunction"},
-		"S3 by path":           {service: "s3", method: "GET", target: "/bucket/a%20b/c%2Bd/%C3%A4~e%281%29?versionId=x", native: "s3:GetObject"},
-		"S3 by host":           {service: "s3", host: "bucket.gate.test", method: "GET", target: "/key", want: "/bucket/key", native: "s3:GetObject"},
-		"S3 by host with dots": {service: "s3", host: "my.bucket.gate.test:7443", method: "GET", target: "/key", want: "/my.bucket/key", native: "s3:GetObject"},
-		"S3 dots in a key":     {service: "s3", method: "GET", target: "/bucket/a/..//b", native: "s3:GetObject"},
-		"S3 list":              {service: "s3", method: "GET", target: "/bucket?list-type=2&prefix=a+b%2Fc", want: "/bucket?list-type=2&prefix=a%20b%2Fc", native: "s3:ListObjectsV2"},
-		"S3 put":               {service: "s3", method: "PUT", target: "/bucket/key", body: "hello", header: []string{"X-Amz-Meta-Name", "a  b", "Content-Type", "text/plain"}, native: "s3:PutObject"},
+		"json": {service: "dynamodb", method: "POST", target: "/", body: `{"TableName":"t"}`,
+			header: []string{"X-Amz-Target", "DynamoDB_20120810.DescribeTable", "Content-Type",
+				"application/x-amz-json-1.0"}, native: "dynamodb:DescribeTable"},
+		"query": {service: "cloudformation", method: "POST", target: "/",
+			body:   "Action=DescribeStacks&Version=2010-05-15&StackName=a%20b",
+			header: []string{"Content-Type", "application/x-www-form-urlencoded"},
+			native: "cloudformation:DescribeStacks"},
+		"query in the URL": {service: "ec2", method: "GET",
+			target: "/?Action=DescribeInstances&Version=2016-11-15", native: "ec2:DescribeInstances"},
+		"rest-json": {service: "lambda", method: "GET",
+			target: "/2015-03-31/functions/arn%3Aaws%3Alambda%3Aeu-central-1%3A123456789012%3Afunction%3Af?Qualifier=%24LATEST", want: "/2015-03-31/functions/arn%3Aaws%3Alambda%3Aeu-central-1%3A123456789012%3Afunction%3Af?Qualifier=%24LATEST", native: "lambda:GetFunction"},
+		"S3 by path": {service: "s3", method: "GET",
+			target: "/bucket/a%20b/c%2Bd/%C3%A4~e%281%29?versionId=x", native: "s3:GetObject"},
+		"S3 by host": {service: "s3", host: "bucket.gate.test", method: "GET", target: "/key",
+			want: "/bucket/key", native: "s3:GetObject"},
+		"S3 by host with dots": {service: "s3", host: "my.bucket.gate.test:7443", method: "GET", target: "/key",
+			want: "/my.bucket/key", native: "s3:GetObject"},
+		"S3 dots in a key": {service: "s3", method: "GET", target: "/bucket/a/..//b", native: "s3:GetObject"},
+		"S3 list": {service: "s3", method: "GET", target: "/bucket?list-type=2&prefix=a+b%2Fc",
+			want: "/bucket?list-type=2&prefix=a%20b%2Fc", native: "s3:ListObjectsV2"},
+		"S3 put": {service: "s3", method: "PUT", target: "/bucket/key", body: "hello",
+			header: []string{"X-Amz-Meta-Name", "a  b", "Content-Type", "text/plain"}, native: "s3:PutObject"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, nil)
@@ -56,14 +68,16 @@ func TestForwards(t *testing.T) {
 				c.want = c.target
 			}
 			if a.method != c.method || a.target != c.want || string(a.body) != c.body || a.key != realKey {
-				t.Errorf("arrived %s %s by %s with %q, want %s %s with %q", a.method, a.target, a.key, a.body, c.method, c.want, c.body)
+				t.Errorf("arrived %s %s by %s with %q, want %s %s with %q", a.method, a.target, a.key, a.body,
+					c.method, c.want, c.body)
 			}
 			for i := 0; i < len(c.header); i += 2 {
 				if got := a.header.Get(c.header[i]); got != c.header[i+1] && got != "a b" {
 					t.Errorf("header %s arrived as %q, want %q", c.header[i], got, c.header[i+1])
 				}
 			}
-			if len(a.header["X-Amz-Security-Token"]) > 0 || !strings.Contains(a.header.Get("User-Agent"), "signalbox/") {
+			if len(a.header["X-Amz-Security-Token"]) > 0 ||
+				!strings.Contains(a.header.Get("User-Agent"), "signalbox/") {
 				t.Errorf("arrived with headers %v", a.header)
 			}
 			if r := b.Requests[0]; r.Actions[0].Native != c.native || r.Gate.Target != "aws://"+account {
@@ -86,7 +100,8 @@ func TestReadsAreSummedUp(t *testing.T) {
 	b.Mu.Lock()
 	defer b.Mu.Unlock()
 	sum := b.Sums[0]
-	if sum.Statements != 3 || sum.Session != "agent-kiro" || sum.Gate != "prod" || len(sum.Shapes) != 1 || sum.Hash.IsZero() {
+	if sum.Statements != 3 || sum.Session != "agent-kiro" || sum.Gate != "prod" || len(sum.Shapes) != 1 ||
+		sum.Hash.IsZero() {
 		t.Errorf("summary %+v", sum)
 	}
 }
@@ -169,10 +184,13 @@ func TestErrorShapes(t *testing.T) {
 	c := b.client("agent-kiro")
 	form := []string{"Content-Type", "application/x-www-form-urlencoded"}
 	_, err := c.call(t.Context(), "DeleteTable", `{"TableName":"t"}`)
-	wantError(t, err, 403, `"__type":"AccessDenied"`, "hold wait 01HOLD", "http://signalbox.test/holds/01HOLD", "needs 2 of sre")
-	_, err = c.as("cloudformation").do(t.Context(), "POST", "/", []byte("Action=DeleteStack&Version=2010-05-15&StackName=s"), form...)
+	wantError(t, err, 403, `"__type":"AccessDenied"`, "hold wait 01HOLD", "http://signalbox.test/holds/01HOLD",
+		"needs 2 of sre")
+	_, err = c.as("cloudformation").do(t.Context(), "POST", "/",
+		[]byte("Action=DeleteStack&Version=2010-05-15&StackName=s"), form...)
 	wantError(t, err, 403, "<ErrorResponse", "<Code>AccessDenied</Code>", "01HOLD", "destroys a &lt;table&gt;")
-	_, err = c.as("ec2").do(t.Context(), "POST", "/", []byte("Action=TerminateInstances&Version=2016-11-15&InstanceId.1=i-1"), form...)
+	_, err = c.as("ec2").do(t.Context(), "POST", "/",
+		[]byte("Action=TerminateInstances&Version=2016-11-15&InstanceId.1=i-1"), form...)
 	wantError(t, err, 403, "<Response><Errors><Error><Code>AccessDenied</Code>", "01HOLD")
 	_, err = c.as("s3").do(t.Context(), "DELETE", "/bucket", nil)
 	wantError(t, err, 403, "<Error><Code>AccessDenied</Code>", "01HOLD")
@@ -196,11 +214,15 @@ func TestStrangers(t *testing.T) {
 		return c.list(ctx)
 	}
 	wantError(t, with(func(c *client) { c.unsigned = true }), 403, "MissingAuthenticationToken", "signalbox run")
-	wantError(t, with(func(c *client) { c.key.AccessKeyID = realKey; c.key.SecretAccessKey = realSecret }), 403, "UnrecognizedClientException", "none of Signalbox")
+	wantError(t, with(func(c *client) { c.key.AccessKeyID = realKey; c.key.SecretAccessKey = realSecret }), 403,
+		"UnrecognizedClientException", "none of Signalbox")
 	wantError(t, with(func(c *client) { c.key.SecretAccessKey = "guess" }), 403, "InvalidSignatureException")
-	wantError(t, with(func(c *client) { c.key = b.client("agent-gone").key }), 403, "UnrecognizedClientException", "not known here, or has ended")
-	wantError(t, with(func(c *client) { c.key.SecretAccessKey = password("human-alice") }), 403, "InvalidSignatureException")
-	wantError(t, with(func(c *client) { c.key.SessionToken = "t" }), 403, "InvalidSignatureException", "no security token")
+	wantError(t, with(func(c *client) { c.key = b.client("agent-gone").key }), 403, "UnrecognizedClientException",
+		"not known here, or has ended")
+	wantError(t, with(func(c *client) { c.key.SecretAccessKey = password("human-alice") }), 403,
+		"InvalidSignatureException")
+	wantError(t, with(func(c *client) { c.key.SessionToken = "t" }), 403, "InvalidSignatureException",
+		"no security token")
 	wantError(t, with(func(c *client) {
 		c.beforeSend = func(r *http.Request) {
 			r.Header.Set("Authorization", "AWS "+c.key.AccessKeyID+":c2ln")
@@ -212,7 +234,8 @@ func TestStrangers(t *testing.T) {
 	wantError(t, with(func(c *client) {
 		c.beforeSend = func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("[]")) }
 	}), 403, "InvalidSignatureException")
-	_, err := b.client("human-alice").as("s3").do(ctx, "GET", "/bucket/key", nil, "X-Amz-Content-Sha256", strings.Repeat("0", 64))
+	_, err := b.client("human-alice").as("s3").do(ctx, "GET", "/bucket/key", nil, "X-Amz-Content-Sha256",
+		strings.Repeat("0", 64))
 	wantError(t, err, 400, "XAmzContentSHA256Mismatch")
 	if n := len(b.up.arrivals()); n != 0 {
 		t.Errorf("%d requests arrived", n)
@@ -262,7 +285,8 @@ func (b *bench) raw(t *testing.T, text string) string {
 func (c *client) dump(t *testing.T, method, target, body string, header ...string) string {
 	r := c.request(t.Context(), method, target, []byte(body), header...)
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nContent-Length: %d\r\n", method, target, r.URL.Host, len(body))
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\nContent-Length: %d\r\n", method, target,
+		r.URL.Host, len(body))
 	for name, values := range r.Header {
 		for _, v := range values {
 			fmt.Fprintf(&b, "%s: %s\r\n", name, v)
@@ -302,15 +326,21 @@ func TestSmuggling(t *testing.T) {
 		"OPTIONS *":           strings.Replace(good, "POST / ", "OPTIONS * ", 1),
 		"token twice in JSON": c.dump(t, "POST", "/", `{"Limit":1,"Limit":2}`, json...),
 		"JSON and more":       c.dump(t, "POST", "/", `{} {}`, json...),
-		"action twice":        c.as("cloudformation").dump(t, "POST", "/", "Action=DescribeStacks&Version=2010-05-15&Action=DeleteStack&StackName=x", form...),
-		"action in both":      c.as("cloudformation").dump(t, "POST", "/?Action=DescribeStacks&Version=2010-05-15", "Action=DeleteStack&Version=2010-05-15&StackName=x", form...),
-		"target and action":   c.as("monitoring").dump(t, "POST", "/", "Action=DescribeAlarms&Version=2010-08-01", append([]string{"X-Amz-Target", "GraniteServiceVersion20100801.DeleteAlarms"}, form...)...),
-		"dots in the path":    c.as("lambda").dump(t, "GET", "/2015-03-31/functions/x/../../../2015-03-31/functions/y", ""),
-		"escaped dots":        c.as("lambda").dump(t, "GET", "/2015-03-31/functions/%2e%2e/y", ""),
-		"parameter twice":     c.as("s3").dump(t, "GET", "/bucket/key?versionId=1&versionId=2", ""),
-		"broken escape":       strings.Replace(good, "POST / ", "POST /%zz ", 1),
-		"GET with a body":     c.dump(t, "GET", "/", "{}", json...),
-		"JSON that is a form": c.as("sqs").dump(t, "POST", "/", `{"QueueNamePrefix":"&Action=PurgeQueue&Version=2012-11-05&QueueUrl=q&x="}`, append([]string{"X-Amz-Target", "AmazonSQS.ListQueues"}, form...)...),
+		"action twice": c.as("cloudformation").dump(t, "POST", "/",
+			"Action=DescribeStacks&Version=2010-05-15&Action=DeleteStack&StackName=x", form...),
+		"action in both": c.as("cloudformation").dump(t, "POST", "/?Action=DescribeStacks&Version=2010-05-15",
+			"Action=DeleteStack&Version=2010-05-15&StackName=x", form...),
+		"target and action": c.as("monitoring").dump(t, "POST", "/", "Action=DescribeAlarms&Version=2010-08-01",
+			append([]string{"X-Amz-Target", "GraniteServiceVersion20100801.DeleteAlarms"}, form...)...),
+		"dots in the path": c.as("lambda").dump(t, "GET",
+			"/2015-03-31/functions/x/../../../2015-03-31/functions/y", ""),
+		"escaped dots":    c.as("lambda").dump(t, "GET", "/2015-03-31/functions/%2e%2e/y", ""),
+		"parameter twice": c.as("s3").dump(t, "GET", "/bucket/key?versionId=1&versionId=2", ""),
+		"broken escape":   strings.Replace(good, "POST / ", "POST /%zz ", 1),
+		"GET with a body": c.dump(t, "GET", "/", "{}", json...),
+		"JSON that is a form": c.as("sqs").dump(t, "POST", "/",
+			`{"QueueNamePrefix":"&Action=PurgeQueue&Version=2012-11-05&QueueUrl=q&x="}`,
+			append([]string{"X-Amz-Target", "AmazonSQS.ListQueues"}, form...)...),
 		"header in the query": c.as("s3").dump(t, "PUT", "/bucket/key?x-amz-copy-source=%2Fother%2Fkey", ""),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -349,11 +379,13 @@ func TestSmuggling(t *testing.T) {
 	if err := z.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.as("monitoring").do(t.Context(), "POST", "/", packed.Bytes(), append([]string{"Content-Encoding", "gzip"}, form...)...); err != nil {
+	if _, err := c.as("monitoring").do(t.Context(), "POST", "/", packed.Bytes(),
+		append([]string{"Content-Encoding", "gzip"}, form...)...); err != nil {
 		t.Fatal(err)
 	}
 	judged("cloudwatch:DeleteAlarms")
-	if a := b.up.last(); string(a.body) != "Action=DeleteAlarms&Version=2010-08-01&AlarmNames.member.1=a" || a.header.Get("Content-Encoding") != "" {
+	if a := b.up.last(); string(a.body) != "Action=DeleteAlarms&Version=2010-08-01&AlarmNames.member.1=a" ||
+		a.header.Get("Content-Encoding") != "" {
 		t.Errorf("arrived: %q with %v", a.body, a.header)
 	}
 }
@@ -391,7 +423,8 @@ func TestPresigned(t *testing.T) {
 		t.Errorf("arrived as %s", a.target)
 	}
 	// What was moved into the query is a header again.
-	if _, err := c.send(presign("GET", "/bucket/key", 60, http.Header{"X-Amz-Expected-Bucket-Owner": {account}})); err != nil {
+	if _, err := c.send(presign("GET", "/bucket/key", 60,
+		http.Header{"X-Amz-Expected-Bucket-Owner": {account}})); err != nil {
 		t.Fatal(err)
 	}
 	if a := b.up.last(); a.header.Get("X-Amz-Expected-Bucket-Owner") != account || strings.Contains(a.target, "?") {
@@ -450,7 +483,8 @@ func TestLostAnswers(t *testing.T) {
 	})
 	wantError(t, c.put(t.Context()), 500, "oops")
 	want := []string{"intent dynamodb:PutItem", "outcome unknown"}
-	if got := b.Entries("reads", "admit", "spend"); strings.Join(got, "|") != strings.Join(append(append(append([]string{}, want...), want...), want...), "|") {
+	if got := b.Entries("reads", "admit", "spend"); strings.Join(got,
+		"|") != strings.Join(append(append(append([]string{}, want...), want...), want...), "|") {
 		t.Errorf("journal %q", got)
 	}
 	// Refused by AWS: failed, with its code.
@@ -459,7 +493,8 @@ func TestLostAnswers(t *testing.T) {
 		io.WriteString(w, `{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","message":"secret row"}`)
 	})
 	wantError(t, c.put(t.Context()), 400, "ConditionalCheckFailedException")
-	if out := b.Outcomes[len(b.Outcomes)-1]; out.Result != signalbox.Failed || out.Code != "ConditionalCheckFailedException" {
+	if out := b.Outcomes[len(b.Outcomes)-1]; out.Result != signalbox.Failed ||
+		out.Code != "ConditionalCheckFailedException" {
 		t.Errorf("outcome %+v", out)
 	}
 	// Nobody is there.
@@ -478,7 +513,8 @@ func TestLateErrorsOfS3(t *testing.T) {
 		io.WriteString(w, "<?xml version=\"1.0\"?>\n\n  <Error><Code>SlowDown</Code><Message>later</Message></Error>")
 	})
 	c := b.client("human-alice").as("s3")
-	if body, err := c.do(t.Context(), "PUT", "/bucket/key", nil, "X-Amz-Copy-Source", "/bucket/other"); err != nil || !strings.Contains(body, "SlowDown") {
+	if body, err := c.do(t.Context(), "PUT", "/bucket/key", nil, "X-Amz-Copy-Source", "/bucket/other"); err != nil ||
+		!strings.Contains(body, "SlowDown") {
 		t.Errorf("%q, %v", body, err)
 	}
 	if out := b.Outcomes[0]; out.Result != signalbox.Failed || out.Code != "SlowDown" {
@@ -550,7 +586,8 @@ func TestTransports(t *testing.T) {
 		t.Errorf("plain: %v", err)
 	}
 	c := b.client("agent-kiro").secure()
-	response, err := c.http.Do(c.request(t.Context(), "POST", "/", []byte("{}"), "X-Amz-Target", "DynamoDB_20120810.ListTables"))
+	response, err := c.http.Do(c.request(t.Context(), "POST", "/", []byte("{}"), "X-Amz-Target",
+		"DynamoDB_20120810.ListTables"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -610,7 +647,8 @@ func TestUnsignedOperations(t *testing.T) {
 	c.unsigned = true
 	ask := func(operation, token string) error {
 		_, err := c.do(t.Context(), "POST", "/", []byte(`{"ClientId":"c","AuthFlow":"USER_SRP_AUTH"}`),
-			"X-Amz-Target", "AWSCognitoIdentityProviderService."+operation, "Content-Type", "application/x-amz-json-1.1", "Authorization", token)
+			"X-Amz-Target", "AWSCognitoIdentityProviderService."+operation, "Content-Type",
+			"application/x-amz-json-1.1", "Authorization", token)
 		return err
 	}
 	id := "human-alice"

@@ -116,8 +116,10 @@ func TestHeadersInTheQuery(t *testing.T) {
 	const invoke = "/2015-03-31/functions/f/invocations?"
 	for _, c := range []*client{agent, human, agent.secure()} {
 		for _, query := range []string{
-			"X-Amz-Invocation-Type=DryRun", "x-amz-invocation-type=DryRun", "X-AMZ-INVOCATION-TYPE=DryRun", "%58-Amz-Invocation-Type=DryRun",
-			"X%2DAmz%2DInvocation%2DType=DryRun", "a=b&X-Amz-Invocation-Type=DryRun", "X-Amz-Invocation-Type=DryRun&X-Amz-Invocation-Type=DryRun",
+			"X-Amz-Invocation-Type=DryRun", "x-amz-invocation-type=DryRun", "X-AMZ-INVOCATION-TYPE=DryRun",
+			"%58-Amz-Invocation-Type=DryRun",
+			"X%2DAmz%2DInvocation%2DType=DryRun", "a=b&X-Amz-Invocation-Type=DryRun",
+			"X-Amz-Invocation-Type=DryRun&X-Amz-Invocation-Type=DryRun",
 			"%20X-Amz-Invocation-Type=DryRun", "X-Amz-Invocation-Type",
 		} {
 			_, err := c.as("lambda").do(t.Context(), "POST", invoke+query, []byte("{}"))
@@ -132,7 +134,8 @@ func TestHeadersInTheQuery(t *testing.T) {
 		t.Errorf("%d arrived: %s", n, h.up.last().target)
 	}
 	// As a header it is what it says.
-	if _, err := human.as("lambda").do(t.Context(), "POST", strings.TrimSuffix(invoke, "?"), []byte("{}"), "X-Amz-Invocation-Type", "DryRun"); err != nil {
+	if _, err := human.as("lambda").do(t.Context(), "POST", strings.TrimSuffix(invoke, "?"), []byte("{}"),
+		"X-Amz-Invocation-Type", "DryRun"); err != nil {
 		t.Error(err)
 	}
 	if n := len(h.up.arrivals()); n != 1 {
@@ -146,7 +149,9 @@ func TestRoleSessionNames(t *testing.T) {
 	h.sts("deploy")
 	agent, s := h.open("kiro", "alice")
 	assume := func(name, more string) error {
-		_, err := agent.as("sts").do(t.Context(), "POST", "/", []byte("Action=AssumeRole&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A"+account+"%3Arole%2Fdeploy&RoleSessionName="+name+more),
+		_, err := agent.as("sts").do(t.Context(), "POST", "/",
+			[]byte("Action=AssumeRole&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A"+account+
+				"%3Arole%2Fdeploy&RoleSessionName="+name+more),
 			"Content-Type", "application/x-www-form-urlencoded")
 		return err
 	}
@@ -154,7 +159,8 @@ func TestRoleSessionNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	body := string(h.up.last().body)
-	if want := "RoleSessionName=" + string(s.ID) + "%40kiro"; !strings.Contains(body, want) || !strings.Contains(body, "SourceIdentity="+string(s.ID)) || strings.Contains(body, "alice") {
+	if want := "RoleSessionName=" + string(s.ID) + "%40kiro"; !strings.Contains(body, want) ||
+		!strings.Contains(body, "SourceIdentity="+string(s.ID)) || strings.Contains(body, "alice") {
 		t.Errorf("AWS was told %s, want %s", body, want)
 	}
 	n := len(h.up.arrivals())

@@ -176,7 +176,8 @@ func newBench(t testing.TB, change func(*Config, *upstream)) *bench {
 	t.Cleanup(func() {
 		var arrived []oracle.Arrival
 		for _, a := range b.up.arrivals() {
-			arrived = append(arrived, oracle.Arrival{Method: a.method, Target: a.target, Header: a.header, Body: a.body})
+			arrived = append(arrived, oracle.Arrival{Method: a.method, Target: a.target, Header: a.header,
+				Body: a.body})
 		}
 		oracle.CheckUpstream(t, b.told, arrived)
 	})
@@ -224,7 +225,8 @@ func (b *bench) start(config Config) {
 func rootFile(t testing.TB, s *httptest.Server) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "root.pem")
-	if err := os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+	if err := os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	return name
@@ -245,7 +247,8 @@ type client struct {
 
 func (b *bench) client(id string) *client {
 	return &client{
-		b: b, http: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: b.root}, ForceAttemptHTTP2: true}},
+		b: b, http: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: b.root},
+			ForceAttemptHTTP2: true}},
 		base: "http://" + b.addr, service: "dynamodb", region: "eu-central-1",
 		key: aws.Credentials{AccessKeyID: "SBXA" + strings.ToUpper(id), SecretAccessKey: password(id)},
 	}
@@ -329,7 +332,9 @@ func (c *client) send(r *http.Request) (string, error) {
 // call makes a call in the protocol of DynamoDB.
 func (c *client) call(ctx context.Context, operation, body string, header ...string) (string, error) {
 	c.b.t.Helper()
-	return c.do(ctx, "POST", "/", []byte(body), append([]string{"X-Amz-Target", "DynamoDB_20120810." + operation, "Content-Type", "application/x-amz-json-1.0"}, header...)...)
+	return c.do(ctx, "POST", "/", []byte(body),
+		append([]string{"X-Amz-Target", "DynamoDB_20120810." + operation, "Content-Type",
+			"application/x-amz-json-1.0"}, header...)...)
 }
 
 func (c *client) list(ctx context.Context) error {

@@ -198,7 +198,8 @@ func TestP8UnknownIsWorst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if row.Actions[0].Verb != signalbox.Execute || !row.Actions[0].Has(signalbox.TraitUnparsed) || !strings.Contains(row.Request, "DescribeEverythingNew") {
+	if row.Actions[0].Verb != signalbox.Execute || !row.Actions[0].Has(signalbox.TraitUnparsed) ||
+		!strings.Contains(row.Request, "DescribeEverythingNew") {
 		t.Errorf("held as %+v: %s", row.Actions, row.Request)
 	}
 	// Another body is another request, though nobody knows what it means.
@@ -210,7 +211,8 @@ func TestP8UnknownIsWorst(t *testing.T) {
 	if _, err := agent.call(t.Context(), "DescribeEverythingNew", `{}`); err != nil {
 		t.Errorf("approved: %v", err)
 	}
-	if a := h.up.last(); a.header.Get("X-Amz-Target") != "DynamoDB_20120810.DescribeEverythingNew" || string(a.body) != "{}" {
+	if a := h.up.last(); a.header.Get("X-Amz-Target") != "DynamoDB_20120810.DescribeEverythingNew" ||
+		string(a.body) != "{}" {
 		t.Errorf("arrived %+v", a)
 	}
 	// A member that nobody knows is not left out of what is approved.
@@ -227,7 +229,8 @@ func TestCredentialsStayBehindTheGate(t *testing.T) {
 	h := newHouse(t, nil)
 	agent, _ := h.open("kiro", "alice")
 	form := []string{"Content-Type", "application/x-www-form-urlencoded"}
-	pipeline := []string{"Content-Type", "application/x-amz-json-1.1", "X-Amz-Target", "CodePipeline_20150709.GetJobDetails"}
+	pipeline := []string{"Content-Type", "application/x-amz-json-1.1", "X-Amz-Target",
+		"CodePipeline_20150709.GetJobDetails"}
 	for _, c := range []struct {
 		service, method, target, body string
 		header                        []string
@@ -285,7 +288,9 @@ func TestAssumeRole(t *testing.T) {
 	calls := h.sts("deploy")
 	human, s := h.open("", "alice")
 	assume := func(c *client, more string) (string, error) {
-		return c.as("sts").do(t.Context(), "POST", "/", []byte("Action=AssumeRole&Version=2011-06-15&RoleArn="+"arn%3Aaws%3Aiam%3A%3A"+account+"%3Arole%2Fdeploy&RoleSessionName=me"+more), "Content-Type", "application/x-www-form-urlencoded")
+		return c.as("sts").do(t.Context(), "POST", "/",
+			[]byte("Action=AssumeRole&Version=2011-06-15&RoleArn="+"arn%3Aaws%3Aiam%3A%3A"+account+
+				"%3Arole%2Fdeploy&RoleSessionName=me"+more), "Content-Type", "application/x-www-form-urlencoded")
 	}
 	text, err := assume(human, "")
 	if err != nil {
@@ -297,7 +302,9 @@ func TestAssumeRole(t *testing.T) {
 		}
 	}
 	role := *human
-	role.key.AccessKeyID, role.key.SecretAccessKey, role.key.SessionToken = between(text, "AccessKeyId", "AccessKeyId"), between(text, "SecretAccessKey", "SecretAccessKey"), between(text, "SessionToken", "SessionToken")
+	role.key.AccessKeyID, role.key.SecretAccessKey, role.key.SessionToken = between(text, "AccessKeyId",
+		"AccessKeyId"), between(text, "SecretAccessKey", "SecretAccessKey"),
+		between(text, "SessionToken", "SessionToken")
 	if role.key.AccessKeyID != "SBXR"+strings.ToUpper(string(s.ID)) {
 		t.Errorf("key %q", role.key.AccessKeyID)
 	}
@@ -307,7 +314,9 @@ func TestAssumeRole(t *testing.T) {
 	if a := h.up.last(); a.key != "ASIAROLE" || a.token != "role-token" {
 		t.Errorf("arrived by %s with token %q", a.key, a.token)
 	}
-	if text, err := role.as("sts").do(t.Context(), "POST", "/", []byte("Action=GetCallerIdentity&Version=2011-06-15"), "Content-Type", "application/x-www-form-urlencoded"); err != nil || between(text, "Arn", "Arn") != "arn:aws:sts::"+account+":assumed-role/deploy/"+string(s.ID)+"@alice" {
+	if text, err := role.as("sts").do(t.Context(), "POST", "/", []byte("Action=GetCallerIdentity&Version=2011-06-15"),
+		"Content-Type", "application/x-www-form-urlencoded"); err != nil ||
+		between(text, "Arn", "Arn") != "arn:aws:sts::"+account+":assumed-role/deploy/"+string(s.ID)+"@alice" {
 		t.Errorf("as the role: %s, %v", text, err)
 	}
 
@@ -344,7 +353,9 @@ func TestAssumeRole(t *testing.T) {
 		t.Fatal(err)
 	}
 	limited := *human
-	limited.key.AccessKeyID, limited.key.SecretAccessKey, limited.key.SessionToken = between(text, "AccessKeyId", "AccessKeyId"), between(text, "SecretAccessKey", "SecretAccessKey"), between(text, "SessionToken", "SessionToken")
+	limited.key.AccessKeyID, limited.key.SecretAccessKey, limited.key.SessionToken = between(text, "AccessKeyId",
+		"AccessKeyId"), between(text, "SecretAccessKey", "SecretAccessKey"),
+		between(text, "SessionToken", "SessionToken")
 	if err := limited.list(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -354,12 +365,15 @@ func TestAssumeRole(t *testing.T) {
 	}
 
 	// Roles of strangers' accounts are not.
-	_, err = human.as("sts").do(t.Context(), "POST", "/", []byte("Action=AssumeRole&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A999999999999%3Arole%2Fx&RoleSessionName=me"), "Content-Type", "application/x-www-form-urlencoded")
+	_, err = human.as("sts").do(t.Context(), "POST", "/",
+		[]byte("Action=AssumeRole&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A999999999999%3Arole%2Fx&RoleSessionName=me"), "Content-Type", "application/x-www-form-urlencoded")
 	wantError(t, err, 403, "upstream.accounts")
-	if intents := h.House.Entries(proof.KindIntent); len(intents) != 2 || intents[0].(*proof.Intent).Actions[0].Native != "sts:AssumeRole" {
+	if intents := h.House.Entries(proof.KindIntent); len(intents) != 2 ||
+		intents[0].(*proof.Intent).Actions[0].Native != "sts:AssumeRole" {
 		t.Errorf("what is recorded of assuming roles: %+v", intents)
 	}
-	for _, secret := range []string{"role-secret", "role-token", human.key.SecretAccessKey, role.key.SecretAccessKey, realSecret} {
+	for _, secret := range []string{"role-secret", "role-token", human.key.SecretAccessKey, role.key.SecretAccessKey,
+		realSecret} {
 		if strings.Contains(h.bench.log.String(), secret) {
 			t.Errorf("the log holds %q", secret)
 		}
@@ -370,11 +384,13 @@ func TestAssumeRole(t *testing.T) {
 func TestGetCallerIdentity(t *testing.T) {
 	h := newHouse(t, nil)
 	agent, s := h.open("kiro", "alice")
-	text, err := agent.as("sts").do(t.Context(), "POST", "/", []byte("Action=GetCallerIdentity&Version=2011-06-15"), "Content-Type", "application/x-www-form-urlencoded")
+	text, err := agent.as("sts").do(t.Context(), "POST", "/", []byte("Action=GetCallerIdentity&Version=2011-06-15"),
+		"Content-Type", "application/x-www-form-urlencoded")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if between(text, "Arn", "Arn") != "arn:aws:sts::"+account+":assumed-role/signalbox/kiro" || between(text, "UserId", "UserId") != string(s.ID) || between(text, "Account", "Account") != account {
+	if between(text, "Arn", "Arn") != "arn:aws:sts::"+account+":assumed-role/signalbox/kiro" ||
+		between(text, "UserId", "UserId") != string(s.ID) || between(text, "Account", "Account") != account {
 		t.Errorf("got %s", text)
 	}
 	if len(h.up.arrivals()) != 0 {
@@ -388,7 +404,8 @@ func TestCeiling(t *testing.T) {
 	h := newHouse(t, func(c *Config, _ *upstream) { c.Gate.Ceiling = control.Ceiling{Request: 1, Total: 3} })
 	agent, _ := h.open("kiro", "alice")
 	put := func(id int) error {
-		_, err := agent.call(t.Context(), "PutItem", fmt.Sprintf(`{"TableName":"orders","Item":{"id":{"S":"%d"}},"ConditionExpression":"attribute_not_exists(id)"}`, id))
+		_, err := agent.call(t.Context(), "PutItem",
+			fmt.Sprintf(`{"TableName":"orders","Item":{"id":{"S":"%d"}},"ConditionExpression":"attribute_not_exists(id)"}`, id))
 		return err
 	}
 	done := 0

@@ -128,7 +128,8 @@ func issue(s *gate.Session, c *claim) *role {
 		panic("aws gate: a claim cannot be encoded: " + err.Error()) // plain data
 	}
 	token := base64.RawURLEncoding.EncodeToString(append(data, tokenMAC(s.Credential, data)...))
-	return &role{claim: c, account: roleARN.FindStringSubmatch(c.Role)[1], token: token, secret: tokenSecret(s.Credential, token)}
+	return &role{claim: c, account: roleARN.FindStringSubmatch(c.Role)[1], token: token,
+		secret: tokenSecret(s.Credential, token)}
 }
 
 func tokenMAC(credential string, data []byte) []byte {
@@ -169,7 +170,8 @@ func openRole(s *gate.Session, token string, now time.Time) (*role, error) {
 	return &role{claim: &c, account: m[1], token: token, secret: tokenSecret(s.Credential, token)}, nil
 }
 
-var errExpiredToken = &refusal{status: http.StatusForbidden, code: "ExpiredToken", message: "the security token has expired: assume the role again"}
+var errExpiredToken = &refusal{status: http.StatusForbidden, code: "ExpiredToken",
+	message: "the security token has expired: assume the role again"}
 
 // sessionName is what AWS takes for the name of a role's session.
 var sessionName = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
@@ -189,7 +191,8 @@ func (x *exchange) nameRoleSession(params map[string]any) error {
 			continue
 		}
 		if name, _ := theirs.(string); !sessionName.MatchString(name) {
-			return &refusal{status: http.StatusBadRequest, code: "ValidationError", message: member + " must have 2 to 64 of the characters A-Z, a-z, 0-9 and _+=,.@-"}
+			return &refusal{status: http.StatusBadRequest, code: "ValidationError", message: member +
+				" must have 2 to 64 of the characters A-Z, a-z, 0-9 and _+=,.@-"}
 		}
 		params[member] = ours
 	}
@@ -204,7 +207,8 @@ func (g *Gate) claim(params map[string]any, from *role) (*claim, error) {
 	c.Name, _ = params["RoleSessionName"].(string)
 	m := roleARN.FindStringSubmatch(c.Role)
 	if m == nil || c.Name == "" {
-		return nil, &refusal{status: http.StatusBadRequest, code: "ValidationError", message: "AssumeRole needs RoleArn (arn:aws:iam::ACCOUNT:role/NAME) and RoleSessionName"}
+		return nil, &refusal{status: http.StatusBadRequest, code: "ValidationError",
+			message: "AssumeRole needs RoleArn (arn:aws:iam::ACCOUNT:role/NAME) and RoleSessionName"}
 	}
 	if from != nil {
 		c.From = from.claim
@@ -243,16 +247,20 @@ func digestOf(params map[string]any) string {
 }
 
 // assume assumes the role of a claim at AWS, and makes the virtual one.
-func (x *exchange) assume(ctx context.Context, e *execution, c *claim, params map[string]any, intent string) (*role, awswire.Answer, signalbox.Outcome, error) {
+func (x *exchange) assume(ctx context.Context, e *execution, c *claim, params map[string]any, intent string) (*role,
+	awswire.Answer, signalbox.Outcome, error) {
 	answer, err := x.g.call(ctx, x.as(), "STS", "AssumeRole", x.g.Upstream.Region, params, intent, e.refer.request)
 	var service *awswire.ServiceError
 	var failed *sendError
 	switch {
 	case errors.As(err, &service) && service.Status < 500:
-		e.refused = &refusal{status: service.Status, code: service.Code, message: "AWS does not let the gate assume it: " + service.Message}
-		return nil, answer, signalbox.Outcome{Result: signalbox.Failed, Code: service.Code, Detail: service.Message}, nil
+		e.refused = &refusal{status: service.Status, code: service.Code,
+			message: "AWS does not let the gate assume it: " + service.Message}
+		return nil, answer, signalbox.Outcome{Result: signalbox.Failed, Code: service.Code, Detail: service.Message},
+			nil
 	case errors.As(err, &failed) && failed.sent == nothingDone:
-		return nil, answer, e.notForwarded(failed.tell(http.StatusServiceUnavailable, "AWS could not be reached, and nothing was done")), nil
+		return nil, answer, e.notForwarded(failed.tell(http.StatusServiceUnavailable,
+			"AWS could not be reached, and nothing was done")), nil
 	case err != nil:
 		return nil, answer, signalbox.Outcome{Rows: signalbox.CountUnknown}, err
 	}

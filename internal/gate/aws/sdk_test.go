@@ -28,18 +28,25 @@ func TestSDKUploads(t *testing.T) {
 				})
 				own := b.client("human-alice").secure()
 				client := s3.New(s3.Options{
-					Region: "eu-central-1", BaseEndpoint: aws.String(own.base), UsePathStyle: true, RetryMaxAttempts: 1, RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported,
-					Credentials: credentials.NewStaticCredentialsProvider(own.key.AccessKeyID, own.key.SecretAccessKey, ""),
-					HTTPClient:  &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: b.root}, ForceAttemptHTTP2: true}},
+					Region: "eu-central-1", BaseEndpoint: aws.String(own.base), UsePathStyle: true,
+					RetryMaxAttempts: 1, RequestChecksumCalculation: aws.RequestChecksumCalculationWhenSupported,
+					Credentials: credentials.NewStaticCredentialsProvider(own.key.AccessKeyID,
+						own.key.SecretAccessKey, ""),
+					HTTPClient: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: b.root},
+						ForceAttemptHTTP2: true}},
 				})
-				if _, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("bucket"), Key: aws.String("a b/ä+"), Body: bytes.NewReader(body)}); err != nil {
+				if _, err := client.PutObject(t.Context(),
+					&s3.PutObjectInput{Bucket: aws.String("bucket"), Key: aws.String("a b/ä+"),
+						Body: bytes.NewReader(body)}); err != nil {
 					t.Fatal(err)
 				}
 				a := b.up.last()
-				if !bytes.Equal(a.body, body) || a.header.Get("X-Amz-Checksum-Crc32") == "" || a.target != "/bucket/a%20b/%C3%A4%2B?x-id=PutObject" {
+				if !bytes.Equal(a.body, body) || a.header.Get("X-Amz-Checksum-Crc32") == "" ||
+					a.target != "/bucket/a%20b/%C3%A4%2B?x-id=PutObject" {
 					t.Errorf("arrived as %s with %d bytes and %v", a.target, len(a.body), a.header)
 				}
-				out, err := client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String("bucket"), Key: aws.String("k")})
+				out, err := client.GetObject(t.Context(),
+					&s3.GetObjectInput{Bucket: aws.String("bucket"), Key: aws.String("k")})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -70,7 +70,8 @@ func (x *exchange) recoverPanic() {
 			// Perhaps a part of it went out: nobody may take that for the whole.
 			panic(http.ErrAbortHandler)
 		}
-		x.refuse(&refusal{status: http.StatusServiceUnavailable, code: CodeUnavailable, message: "a defect in the gate, which its log shows. Nothing was done."})
+		x.refuse(&refusal{status: http.StatusServiceUnavailable, code: CodeUnavailable,
+			message: "a defect in the gate, which its log shows. Nothing was done."})
 	}
 }
 
@@ -146,7 +147,8 @@ func (x *exchange) wellFormed() error {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete:
 	default:
-		return &refusal{status: http.StatusMethodNotAllowed, code: "MethodNotAllowed", message: fmt.Sprintf("method %q is none that AWS's services have", r.Method)}
+		return &refusal{status: http.StatusMethodNotAllowed, code: "MethodNotAllowed",
+			message: fmt.Sprintf("method %q is none that AWS's services have", r.Method)}
 	}
 	switch {
 	case r.URL.Host != "" || !strings.HasPrefix(r.RequestURI, "/"):
@@ -188,7 +190,8 @@ func (x *exchange) authenticate() (unsigned bool, err error) {
 		}
 	}
 	if id == "" {
-		return false, x.turnAway(key, "", &refusal{problem: problemKey, message: fmt.Sprintf("access key %q is none of Signalbox: a session has keys that begin with %s (`signalbox run` sets them)", clip(key), sessionKey)})
+		return false, x.turnAway(key, "", &refusal{problem: problemKey,
+			message: fmt.Sprintf("access key %q is none of Signalbox: a session has keys that begin with %s (`signalbox run` sets them)", clip(key), sessionKey)})
 	}
 	if err := x.join(key, strings.ToLower(id)); err != nil {
 		return false, err
@@ -196,7 +199,8 @@ func (x *exchange) authenticate() (unsigned bool, err error) {
 	x.secret = x.session.Credential
 	if isSession {
 		if x.sig.Token != "" {
-			return false, x.failed(&sigv4.Error{Problem: sigv4.Mismatch, Message: "the session's own key has no security token"})
+			return false, x.failed(&sigv4.Error{Problem: sigv4.Mismatch,
+				Message: "the session's own key has no security token"})
 		}
 		return false, nil
 	}
@@ -225,7 +229,8 @@ func (x *exchange) bearer(token string) error {
 	return x.prove("")
 }
 
-var errBearer = &refusal{problem: problemKey, message: "the bearer token is not the credential of a session at this gate"}
+var errBearer = &refusal{problem: problemKey,
+	message: "the bearer token is not the credential of a session at this gate"}
 
 func (x *exchange) join(key, id string) error {
 	s, err := x.g.join(x.r.Context(), signalbox.SessionID(id))
@@ -233,10 +238,12 @@ func (x *exchange) join(key, id string) error {
 	case errors.Is(err, errSlow), errors.Is(err, interlock.ErrUnavailable):
 		return err // our own outage is nobody's failed attempt
 	case errors.Is(err, interlock.ErrHalted):
-		return &refusal{status: http.StatusServiceUnavailable, code: CodeUnavailable, message: err.Error() + ". Nothing was done."}
+		return &refusal{status: http.StatusServiceUnavailable, code: CodeUnavailable, message: err.Error() +
+			". Nothing was done."}
 	case err != nil:
 		x.g.Logger.Debug("aws session not joined", "gate", x.g.Config.Gate.Name, "from", x.from, "error", err)
-		return x.turnAway(key, id, &refusal{problem: problemKey, message: "the session is not known here, or has ended: start another with `signalbox run`"})
+		return x.turnAway(key, id, &refusal{problem: problemKey,
+			message: "the session is not known here, or has ended: start another with `signalbox run`"})
 	}
 	x.session = s
 	return nil
@@ -269,7 +276,8 @@ func (g *Gate) join(ctx context.Context, id signalbox.SessionID) (*gate.Session,
 	return g.sessions.Join(s, credential), nil
 }
 
-var errSlow = &refusal{status: http.StatusServiceUnavailable, code: "SlowDown", message: "the gate looks up as many sessions as it may: try again"}
+var errSlow = &refusal{status: http.StatusServiceUnavailable, code: "SlowDown",
+	message: "the gate looks up as many sessions as it may: try again"}
 
 // failed accounts for a request whose signature is not what it claims.
 func (x *exchange) failed(err error) error {
@@ -359,7 +367,8 @@ func (x *exchange) normalize() error {
 // those that proxies and frameworks act upon.
 var dropped = []string{
 	"Authorization", "X-Amz-Date", "Date", "X-Amz-Security-Token",
-	"Connection", "Keep-Alive", "Proxy-Authorization", "Proxy-Authenticate", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+	"Connection", "Keep-Alive", "Proxy-Authorization", "Proxy-Authenticate", "Proxy-Connection", "Te", "Trailer",
+	"Transfer-Encoding", "Upgrade",
 	"Expect", "Content-Length", "X-Http-Method-Override", "X-Http-Method", "X-Method-Override",
 	"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Original-Url", "X-Rewrite-Url",
 }

@@ -76,7 +76,8 @@ var regionName = regexp.MustCompile(`^[a-z]{2,}(-[a-z]+)+-[0-9]+$`)
 func (s *Settings) Check(r gate.Report) {
 	u := s.Upstream
 	if !twelveDigits.MatchString(u.Account) {
-		r.Problem("upstream.account", fmt.Sprintf("%q has not twelve digits", u.Account), `write the number of the account in quotes: "123456789012"`)
+		r.Problem("upstream.account", fmt.Sprintf("%q has not twelve digits", u.Account),
+			`write the number of the account in quotes: "123456789012"`)
 	}
 	if !regionName.MatchString(u.Region) {
 		r.Problem("upstream.region", fmt.Sprintf("%q is no region", u.Region), "write it like eu-central-1")
@@ -88,7 +89,8 @@ func (s *Settings) Check(r gate.Report) {
 	}
 	for i, o := range u.Unsigned {
 		if service, operation, ok := strings.Cut(o, ":"); !ok || service == "" || operation == "" {
-			r.Problem(fmt.Sprintf("upstream.unsigned[%d]", i), fmt.Sprintf("%q is no operation", o), "write it like cognito-idp:InitiateAuth")
+			r.Problem(fmt.Sprintf("upstream.unsigned[%d]", i), fmt.Sprintf("%q is no operation", o),
+				"write it like cognito-idp:InitiateAuth")
 		}
 	}
 	if u.Endpoint != "" {
@@ -109,7 +111,8 @@ func (s *Settings) Check(r gate.Report) {
 
 func checkEndpoint(r gate.Report, key, value string) {
 	if validEndpoint(value) != nil {
-		r.Problem(key, fmt.Sprintf("%q is no endpoint", value), "write it like https://vpce-1234.s3.eu-central-1.vpce.amazonaws.com")
+		r.Problem(key, fmt.Sprintf("%q is no endpoint", value),
+			"write it like https://vpce-1234.s3.eu-central-1.vpce.amazonaws.com")
 	}
 }
 
@@ -125,7 +128,8 @@ func (s *Settings) Open(c gate.Config) (gate.Gate, error) {
 	up := Upstream{
 		Account: u.Account, Region: u.Region,
 		Credentials: Credentials{Profile: u.Credentials.Profile, AccessKeyID: u.Credentials.AccessKeyID},
-		Endpoint:    u.Endpoint, Endpoints: u.Endpoints, Accounts: u.Accounts, Unsigned: u.Unsigned, RootCA: string(u.CA),
+		Endpoint:    u.Endpoint, Endpoints: u.Endpoints, Accounts: u.Accounts, Unsigned: u.Unsigned,
+		RootCA: string(u.CA),
 	}
 	if key := u.Credentials.SecretAccessKey; key.Set() {
 		var err error

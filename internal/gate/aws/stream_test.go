@@ -31,11 +31,15 @@ func TestStreams(t *testing.T) {
 			want    string // at AWS
 			wantTLS string
 		}{
-			"hashed":               {payload: hash, want: hash},
-			"unsigned":             {payload: "UNSIGNED-PAYLOAD", want: "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", wantTLS: "UNSIGNED-PAYLOAD"},
-			"chunks":               {payload: "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", want: "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"},
-			"chunks and a trailer": {payload: "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER", want: "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"},
-			"a trailer":            {payload: "STREAMING-UNSIGNED-PAYLOAD-TRAILER", want: "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER", wantTLS: "STREAMING-UNSIGNED-PAYLOAD-TRAILER"},
+			"hashed": {payload: hash, want: hash},
+			"unsigned": {payload: "UNSIGNED-PAYLOAD", want: "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+				wantTLS: "UNSIGNED-PAYLOAD"},
+			"chunks": {payload: "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+				want: "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"},
+			"chunks and a trailer": {payload: "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
+				want: "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"},
+			"a trailer": {payload: "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+				want: "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER", wantTLS: "STREAMING-UNSIGNED-PAYLOAD-TRAILER"},
 		} {
 			if c.wantTLS == "" {
 				c.wantTLS = c.want
@@ -105,12 +109,14 @@ func overTLS(t *testing.T, secure bool, config *Config, u *upstream) {
 func TestShortChunks(t *testing.T) {
 	b := newBench(t, nil)
 	c := b.client("human-alice").as("s3")
-	for _, payload := range []string{"STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"} {
+	for _, payload := range []string{"STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+		"STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"} {
 		if _, err := c.send(chunkedRequest(t, c, payload, []byte("hello"), false)); err != nil {
 			t.Fatal(err)
 		}
 		a := b.up.last()
-		if string(a.body) != "hello" || len(a.payload) != 64 || a.header.Get("Content-Encoding") != "" || a.header.Get("X-Amz-Trailer") != "" {
+		if string(a.body) != "hello" || len(a.payload) != 64 || a.header.Get("Content-Encoding") != "" ||
+			a.header.Get("X-Amz-Trailer") != "" {
 			t.Errorf("%s arrived as %q, %s, %v", payload, a.body, a.payload, a.header)
 		}
 		if strings.HasSuffix(payload, "TRAILER") && a.header.Get("X-Amz-Checksum-Crc32") != "AAAAAA==" {

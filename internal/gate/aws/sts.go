@@ -33,7 +33,8 @@ func (x *exchange) whoAmI(c *call) error {
 	}
 	s := x.session
 	r := result{
-		Arn:    fmt.Sprintf("arn:%s:sts::%s:assumed-role/signalbox/%s", partitionOf(c.region), x.g.Upstream.Account, s.Actor.Name),
+		Arn: fmt.Sprintf("arn:%s:sts::%s:assumed-role/signalbox/%s", partitionOf(c.region), x.g.Upstream.Account,
+			s.Actor.Name),
 		UserID: string(s.ID), Account: x.g.Upstream.Account,
 	}
 	if x.role != nil {
@@ -63,7 +64,8 @@ func (x *exchange) reply(v any) error {
 	}
 	x.answer = &answer{
 		status: http.StatusOK, complete: true, head: body, length: int64(len(body)),
-		header: http.Header{"Content-Type": {"text/xml"}, "X-Amzn-Requestid": {x.id}, "Content-Length": {fmt.Sprint(len(body))}},
+		header: http.Header{"Content-Type": {"text/xml"}, "X-Amzn-Requestid": {x.id},
+			"Content-Length": {fmt.Sprint(len(body))}},
 	}
 	return x.release()
 }
@@ -115,7 +117,8 @@ func (x *exchange) assumeRole(c *call) error {
 		Result: result{
 			User: user{answer.Text("AssumedRoleUser", "AssumedRoleId"), answer.Text("AssumedRoleUser", "Arn")},
 			Credentials: credentials{
-				roleKey + upper(x.session.ID), given.secret, given.token, given.claim.expires().UTC().Format(time.RFC3339),
+				roleKey + upper(x.session.ID), given.secret, given.token,
+				given.claim.expires().UTC().Format(time.RFC3339),
 			},
 			PackedPolicy: answer.Text("PackedPolicySize"), SourceIdentity: answer.Text("SourceIdentity"),
 		},

@@ -73,7 +73,8 @@ func (u *unprovedBodies) worst() *unproved {
 		if b.bytes == 0 {
 			continue
 		}
-		if worst == nil || sums[b.from] > sums[worst.from] || sums[b.from] == sums[worst.from] && b.number < worst.number {
+		if worst == nil || sums[b.from] > sums[worst.from] || sums[b.from] == sums[worst.from] &&
+			b.number < worst.number {
 			worst = b
 		}
 	}

@@ -107,7 +107,8 @@ func TestClientsVanish(t *testing.T) {
 					c = b.client("agent-kiro").secure()
 				}
 				put := func() *http.Request {
-					return c.request(t.Context(), "POST", "/", []byte(putItem), "X-Amz-Target", "DynamoDB_20120810.PutItem", "Content-Type", "application/x-amz-json-1.0")
+					return c.request(t.Context(), "POST", "/", []byte(putItem), "X-Amz-Target",
+						"DynamoDB_20120810.PutItem", "Content-Type", "application/x-amz-json-1.0")
 				}
 				for range 5 {
 					switch stream := f.open(put(), 100); (i + worker) % 4 {
@@ -172,13 +173,15 @@ func TestClientsCancel(t *testing.T) {
 				hooked := ctx
 				switch i % 3 {
 				case 0: // as soon as all is written
-					hooked = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { cancel() }})
+					hooked = httptrace.WithClientTrace(ctx,
+						&httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { cancel() }})
 				case 1:
 					hooked = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: cancel})
 				case 2:
 					hooked = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: cancel})
 				}
-				_, _ = c.do(hooked, "POST", "/", item, "X-Amz-Target", "DynamoDB_20120810.PutItem", "Content-Type", "application/x-amz-json-1.0")
+				_, _ = c.do(hooked, "POST", "/", item, "X-Amz-Target", "DynamoDB_20120810.PutItem", "Content-Type",
+					"application/x-amz-json-1.0")
 				_ = c.list(hooked)
 				cancel()
 			}
@@ -280,7 +283,8 @@ func TestStrangersTakeNothing(t *testing.T) {
 	})
 	for _, id := range []string{"human-alice", "agent-kiro"} {
 		c := b.client(id)
-		if _, err := c.call(t.Context(), "PutItem", putItem[:len(putItem)-1]+strings.Repeat(" ", 1<<20)+"}"); err != nil {
+		if _, err := c.call(t.Context(), "PutItem", putItem[:len(putItem)-1]+strings.Repeat(" ", 1<<20)+
+			"}"); err != nil {
 			t.Errorf("%s: %v", id, err)
 		}
 		if _, err := c.as("s3").do(t.Context(), "PUT", "/bucket/key", bytes.Repeat([]byte("x"), 4<<20)); err != nil {

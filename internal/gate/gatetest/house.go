@@ -106,7 +106,8 @@ func (h *House) Person(name string) interlock.Caller {
 // a human, or with agent empty his own.
 func (h *House) Open(agent, human, gate string) (signalbox.Session, string) {
 	h.t.Helper()
-	s, credentials, err := h.Lock.OpenSession(context.Background(), h.Person(human), interlock.NewSession{Agent: agent}, []string{gate})
+	s, credentials, err := h.Lock.OpenSession(context.Background(), h.Person(human),
+		interlock.NewSession{Agent: agent}, []string{gate})
 	if err != nil {
 		h.t.Fatal(err)
 	}

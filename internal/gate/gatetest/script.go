@@ -111,7 +111,8 @@ func (s *Script) Authenticate(_ context.Context, _ string, id signalbox.SessionI
 	if a.Kind == signalbox.Agent {
 		a.For = "alice"
 	}
-	return signalbox.Session{ID: id, Actor: a, Started: time.Now(), Expires: time.Now().Add(time.Hour)}, Password(string(id)), s.Login
+	return signalbox.Session{ID: id, Actor: a, Started: time.Now(), Expires: time.Now().Add(time.Hour)},
+		Password(string(id)), s.Login
 }
 
 type scriptedWatch struct {
@@ -179,7 +180,8 @@ func (s *Script) Admit(ctx context.Context, r interlock.Request, x interlock.Exe
 	s.Requests = append(s.Requests, r)
 	s.Mu.Unlock()
 	// What no policy allows an agent, a script does not either.
-	if least := (control.Case{Session: r.Session, Actions: r.Actions, Minimum: r.Minimum}).Least(); least.Decision == signalbox.Deny {
+	if least := (control.Case{Session: r.Session, Actions: r.Actions,
+		Minimum: r.Minimum}).Least(); least.Decision == signalbox.Deny {
 		s.Note("refused %s", s.Name(r))
 		return nil, &interlock.DeniedError{Verdict: least}
 	}
@@ -207,7 +209,8 @@ func (s *Script) Admit(ctx context.Context, r interlock.Request, x interlock.Exe
 }
 
 // Recheck compares with what Admit found. What differs is held from then on.
-func (s *Script) Recheck(_ context.Context, a gate.Admission, now signalbox.Impact, state signalbox.State) (bool, error) {
+func (s *Script) Recheck(_ context.Context, a gate.Admission, now signalbox.Impact, state signalbox.State) (bool,
+	error) {
 	d := s.Probed.differs(now, state)
 	if d == "" {
 		return true, nil
@@ -232,7 +235,8 @@ func (s *Script) Execute(ctx context.Context, as []gate.Admission, x interlock.E
 	s.Mu.Lock()
 	failing := s.Failing
 	if s.halted {
-		failing = &interlock.DeniedError{Verdict: signalbox.Verdict{Decision: signalbox.Deny, Reason: errHalted.Error()}}
+		failing = &interlock.DeniedError{Verdict: signalbox.Verdict{Decision: signalbox.Deny,
+			Reason: errHalted.Error()}}
 	}
 	s.Mu.Unlock()
 	prepared := x.Prepare(ctx)
@@ -267,7 +271,8 @@ func (s *Script) Execute(ctx context.Context, as []gate.Admission, x interlock.E
 		}
 		s.Note("spend %v", touched)
 		if p.Limited && s.Ceiling >= 0 && total > s.Ceiling {
-			return &interlock.OverrunError{Reason: fmt.Sprintf("%d rows touched, the ceiling is %d", total, s.Ceiling), Touched: touched}
+			return &interlock.OverrunError{Reason: fmt.Sprintf("%d rows touched, the ceiling is %d", total,
+				s.Ceiling), Touched: touched}
 		}
 		return nil
 	}

@@ -154,7 +154,8 @@ type answer struct {
 type askError struct{ response *pgproto3.ErrorResponse }
 
 func (e *askError) Error() string {
-	return fmt.Sprintf("the server refused a statement of the gate's own: %s (SQLSTATE %s)", e.response.Message, e.response.Code)
+	return fmt.Sprintf("the server refused a statement of the gate's own: %s (SQLSTATE %s)", e.response.Message,
+		e.response.Code)
 }
 
 // ask runs statements of our own, all of which must succeed: the first that the
@@ -268,7 +269,8 @@ func (b *backend) collect(n int) (answer, error) {
 			b.aside(typ, size)
 		case 'T', 't':
 		default:
-			return a, &lostError{err: fmt.Errorf("server sent %q where an answer to the gate's own statement was due", typ)}
+			return a, &lostError{err: fmt.Errorf("server sent %q where an answer to the gate's own statement was due",
+				typ)}
 		}
 		b.in.drop(size)
 	}
@@ -326,7 +328,8 @@ var errTampered = &refusal{
 // character can look like a quote or a backslash. The server itself cannot use
 // them for its own storage, for the same reason.
 var foreignEncodings = map[string]bool{
-	"BIG5": true, "GB18030": true, "GBK": true, "JOHAB": true, "SHIFT_JIS_2004": true, "SHIFTJIS2004": true, "SJIS": true, "UHC": true,
+	"BIG5": true, "GB18030": true, "GBK": true, "JOHAB": true, "SHIFT_JIS_2004": true, "SHIFTJIS2004": true,
+	"SJIS": true, "UHC": true,
 }
 
 // aside gives away what the server may send at any time: notices, notifications
@@ -386,7 +389,8 @@ func (b *backend) parse(text string) (failed *pgproto3.ErrorResponse, notices []
 func (b *backend) askQuietly(sqls ...string) ([]answer, error) {
 	guarded := b.status == 'T'
 	if guarded {
-		sqls = append(append([]string{`SAVEPOINT "signalbox probe"`}, sqls...), `ROLLBACK TO SAVEPOINT "signalbox probe"`, `RELEASE SAVEPOINT "signalbox probe"`)
+		sqls = append(append([]string{`SAVEPOINT "signalbox probe"`}, sqls...),
+			`ROLLBACK TO SAVEPOINT "signalbox probe"`, `RELEASE SAVEPOINT "signalbox probe"`)
 	}
 	answers, err := b.try(sqls...)
 	if err != nil {
@@ -395,7 +399,8 @@ func (b *backend) askQuietly(sqls ...string) ([]answer, error) {
 	if last := answers[len(answers)-1]; last.failed != nil {
 		b.log.Error("question to the server failed", "code", last.failed.Code, "error", last.failed.Message)
 		if guarded {
-			if _, err := b.ask(`ROLLBACK TO SAVEPOINT "signalbox probe"`, `RELEASE SAVEPOINT "signalbox probe"`); err != nil {
+			if _, err := b.ask(`ROLLBACK TO SAVEPOINT "signalbox probe"`,
+				`RELEASE SAVEPOINT "signalbox probe"`); err != nil {
 				return nil, &lostError{err: err}
 			}
 		}

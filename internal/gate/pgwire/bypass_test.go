@@ -288,7 +288,8 @@ func TestNothingIsDestroyedUnrecorded(t *testing.T) {
 			}
 			play(r)
 			if got := strings.TrimSpace(b.direct(t, kept, "-At")); got != keptAnswer {
-				t.Errorf("notes, tree, settings, doors, large objects are %s, want %s: %q", got, keptAnswer, b.Entries("reads"))
+				t.Errorf("notes, tree, settings, doors, large objects are %s, want %s: %q", got, keptAnswer,
+					b.Entries("reads"))
 			}
 		})
 	}
@@ -302,7 +303,8 @@ func TestProbesRunNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, sql := range []string{"BEGIN", "DELETE FROM notes WHERE id = mark()", "ROLLBACK", "DELETE FROM notes WHERE id = imm(1)", "EXPLAIN DELETE FROM notes WHERE id = imm(1)"} {
+	for _, sql := range []string{"BEGIN", "DELETE FROM notes WHERE id = mark()", "ROLLBACK",
+		"DELETE FROM notes WHERE id = imm(1)", "EXPLAIN DELETE FROM notes WHERE id = imm(1)"} {
 		r.query(sql)
 	}
 	if got := strings.TrimSpace(b.direct(t, kept, "-At")); got != keptAnswer {
@@ -369,7 +371,8 @@ func TestFlushedChangesHaveAnIntent(t *testing.T) {
 			if intent := strings.Contains(journal, "intent INSERT INTO t VALUES (1)"); intent != (c.rows != "0") {
 				t.Errorf("journal:\n%s", journal)
 			}
-			if abandoned := strings.Contains(journal, "abandon INSERT INTO t VALUES (1)"); abandoned != (c.rows == "0") {
+			if abandoned := strings.Contains(journal,
+				"abandon INSERT INTO t VALUES (1)"); abandoned != (c.rows == "0") {
 				t.Errorf("journal:\n%s", journal)
 			}
 		})

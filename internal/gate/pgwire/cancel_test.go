@@ -49,7 +49,8 @@ func TestCancelsHitOnlyTheClientsStatements(t *testing.T) {
 	}()
 	deadline := time.Now().Add(2 * time.Second)
 	for time.Now().Before(deadline) {
-		for _, sql := range []string{"VACUUM settings", "DELETE FROM tree WHERE id = 1", "SELECT table_to_xml('evil', true, false, '')"} {
+		for _, sql := range []string{"VACUUM settings", "DELETE FROM tree WHERE id = 1",
+			"SELECT table_to_xml('evil', true, false, '')"} {
 			if got := r.query(sql); strings.Contains(got, "END") {
 				t.Fatalf("%s: %s", sql, got)
 			}
@@ -79,7 +80,8 @@ func TestTerminatedCommitIsNeverFailed(t *testing.T) {
 		pid := strings.TrimSpace(b.direct(t, "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'", "-At"))
 		killed := make(chan error, 1)
 		go func() {
-			_, err := run(b.db.Command(t.Context(), b.db.Name, "psql", "-X", "-q", "-c", fmt.Sprintf("SELECT pg_terminate_backend(%s)", pid)), "")
+			_, err := run(b.db.Command(t.Context(), b.db.Name, "psql", "-X", "-q", "-c",
+				fmt.Sprintf("SELECT pg_terminate_backend(%s)", pid)), "")
 			killed <- err
 		}()
 		r.run("COMMIT")
@@ -88,7 +90,8 @@ func TestTerminatedCommitIsNeverFailed(t *testing.T) {
 			t.Fatal(err)
 		}
 		there := strings.TrimSpace(b.direct(t, fmt.Sprintf("SELECT count(*) FROM log WHERE id = %d", i), "-At"))
-		if said := strings.Join(b.Entries(), ", "); there == "1" && strings.Contains(said, "outcome failed") || there == "0" && strings.Contains(said, "outcome done") {
+		if said := strings.Join(b.Entries(), ", "); there == "1" && strings.Contains(said, "outcome failed") ||
+			there == "0" && strings.Contains(said, "outcome done") {
 			t.Errorf("rows: %s, and the log says %s", there, said)
 		}
 		if there == "1" {
@@ -108,15 +111,19 @@ func TestConclude(t *testing.T) {
 		final bool
 		want  signalbox.Result
 	}{
-		"answered":                             {pump{rows: 1}, nil, true, signalbox.Done},
-		"refused":                              {pump{code: "23505", errored: true}, nil, true, signalbox.Failed},
-		"lost behind COMMIT":                   {pump{}, lost, true, signalbox.ResultUnknown},
-		"terminated behind COMMIT":             {pump{code: "57P01", fatal: true}, errFatal, true, signalbox.ResultUnknown},
-		"terminated when it had committed":     {pump{code: "57P01", fatal: true, final: true}, errFatal, true, signalbox.Done},
-		"terminated before COMMIT":             {pump{code: "57P01", fatal: true}, errFatal, false, signalbox.Failed},
-		"lost before COMMIT":                   {pump{}, lost, false, signalbox.Failed},
-		"refused, then terminated":             {pump{code: "23505", errored: true, fatal: true}, errFatal, true, signalbox.Failed},
-		"a statement complete, not yet COMMIT": {pump{commands: 1, code: "57P01", fatal: true}, errFatal, true, signalbox.ResultUnknown},
+		"answered":           {pump{rows: 1}, nil, true, signalbox.Done},
+		"refused":            {pump{code: "23505", errored: true}, nil, true, signalbox.Failed},
+		"lost behind COMMIT": {pump{}, lost, true, signalbox.ResultUnknown},
+		"terminated behind COMMIT": {pump{code: "57P01", fatal: true}, errFatal, true,
+			signalbox.ResultUnknown},
+		"terminated when it had committed": {pump{code: "57P01", fatal: true, final: true}, errFatal, true,
+			signalbox.Done},
+		"terminated before COMMIT": {pump{code: "57P01", fatal: true}, errFatal, false, signalbox.Failed},
+		"lost before COMMIT":       {pump{}, lost, false, signalbox.Failed},
+		"refused, then terminated": {pump{code: "23505", errored: true, fatal: true}, errFatal, true,
+			signalbox.Failed},
+		"a statement complete, not yet COMMIT": {pump{commands: 1, code: "57P01", fatal: true}, errFatal, true,
+			signalbox.ResultUnknown},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -56,7 +56,8 @@ func (h change) with() string {
 // words is the expression that tells what a foreign key does.
 func (h change) words() string {
 	action := func(column, c string) string {
-		return `CASE k.` + column + ` WHEN 'c' THEN ' (` + c + `)' WHEN 'n' THEN ' (set null)' WHEN 'd' THEN ' (set default)' ELSE '' END`
+		return `CASE k.` + column + ` WHEN 'c' THEN ' (` + c +
+			`)' WHEN 'n' THEN ' (set null)' WHEN 'd' THEN ' (set default)' ELSE '' END`
 	}
 	switch h {
 	case deletes:

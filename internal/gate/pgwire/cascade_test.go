@@ -20,7 +20,8 @@ INSERT INTO g SELECT 1 + n % 1000 FROM generate_series(1, 3000) n; INSERT INTO t
 		count, with, of int64
 		facts, notThese []string
 	}{
-		{"DELETE FROM p WHERE id <= 200", 200, 800, 1000, []string{"about 200 rows of public.c", "about 600 rows of public.g"}, nil},
+		{"DELETE FROM p WHERE id <= 200", 200, 800, 1000,
+			[]string{"about 200 rows of public.c", "about 600 rows of public.g"}, nil},
 		{"DELETE FROM p", 1000, 4000, 1000, []string{"holds 1000 rows now"}, nil},
 		{"EXPLAIN ANALYZE DELETE FROM p WHERE id <= 200", 200, 800, 1000, nil, nil},
 		{"DELETE FROM tree WHERE id = 1", 1, 400, 400, nil, nil},
@@ -37,7 +38,8 @@ INSERT INTO g SELECT 1 + n % 1000 FROM generate_series(1, 3000) n; INSERT INTO t
 			t.Fatalf("%s: %v", x.sql, p.Err)
 		}
 		i := p.Impact
-		if i.Count < x.count || i.Count > x.count+x.count/10+1 || i.Dependants < x.with || i.Dependants > x.with+x.with/10+10 || i.Total != x.of {
+		if i.Count < x.count || i.Count > x.count+x.count/10+1 || i.Dependants < x.with || i.Dependants > x.with+
+			x.with/10+10 || i.Total != x.of {
 			t.Errorf("%s: %d of %d, with %d", x.sql, i.Count, i.Total, i.Dependants)
 		}
 		facts := strings.Join(i.Facts, "\n")
@@ -61,7 +63,8 @@ INSERT INTO g SELECT 1 + n % 1000 FROM generate_series(1, 3000) n; INSERT INTO t
 	if _, err := conn.Exec(t.Context(), "DELETE FROM p WHERE id <= 200"); err != nil {
 		t.Errorf("approved: %v", err)
 	}
-	if left := b.direct(t, "SELECT (SELECT count(*) FROM p), (SELECT count(*) FROM c), (SELECT count(*) FROM g)", "-At"); left != "800|800|2400\n" {
+	if left := b.direct(t, "SELECT (SELECT count(*) FROM p), (SELECT count(*) FROM c), (SELECT count(*) FROM g)",
+		"-At"); left != "800|800|2400\n" {
 		t.Errorf("left: %s", left)
 	}
 }
@@ -76,8 +79,10 @@ CREATE TABLE t (id int PRIMARY KEY, mail citext, note text, tags hstore, path lt
 CREATE VIEW v AS SELECT id, lower(note) AS note FROM t WHERE mail = 'a@B'::citext`)
 	reads := []string{
 		"SELECT * FROM t WHERE id = 1", "SELECT * FROM t WHERE mail = 'a@b'", "SELECT 'a'::citext", "SELECT note % 'not' FROM t", "SELECT id % 2 FROM t",
-		"SELECT gen_random_uuid()", "SELECT replace(note, 'a', 'b') FROM t", "SELECT max(mail), min(id) FROM t", "SELECT tags -> 'a', path <@ 'a' FROM t",
-		"SELECT id + 1, id < 2, id <> 3, note || 'x' FROM t", "SELECT * FROM v WHERE note LIKE 'n%'", "SELECT similarity(note, 'x'), unaccent(note) FROM t",
+		"SELECT gen_random_uuid()", "SELECT replace(note, 'a', 'b') FROM t", "SELECT max(mail), min(id) FROM t",
+		"SELECT tags -> 'a', path <@ 'a' FROM t",
+		"SELECT id + 1, id < 2, id <> 3, note || 'x' FROM t", "SELECT * FROM v WHERE note LIKE 'n%'",
+		"SELECT similarity(note, 'x'), unaccent(note) FROM t",
 	}
 	classify := func(text string) []string {
 		b.Clear()

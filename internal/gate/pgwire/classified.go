@@ -36,7 +36,8 @@ func newClassified(r sql.Result, version uint64) *classified {
 			j.queries = false
 		}
 		switch s.Kind {
-		case sql.KindBegin, sql.KindCommit, sql.KindRollback, sql.KindSavepoint, sql.KindRelease, sql.KindRollbackTo, sql.KindPrepareTx:
+		case sql.KindBegin, sql.KindCommit, sql.KindRollback, sql.KindSavepoint, sql.KindRelease, sql.KindRollbackTo,
+			sql.KindPrepareTx:
 			j.control = true
 		case sql.KindCopyIn:
 			j.copyIn = true
@@ -68,7 +69,8 @@ func newClassified(r sql.Result, version uint64) *classified {
 		case sql.KindSet, sql.KindShow, sql.KindClose, sql.KindListen, sql.KindUnlisten:
 		default:
 			// set_config in a query, or in one that a FETCH goes on with.
-			j.names = j.names || slices.ContainsFunc(s.Actions(), func(a signalbox.Action) bool { return a.Has(signalbox.TraitSession) })
+			j.names = j.names || slices.ContainsFunc(s.Actions(),
+				func(a signalbox.Action) bool { return a.Has(signalbox.TraitSession) })
 		}
 		settings = settings && s.Kind == sql.KindSet
 		code := s.Action.Verb == signalbox.Execute && (s.Kind == sql.KindUtility || s.Kind == sql.KindUnknown)
@@ -83,7 +85,8 @@ func newClassified(r sql.Result, version uint64) *classified {
 // be set behind a query.
 func setsTransaction(s sql.Statement) bool {
 	words := strings.Fields(strings.ToUpper(s.Text))
-	return len(words) > 1 && words[0] == "SET" && (words[1] == "TRANSACTION" || strings.HasPrefix(words[1], "TRANSACTION_"))
+	return len(words) > 1 && words[0] == "SET" &&
+		(words[1] == "TRANSACTION" || strings.HasPrefix(words[1], "TRANSACTION_"))
 }
 
 // classify classifies a text, with what names mean on this connection. A relation
@@ -98,7 +101,8 @@ func (c *conn) classify(text string) *classified {
 	c.relearned = true // once for each unit: what is not there stays missing
 	c.server.names.stale, c.server.names.objects = true, true
 	if err := c.prepare(); err != nil {
-		return newClassified(sql.Result{Statements: []sql.Statement{{Action: signalbox.Worst("SELECT", "the server does not tell what it reads")}}, Shape: "?", Fingerprint: "?"}, 0)
+		return newClassified(sql.Result{Statements: []sql.Statement{{Action: signalbox.Worst("SELECT",
+			"the server does not tell what it reads")}}, Shape: "?", Fingerprint: "?"}, 0)
 	}
 	return c.classifyNow(text)
 }
@@ -145,7 +149,8 @@ func (c *conn) classifyPortal(p *portal) {
 	case st == nil:
 		// Not prepared through this gate: perhaps by a function. What it is,
 		// nobody knows.
-		p.classified = newClassified(sql.Result{Statements: []sql.Statement{{Action: signalbox.Worst("EXECUTE", "a prepared statement that the gate has not seen")}}, Shape: "?", Fingerprint: "?"}, 0)
+		p.classified = newClassified(sql.Result{Statements: []sql.Statement{{Action: signalbox.Worst("EXECUTE",
+			"a prepared statement that the gate has not seen")}}, Shape: "?", Fingerprint: "?"}, 0)
 		p.statement = &statement{}
 	case st.classified == nil || st.classified.version == 0 || st.classified.version != c.server.names.version():
 		st.classified = c.classify(st.text)

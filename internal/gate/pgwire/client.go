@@ -17,7 +17,8 @@ func variables(gates []gate.Access, _ gate.Folder) ([]string, error) {
 		return nil, nil
 	}
 	g := gates[0]
-	vars := []string{"PGHOST=" + g.Host, "PGPORT=" + strconv.Itoa(g.Port), "PGUSER=" + g.User, "PGPASSWORD=" + g.Password}
+	vars := []string{"PGHOST=" + g.Host, "PGPORT=" + strconv.Itoa(g.Port), "PGUSER=" + g.User, "PGPASSWORD=" +
+		g.Password}
 	if g.Database != "" {
 		vars = append(vars, "PGDATABASE="+g.Database)
 	}

@@ -123,7 +123,8 @@ func (u Upstream) dialConfig() (*pgconn.Config, error) {
 	settings := []string{
 		"host", u.Host, "port", strconv.Itoa(u.Port), "user", u.User, "dbname", u.Database,
 		"sslmode", u.SSLMode, "sslcert", "", "sslkey", "", "sslrootcert", u.RootCA,
-		"passfile", os.DevNull, "servicefile", os.DevNull, "connect_timeout", strconv.Itoa(max(1, int(u.ConnectTimeout/time.Second))),
+		"passfile", os.DevNull, "servicefile", os.DevNull, "connect_timeout",
+		strconv.Itoa(max(1, int(u.ConnectTimeout/time.Second))),
 		"target_session_attrs", "any", "password", "x", "channel_binding", "prefer", "require_auth", u.Auth,
 	}
 	var s strings.Builder

@@ -116,7 +116,8 @@ func (c *conn) message(typ byte, size int) error {
 		return errTerminated
 	case 'F':
 		c.client.in.drop(size)
-		c.client.refuse(&refusal{code: "0A000", message: "function calls of the fast path do not pass this gate", hint: "Call the function by a query."})
+		c.client.refuse(&refusal{code: "0A000", message: "function calls of the fast path do not pass this gate",
+			hint: "Call the function by a query."})
 		c.ready()
 		return nil
 	}
@@ -202,7 +203,8 @@ func (c *conn) prepare() error {
 		}
 	}
 	if c.server.foreign != "" {
-		return &refusal{code: StateDenied, message: c.server.foreign, hint: "Connect again, and leave the setting alone."}
+		return &refusal{code: StateDenied, message: c.server.foreign,
+			hint: "Connect again, and leave the setting alone."}
 	}
 	if c.phase() == implicit && c.server.names.snapshot != nil {
 		// To ask the server would end the implicit transaction, and the client's

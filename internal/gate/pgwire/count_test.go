@@ -35,9 +35,11 @@ CREATE FUNCTION spy(int) RETURNS bool LANGUAGE sql AS $$SELECT nextval('called')
 		{"DELETE FROM orders WHERE id <= $1", []any{1001}, 1001, "1001 rows would be touched now (counted)"},
 		{"UPDATE orders SET note = $1 WHERE id > $2", []any{"x", 1200}, 34, "34 rows"},
 		{"UPDATE orders SET note = $1 WHERE id > $2 AND note LIKE $3", []any{"x", 1200, "%121%"}, 10, "10 rows"},
-		{"UPDATE orders o SET note = 'x' FROM lines l WHERE l.order_id = o.id AND l.id > $1", []any{int64(0)}, 50, "50 rows"},
+		{"UPDATE orders o SET note = 'x' FROM lines l WHERE l.order_id = o.id AND l.id > $1", []any{int64(0)}, 50,
+			"50 rows"},
 		{"DELETE FROM orders WHERE id = ANY ($1)", []any{[]int32{1, 2, 3, 9999}}, 3, "3 rows"},
-		{"WITH few AS (SELECT id FROM orders LIMIT 5) DELETE FROM orders WHERE id IN (SELECT id FROM few)", nil, 5, "5 rows"},
+		{"WITH few AS (SELECT id FROM orders LIMIT 5) DELETE FROM orders WHERE id IN (SELECT id FROM few)", nil, 5,
+			"5 rows"},
 		{"INSERT INTO lines SELECT id, id FROM orders WHERE id % 2 = 0", nil, 617, "617 rows"},
 		{"UPDATE orders SET note = 'x'", nil, 1234, "public.orders holds 1234 rows now (counted)"},
 		{"TRUNCATE orders, lines", nil, 2234, "public.lines holds 1000 rows now (counted)"},
@@ -45,7 +47,8 @@ CREATE FUNCTION spy(int) RETURNS bool LANGUAGE sql AS $$SELECT nextval('called')
 		{"DELETE FROM orders WHERE 1 / (id - 7) = 0", nil, -1, "Not counted: the server did not count"},
 	} {
 		for _, block := range []bool{false, true} {
-			for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeExec, pgx.QueryExecModeCacheStatement} {
+			for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeExec,
+				pgx.QueryExecModeCacheStatement} {
 				conn := b.connect(t, "agent-kiro")
 				if block {
 					if _, err := conn.Exec(ctx, "BEGIN"); err != nil {
@@ -59,7 +62,8 @@ CREATE FUNCTION spy(int) RETURNS bool LANGUAGE sql AS $$SELECT nextval('called')
 				if p.Err != nil {
 					t.Fatalf("%s: probe: %v", c.sql, p.Err)
 				}
-				if c.count >= 0 && p.Impact.Count != c.count || !p.Impact.Measured && !strings.HasPrefix(c.fact, "Not measured") {
+				if c.count >= 0 && p.Impact.Count != c.count || !p.Impact.Measured &&
+					!strings.HasPrefix(c.fact, "Not measured") {
 					t.Errorf("%v, block %t, %s: count %d, want %d", mode, block, c.sql, p.Impact.Count, c.count)
 				}
 				if facts := strings.Join(p.Impact.Facts, "\n"); !strings.Contains(facts, c.fact) {
@@ -91,7 +95,8 @@ func TestExactCountIsTheCeiling(t *testing.T) {
 		})
 	}
 	b.Meanwhile = func() { b.Meanwhile = nil; b.direct(t, "INSERT INTO t VALUES (1001)") }
-	if err := remove(); code(err) != StateHeld || !strings.Contains(strings.Join(b.Entries(), "\n"), "approved for 990, now it would touch 991") {
+	if err := remove(); code(err) != StateHeld ||
+		!strings.Contains(strings.Join(b.Entries(), "\n"), "approved for 990, now it would touch 991") {
 		t.Errorf("one row more: %v, %q", err, b.Entries())
 	}
 	b.Mu.Lock()

@@ -32,7 +32,8 @@ func (c *conn) tellEnd(err error) error {
 		err = reason
 	case c.server != nil && c.server.tampered != nil:
 		r = *c.server.tampered
-		c.log.Error("an agent's connection lost its READ ONLY default to something that was not judged", "session", string(c.session.ID))
+		c.log.Error("an agent's connection lost its READ ONLY default to something that was not judged", "session",
+			string(c.session.ID))
 		err = c.server.tampered
 	case errors.As(err, &lost):
 		r.code, r.message = "08006", lost.Error()
@@ -126,7 +127,8 @@ func (c *conn) retire() {
 // tellFault tells a client that its connection ends by a fault, and cuts what
 // it was doing. The connection's own buffers are no longer to be trusted.
 func (c *conn) tellFault(e *gate.Fault) {
-	r := refusal{severity: "FATAL", code: "XX000", message: "a defect of the gate ended this connection: what was not committed is rolled back"}
+	r := refusal{severity: "FATAL", code: "XX000",
+		message: "a defect of the gate ended this connection: what was not committed is rolled back"}
 	if e.Executing {
 		r.code, r.message = "08007", "a defect of the gate ended this connection: nobody knows whether it was carried out"
 	}

@@ -40,7 +40,8 @@ func (e *unreachableError) Unwrap() error { return e.err }
 
 // unreachable logs why the server cannot be reached, and gives what may be told.
 func (g *Gate) unreachable(err error) error {
-	g.Logger.Error("server behind the gate cannot be reached", "gate", g.Config.Gate.Name, "server", g.Upstream, "error", err)
+	g.Logger.Error("server behind the gate cannot be reached", "gate", g.Config.Gate.Name, "server", g.Upstream,
+		"error", err)
 	return &unreachableError{err}
 }
 
@@ -106,7 +107,8 @@ func (c *conn) refusalOf(err error) *refusal {
 func encoded(r gate.Refusal, inTransaction bool) *refusal {
 	switch r.Kind {
 	case gate.Held:
-		refuse := &refusal{code: StateHeld, message: r.Reason, detail: fmt.Sprintf("Hold %s, %s.", r.Hold.ID, r.Status())}
+		refuse := &refusal{code: StateHeld, message: r.Reason,
+			detail: fmt.Sprintf("Hold %s, %s.", r.Hold.ID, r.Status())}
 		if r.URL != "" {
 			refuse.detail += " " + r.URL
 		}
@@ -127,5 +129,6 @@ func encoded(r gate.Refusal, inTransaction bool) *refusal {
 	case gate.Unknown:
 		return &refusal{code: StateUnknown, message: r.Reason, hint: "Look before you repeat it."}
 	}
-	return &refusal{code: StateUnavailable, message: r.Reason, hint: "Nothing was done. Try again; Signalbox's operator finds the cause in its log."}
+	return &refusal{code: StateUnavailable, message: r.Reason,
+		hint: "Nothing was done. Try again; Signalbox's operator finds the cause in its log."}
 }

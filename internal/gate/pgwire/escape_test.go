@@ -251,7 +251,8 @@ func TestIrrevocableIsCarriedAtOnce(t *testing.T) {
 	}
 	r.query("ROLLBACK")
 	journal := strings.Join(b.Entries("reads"), ", ")
-	if !strings.Contains(journal, "intent SELECT setval") || strings.Contains(journal, "intent INSERT") || !strings.Contains(journal, "abandon") {
+	if !strings.Contains(journal, "intent SELECT setval") || strings.Contains(journal, "intent INSERT") ||
+		!strings.Contains(journal, "abandon") {
 		t.Errorf("journal: %s", journal)
 	}
 	// And it does not stand in the way of what the transaction does besides.

@@ -115,7 +115,8 @@ func conclude(p *pump, err error, final bool) (signalbox.Outcome, ending, error)
 		return out, end, nil // the server said that it failed before it hung up
 	case !final:
 		if !p.failed() {
-			out = signalbox.Outcome{Result: signalbox.Failed, Code: "08006", Detail: "the connection was lost before COMMIT: the server rolls back"}
+			out = signalbox.Outcome{Result: signalbox.Failed, Code: "08006",
+				Detail: "the connection was lost before COMMIT: the server rolls back"}
 		}
 		return out, end, nil
 	}
@@ -142,7 +143,8 @@ func (c *conn) refusedOwn(err error) (signalbox.Outcome, ending, error) {
 			return conclude(&pump{}, err, false)
 		}
 	}
-	return signalbox.Outcome{Result: signalbox.Failed, Code: own.response.Code, Detail: own.response.Message}, ending{failed: true}, nil
+	return signalbox.Outcome{Result: signalbox.Failed, Code: own.response.Code, Detail: own.response.Message},
+		ending{failed: true}, nil
 }
 
 // runLone forwards a statement that PostgreSQL refuses in a transaction block,
@@ -329,5 +331,6 @@ func (c *conn) undo(p *pump, why error) (signalbox.Outcome, ending, error) {
 		refuse = &refusal{code: StateUnavailable, message: why.Error(), hint: "Nothing was done."}
 	}
 	c.client.refuse(refuse)
-	return signalbox.Outcome{Result: signalbox.Failed, Code: refuse.code, Detail: refuse.message}, ending{failed: true}, nil
+	return signalbox.Outcome{Result: signalbox.Failed, Code: refuse.code, Detail: refuse.message},
+		ending{failed: true}, nil
 }

@@ -27,7 +27,8 @@ func reader() explain.Reader {
 		if d.SQL == nil {
 			return explain.Native{}, errors.New(`postgres request without "sql"`)
 		}
-		return explain.Native{Target: d.Database, Classify: func() ([]signalbox.Action, func()) { return b.classify(*d.SQL) }}, nil
+		return explain.Native{Target: d.Database,
+			Classify: func() ([]signalbox.Action, func()) { return b.classify(*d.SQL) }}, nil
 	}
 }
 

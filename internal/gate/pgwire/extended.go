@@ -133,7 +133,9 @@ var errNotAlone = &refusal{code: "0A000", message: "a statement that cannot run 
 
 // errNamesChanged refuses an agent to go on after a change that the gate cannot look at
 // without ending the implicit transaction.
-var errNamesChanged = &refusal{code: "0A000", message: "what names mean was changed in an implicit transaction of which a part has run", hint: "Send Sync before it, or open a transaction."}
+var errNamesChanged = &refusal{code: "0A000",
+	message: "what names mean was changed in an implicit transaction of which a part has run",
+	hint:    "Send Sync before it, or open a transaction."}
 
 // openForChanges sees that the gate can ask the server about what the next n steps have
 // changed before those behind them are classified: outside of a block it opens one
@@ -274,7 +276,8 @@ func (c *conn) runGroup(steps []step, raw []byte, sync bool) error {
 		// Nothing is run that was not admitted before. An agent's statement that is
 		// only parsed and described must not leave an implicit transaction behind,
 		// in which a write could not follow.
-		w.synced = c.agent() && w.neutral && c.phase() == none && !slices.ContainsFunc(steps, func(s step) bool { return s.typ == 'B' || s.typ == 'E' })
+		w.synced = c.agent() && w.neutral && c.phase() == none &&
+			!slices.ContainsFunc(steps, func(s step) bool { return s.typ == 'B' || s.typ == 'E' })
 		_, err := c.forward(nil, w)
 		c.apply(w.expected[:min(w.confirmed, len(w.expected))])
 		return err

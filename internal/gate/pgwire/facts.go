@@ -94,7 +94,8 @@ var sources = [partCount]source{
  (SELECT e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid WHERE d.classid = 'pg_operator'::regclass AND d.objid = t.oid AND d.deptype = 'e')`,
 		"t.oid >= 16384"},
 	// The types of composites are in classes.
-	scalars: {"pg_type", byOID, "t.typnamespace, t.typname, t.typtype, t.typinput::oid", "t.oid >= 16384 AND t.typtype <> 'c' AND t.typcategory <> 'A'"},
+	scalars: {"pg_type", byOID, "t.typnamespace, t.typname, t.typtype, t.typinput::oid",
+		"t.oid >= 16384 AND t.typtype <> 'c' AND t.typcategory <> 'A'"},
 	casts: {"pg_cast", byOID, "EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_cast'::regclass AND d.objid = t.oid AND d.deptype = 'e')",
 		"t.oid >= 16384 AND t.castfunc >= 16384"},
 }

@@ -25,7 +25,8 @@ func newBackend(t *testing.T, b *bench) *conn {
 	near, far := net.Pipe()
 	go io.Copy(io.Discard, far) // notices
 	t.Cleanup(func() { near.Close(); far.Close() })
-	c := b.gate.newConn(near, signalbox.Session{ID: "human-alice", Actor: signalbox.Actor{Kind: signalbox.Human, Name: "alice"}})
+	c := b.gate.newConn(near, signalbox.Session{ID: "human-alice",
+		Actor: signalbox.Actor{Kind: signalbox.Human, Name: "alice"}})
 	var err error
 	if c.server, err = b.gate.connect(t.Context(), nil); err != nil {
 		t.Fatal(err)
@@ -59,22 +60,31 @@ var ddl = []string{
 	"ALTER TABLE IF EXISTS t%[1]d RENAME TO t%[2]d",
 	"ALTER TABLE IF EXISTS t%[1]d SET SCHEMA other",
 	"ALTER TABLE IF EXISTS other.t%[1]d SET SCHEMA public",
-	"CREATE INDEX IF NOT EXISTS i%[1]d ON t%[2]d (note)", "CREATE UNIQUE INDEX IF NOT EXISTS u%[1]d ON t%[2]d (note, id)",
+	"CREATE INDEX IF NOT EXISTS i%[1]d ON t%[2]d (note)",
+	"CREATE UNIQUE INDEX IF NOT EXISTS u%[1]d ON t%[2]d (note, id)",
 	"DROP INDEX IF EXISTS i%[1]d", "DROP INDEX IF EXISTS u%[1]d",
-	"CREATE OR REPLACE VIEW v%[1]d AS SELECT id, f%[2]d(parent) FROM t%[2]d", "CREATE OR REPLACE VIEW v%[1]d AS SELECT id, f%[1]d(parent) FROM t%[2]d",
+	"CREATE OR REPLACE VIEW v%[1]d AS SELECT id, f%[2]d(parent) FROM t%[2]d",
+	"CREATE OR REPLACE VIEW v%[1]d AS SELECT id, f%[1]d(parent) FROM t%[2]d",
 	"CREATE VIEW v%[1]d AS SELECT * FROM v%[2]d", "DROP VIEW IF EXISTS v%[1]d CASCADE",
-	"CREATE OR REPLACE FUNCTION f%[1]d(int) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1'", "CREATE OR REPLACE FUNCTION f%[1]d(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 2'",
-	"CREATE OR REPLACE FUNCTION f%[1]d(text) RETURNS int LANGUAGE sql AS 'SELECT 3'", "DROP FUNCTION IF EXISTS f%[1]d(text) CASCADE", "DROP FUNCTION IF EXISTS f%[1]d(int) CASCADE",
+	"CREATE OR REPLACE FUNCTION f%[1]d(int) RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 1'",
+	"CREATE OR REPLACE FUNCTION f%[1]d(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 2'",
+	"CREATE OR REPLACE FUNCTION f%[1]d(text) RETURNS int LANGUAGE sql AS 'SELECT 3'",
+	"DROP FUNCTION IF EXISTS f%[1]d(text) CASCADE", "DROP FUNCTION IF EXISTS f%[1]d(int) CASCADE",
 	"CREATE RULE r%[1]d AS ON INSERT TO t%[2]d DO NOTHING", "DROP RULE IF EXISTS r%[1]d ON t%[2]d",
 	"CREATE TRIGGER g%[1]d BEFORE UPDATE ON t%[2]d FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()", "DROP TRIGGER IF EXISTS g%[1]d ON t%[2]d",
-	"CREATE DOMAIN d%[1]d AS int CHECK (f%[2]d(VALUE) > 0)", "CREATE DOMAIN d%[1]d AS int CHECK (VALUE > 0)", "DROP DOMAIN IF EXISTS d%[1]d CASCADE",
+	"CREATE DOMAIN d%[1]d AS int CHECK (f%[2]d(VALUE) > 0)", "CREATE DOMAIN d%[1]d AS int CHECK (VALUE > 0)",
+	"DROP DOMAIN IF EXISTS d%[1]d CASCADE",
 	"CREATE TYPE c%[1]d AS (a int)", "CREATE TYPE c%[1]d AS ENUM ('a')", "DROP TYPE IF EXISTS c%[1]d CASCADE",
 	"CREATE OPERATOR ==%[3]s (LEFTARG = int, RIGHTARG = text, FUNCTION = texticregexeq)", "CREATE OPERATOR ~~%[3]s (LEFTARG = text, RIGHTARG = text, FUNCTION = texteq)",
 	"CREATE CAST (c%[1]d AS int) WITH FUNCTION f%[2]d(int)",
-	"CREATE TABLE p%[1]d (id int) PARTITION BY RANGE (id)", "CREATE TABLE part%[1]d PARTITION OF p%[2]d FOR VALUES FROM (%[1]d) TO (%[1]d + 1)", "DROP TABLE IF EXISTS p%[1]d CASCADE",
-	"CREATE TEMPORARY TABLE t%[1]d (id int PRIMARY KEY)", "CREATE TEMPORARY VIEW tv%[1]d AS SELECT 1 AS one", "DROP TABLE IF EXISTS pg_temp.t%[1]d CASCADE",
+	"CREATE TABLE p%[1]d (id int) PARTITION BY RANGE (id)",
+	"CREATE TABLE part%[1]d PARTITION OF p%[2]d FOR VALUES FROM (%[1]d) TO (%[1]d + 1)",
+	"DROP TABLE IF EXISTS p%[1]d CASCADE",
+	"CREATE TEMPORARY TABLE t%[1]d (id int PRIMARY KEY)", "CREATE TEMPORARY VIEW tv%[1]d AS SELECT 1 AS one",
+	"DROP TABLE IF EXISTS pg_temp.t%[1]d CASCADE",
 	"CREATE SEQUENCE IF NOT EXISTS s%[1]d", "DROP SEQUENCE IF EXISTS s%[1]d",
-	"CREATE SCHEMA s%[1]d CREATE TABLE inner_one (id int PRIMARY KEY)", "ALTER SCHEMA s%[1]d RENAME TO s%[2]d", "DROP SCHEMA IF EXISTS s%[1]d CASCADE",
+	"CREATE SCHEMA s%[1]d CREATE TABLE inner_one (id int PRIMARY KEY)", "ALTER SCHEMA s%[1]d RENAME TO s%[2]d",
+	"DROP SCHEMA IF EXISTS s%[1]d CASCADE",
 	"CREATE EXTENSION IF NOT EXISTS citext", "DROP EXTENSION IF EXISTS citext CASCADE",
 	"TRUNCATE t%[1]d", "ANALYZE", "VACUUM t%[1]d", "COMMENT ON TABLE t%[1]d IS 'x'",
 }
@@ -188,7 +198,8 @@ func (c *conn) agree(t *testing.T, before *facts, story []string) *facts {
 		}
 	}
 	temp := oid(c.must(t, "SELECT pg_my_temp_schema()")[0][0])
-	if d := cmp.Diff(whole.catalog(temp), now.catalog(temp), cmpopts.IgnoreUnexported(sql.Catalog{})); d != "" || t.Failed() {
+	if d := cmp.Diff(whole.catalog(temp), now.catalog(temp), cmpopts.IgnoreUnexported(sql.Catalog{})); d != "" ||
+		t.Failed() {
 		t.Fatalf("after\n%s\nbrought up to date differs (-whole +now):\n%s", strings.Join(story, "\n"), d)
 	}
 	return now
@@ -279,7 +290,8 @@ func TestUncommittedIsNotShared(t *testing.T) {
 		defer b.gate.catalogs.mu.Unlock()
 		b.gate.catalogs.checked = time.Time{}
 	}
-	for _, sql := range []string{"BEGIN", "CREATE TABLE mine (id int PRIMARY KEY)", "SELECT FROM mine", "SET LOCAL work_mem = '1MB'", "SELECT FROM mine", "SAVEPOINT s", "SELECT FROM mine"} {
+	for _, sql := range []string{"BEGIN", "CREATE TABLE mine (id int PRIMARY KEY)", "SELECT FROM mine",
+		"SET LOCAL work_mem = '1MB'", "SELECT FROM mine", "SAVEPOINT s", "SELECT FROM mine"} {
 		if _, err := conn.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol); err != nil {
 			t.Fatal(err)
 		}

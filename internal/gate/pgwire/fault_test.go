@@ -158,7 +158,8 @@ func hostile(c net.Conn, answer []byte) {
 		return
 	}
 	b.Send(&pgproto3.AuthenticationOk{})
-	for name, value := range map[string]string{"server_version": "15.0", "client_encoding": "UTF8", "standard_conforming_strings": "on"} {
+	for name, value := range map[string]string{"server_version": "15.0", "client_encoding": "UTF8",
+		"standard_conforming_strings": "on"} {
 		b.Send(&pgproto3.ParameterStatus{Name: name, Value: value})
 	}
 	b.Send(&pgproto3.BackendKeyData{ProcessID: 1, SecretKey: []byte{1, 2, 3, 4}})

@@ -40,8 +40,10 @@ func FuzzStartup(f *testing.F) {
 // FuzzFrontend gives arbitrary bytes to everything that decodes a client's
 // messages. What is judged must be what somebody else reads in them.
 func FuzzFrontend(f *testing.F) {
-	f.Add(appendSync(appendExecute(appendBind(appendParse(nil, "s", "SELECT $1", []uint32{23}), "p", "s", []byte{0, 0, 0, 1, 0, 0, 0, 1, '7', 0, 0}), "p")))
-	f.Add(appendBind(appendParse(nil, "", "SELECT $1, $2", []uint32{0, 25}), "", "", []byte{0, 2, 0, 0, 0, 1, 0, 2, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 7, 0, 1, 0, 1}))
+	f.Add(appendSync(appendExecute(appendBind(appendParse(nil, "s", "SELECT $1", []uint32{23}), "p", "s",
+		[]byte{0, 0, 0, 1, 0, 0, 0, 1, '7', 0, 0}), "p")))
+	f.Add(appendBind(appendParse(nil, "", "SELECT $1, $2", []uint32{0, 25}), "", "",
+		[]byte{0, 2, 0, 0, 0, 1, 0, 2, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, 7, 0, 1, 0, 1}))
 	f.Add(appendQuery(nil, "SELECT 1"))
 	f.Add(appendClose(nil, 'S', "s"))
 	f.Add([]byte{'Q', 0xff, 0xff, 0xff, 0xff})
@@ -78,7 +80,8 @@ func sameMessage(t *testing.T, s step, body []byte, params []param) {
 	switch s.typ {
 	case 'P':
 		var m pgproto3.Parse
-		if m.Decode(body) == nil && (m.Name != s.name || m.Query != s.statement.text || !slices.Equal(m.ParameterOIDs, s.statement.types)) {
+		if m.Decode(body) == nil && (m.Name != s.name || m.Query != s.statement.text ||
+			!slices.Equal(m.ParameterOIDs, s.statement.types)) {
 			t.Fatalf("parse %q: %q, %+v; others read %+v", body, s.name, s.statement, m)
 		}
 	case 'B':
@@ -104,7 +107,8 @@ func sameMessage(t *testing.T, s step, body []byte, params []param) {
 			default:
 				format = m.ParameterFormatCodes[i]
 			}
-			if !bytes.Equal(p.value, m.Parameters[i]) || (p.value == nil) != (m.Parameters[i] == nil) || p.binary != (format != 0) {
+			if !bytes.Equal(p.value, m.Parameters[i]) || (p.value == nil) != (m.Parameters[i] == nil) ||
+				p.binary != (format != 0) {
 				t.Fatalf("bind %q: parameter %d is %+v; others read %+v", body, i, p, m)
 			}
 		}

@@ -138,7 +138,8 @@ func (g *Gate) Serve(ctx context.Context, l net.Listener) error {
 		g.mu.Unlock()
 		if crowded && time.Since(warned) > time.Second {
 			warned = time.Now()
-			g.Logger.Warn("many connections do not log in: the oldest are cut", "gate", g.Config.Gate.Name, "from", a.from)
+			g.Logger.Warn("many connections do not log in: the oldest are cut", "gate", g.Config.Gate.Name, "from",
+				a.from)
 		}
 	}
 }
@@ -372,7 +373,8 @@ func (g *Gate) newConn(client net.Conn, s signalbox.Session) *conn {
 		statements: make(map[string]*statement), portals: make(map[string]*portal),
 		watched: make(chan struct{}, 1), number: g.number.Add(1),
 	}
-	c.log = g.Logger.With(slog.String("gate", g.Config.Gate.Name), slog.String("session", string(s.ID)), slog.Int64("conn", c.number))
+	c.log = g.Logger.With(slog.String("gate", g.Config.Gate.Name), slog.String("session", string(s.ID)),
+		slog.Int64("conn", c.number))
 	c.ctx, c.stop = context.WithCancel(g.ctx)
 	c.client.in = frames{src: &c.client, limit: g.MaxMessage}
 	c.client.out = outbox{dst: c.client.conn}

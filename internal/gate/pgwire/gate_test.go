@@ -67,12 +67,15 @@ func TestHeldOutsideOfTransaction(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, want := range []string{"ERROR:  SB001: signalbox: held, needs 2 of sre: destroys a <table>", "DETAIL:  Hold 01HOLD, open until", "http://signalbox.test/holds/01HOLD", "HINT:  Wait with `signalbox hold wait 01HOLD`", "still here"} {
+	for _, want := range []string{"ERROR:  SB001: signalbox: held, needs 2 of sre: destroys a <table>",
+		"DETAIL:  Hold 01HOLD, open until", "http://signalbox.test/holds/01HOLD",
+		"HINT:  Wait with `signalbox hold wait 01HOLD`", "still here"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("psql does not say %q:\n%s", want, out)
 		}
 	}
-	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeExec, pgx.QueryExecModeCacheStatement, pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeDescribeExec} {
+	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeExec, pgx.QueryExecModeCacheStatement,
+		pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeDescribeExec} {
 		conn := b.connect(t, "agent-kiro")
 		if _, err := conn.Exec(t.Context(), "DROP TABLE t", mode); code(err) != StateHeld {
 			t.Errorf("%v: %v", mode, err)
@@ -87,7 +90,8 @@ func TestHeldOutsideOfTransaction(t *testing.T) {
 
 // A refusal inside a transaction makes the backend's transaction fail too.
 func TestHeldInTransaction(t *testing.T) {
-	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeExec, pgx.QueryExecModeCacheStatement, pgx.QueryExecModeSimpleProtocol} {
+	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeExec, pgx.QueryExecModeCacheStatement,
+		pgx.QueryExecModeSimpleProtocol} {
 		t.Run(mode.String(), func(t *testing.T) {
 			b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Decide = gatetest.Holding("DROP TABLE") })
 			b.direct(t, "CREATE TABLE t (a int)")
@@ -172,7 +176,8 @@ INSERT INTO parent SELECT generate_series(1,10); INSERT INTO child SELECT 1 FROM
 		{"in a function", "DO $$ BEGIN DELETE FROM child; END $$", StateHeld},
 		{"no rows", "DELETE FROM parent WHERE id = 77", ""},
 	}
-	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeExec, pgx.QueryExecModeCacheStatement} {
+	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeExec,
+		pgx.QueryExecModeCacheStatement} {
 		conn := b.connect(t, "agent-kiro")
 		for _, c := range cases {
 			if _, err := conn.Exec(ctx, c.sql, mode); code(err) != c.want {
@@ -211,13 +216,16 @@ INSERT INTO parent SELECT generate_series(1,10); INSERT INTO child SELECT 1 FROM
 		}
 		b.direct(t, "DELETE FROM child WHERE id = 2")
 	}
-	for _, text := range []string{"BEGIN; UPDATE parent SET id = id; COMMIT;", "BEGIN; UPDATE parent SET id = id; COMMIT; SELECT 1;"} {
+	for _, text := range []string{"BEGIN; UPDATE parent SET id = id; COMMIT;",
+		"BEGIN; UPDATE parent SET id = id; COMMIT; SELECT 1;"} {
 		out, _ := run(b.psqlCommand("agent-kiro", "-c", text), "")
 		if !strings.Contains(out, "SB001") {
 			t.Errorf("%s: %s", text, out)
 		}
 	}
-	if out, err := run(b.psqlCommand("agent-kiro", "-c", "BEGIN; UPDATE parent SET id = id WHERE id = 3; COMMIT; SELECT 'fine'"), ""); err != nil || !strings.Contains(out, "fine") {
+	if out, err := run(b.psqlCommand("agent-kiro", "-c",
+		"BEGIN; UPDATE parent SET id = id WHERE id = 3; COMMIT; SELECT 'fine'"), ""); err != nil ||
+		!strings.Contains(out, "fine") {
 		t.Errorf("%v %s", err, out)
 	}
 }
@@ -229,18 +237,21 @@ func TestAgentReadsAreReadOnly(t *testing.T) {
 	conn := b.connect(t, "agent-kiro")
 	ctx := t.Context()
 	var on string
-	if err := conn.QueryRow(ctx, "SELECT current_setting('transaction_read_only')").Scan(&on); err != nil || on != "on" {
+	if err := conn.QueryRow(ctx, "SELECT current_setting('transaction_read_only')").Scan(&on); err != nil ||
+		on != "on" {
 		t.Errorf("read only: %q, %v", on, err)
 	}
 	for _, sql := range []string{"RESET ALL", "DISCARD ALL"} {
 		if _, err := conn.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol); err != nil {
 			t.Fatalf("%s: %v", sql, err)
 		}
-		if err := conn.QueryRow(ctx, "SHOW transaction_read_only", pgx.QueryExecModeSimpleProtocol).Scan(&on); err != nil || on != "on" {
+		if err := conn.QueryRow(ctx, "SHOW transaction_read_only",
+			pgx.QueryExecModeSimpleProtocol).Scan(&on); err != nil || on != "on" {
 			t.Errorf("after %s: %q, %v", sql, on, err)
 		}
 	}
-	for _, sql := range []string{"SET default_transaction_read_only = off", "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE", "SET track_counts = off"} {
+	for _, sql := range []string{"SET default_transaction_read_only = off",
+		"SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE", "SET track_counts = off"} {
 		if _, err := conn.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol); code(err) != StateDenied {
 			t.Errorf("%s: %v", sql, err)
 		}
@@ -255,7 +266,8 @@ func TestAgentReadsAreReadOnly(t *testing.T) {
 	if _, err := conn.Exec(ctx, "VACUUM t"); err != nil {
 		t.Errorf("vacuum: %v", err)
 	}
-	if err := conn.QueryRow(ctx, "SHOW transaction_read_only", pgx.QueryExecModeSimpleProtocol).Scan(&on); err != nil || on != "on" {
+	if err := conn.QueryRow(ctx, "SHOW transaction_read_only",
+		pgx.QueryExecModeSimpleProtocol).Scan(&on); err != nil || on != "on" {
 		t.Errorf("after writes: %q, %v", on, err)
 	}
 	if s := conn.PgConn().ParameterStatus("default_transaction_read_only"); s == "on" {
@@ -309,7 +321,8 @@ func TestPipelines(t *testing.T) {
 				break
 			}
 		}
-		want := []string{"INSERT 0 1", "sync", "SB001", "sync", "SELECT 1", "sync", "BEGIN", "INSERT 0 1", "COMMIT", "sync", "end"}
+		want := []string{"INSERT 0 1", "sync", "SB001", "sync", "SELECT 1", "sync", "BEGIN", "INSERT 0 1", "COMMIT",
+			"sync", "end"}
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("%s: %s", actor, d)
 		}
@@ -351,7 +364,8 @@ func TestBatchAndCopy(t *testing.T) {
 		for i := range rows {
 			rows[i] = []any{i, fmt.Sprint("row ", i)}
 		}
-		if n, err := conn.CopyFrom(ctx, pgx.Identifier{"t"}, []string{"a", "b"}, pgx.CopyFromRows(rows)); err != nil || n != 20000 {
+		if n, err := conn.CopyFrom(ctx, pgx.Identifier{"t"}, []string{"a", "b"},
+			pgx.CopyFromRows(rows)); err != nil || n != 20000 {
 			t.Fatalf("%s: copied %d, %v", actor, n, err)
 		}
 		var total, bytes int
@@ -382,7 +396,8 @@ func TestUnavailableRefuses(t *testing.T) {
 	b.direct(t, "CREATE TABLE t (a int)")
 	conn := b.connect(t, "human-alice")
 	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeExec} {
-		if _, err := conn.Exec(t.Context(), "INSERT INTO t VALUES (1)", mode); code(err) != StateUnavailable || strings.Contains(err.Error(), "disk") {
+		if _, err := conn.Exec(t.Context(), "INSERT INTO t VALUES (1)", mode); code(err) != StateUnavailable ||
+			strings.Contains(err.Error(), "disk") {
 			t.Errorf("%v: %v", mode, err)
 		}
 		tx, err := conn.Begin(t.Context())

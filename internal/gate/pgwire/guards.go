@@ -80,7 +80,9 @@ func (c *conn) admitSettings() ([]setting, error) {
 		}
 		if !a.Read() {
 			c.g.Interlock.Abandon([]gate.Admission{a})
-			return nil, &refusal{code: StateDenied, message: "settings at the start of a connection may only concern the session itself", hint: "Connect without them and SET them, so that each can be recorded."}
+			return nil, &refusal{code: StateDenied,
+				message: "settings at the start of a connection may only concern the session itself",
+				hint:    "Connect without them and SET them, so that each can be recorded."}
 		}
 	}
 	if c.agent() {

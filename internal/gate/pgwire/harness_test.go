@@ -67,7 +67,8 @@ func newBench(t testing.TB, change func(*Config, *gatetest.Script)) *bench {
 			HoldURL:   func(id string) string { return "http://signalbox.test/holds/" + id },
 			Logger:    slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelInfo})),
 		},
-		Upstream: Upstream{Host: "127.0.0.1", Port: db.Port, User: pgtest.User, Password: db.Password, Database: db.Name, SSLMode: "disable"},
+		Upstream: Upstream{Host: "127.0.0.1", Port: db.Port, User: pgtest.User, Password: db.Password,
+			Database: db.Name, SSLMode: "disable"},
 	}
 	if change != nil {
 		change(&config, s)
@@ -100,7 +101,8 @@ func (w testWriter) Write(p []byte) (int, error) {
 // url gives a connection URL for a session.
 func (b *bench) url(id string, extra ...string) string {
 	query := strings.Join(append([]string{"sslmode=disable"}, extra...), "&")
-	return fmt.Sprintf("postgres://%s:%s@%s:%d/%s?%s", id, password(signalbox.SessionID(id)), b.host, b.port, b.db.Name, query)
+	return fmt.Sprintf("postgres://%s:%s@%s:%d/%s?%s", id, password(signalbox.SessionID(id)), b.host, b.port,
+		b.db.Name, query)
 }
 
 // psql runs psql through the gate, in the server's own version.
@@ -110,8 +112,10 @@ func (b *bench) psql(t testing.TB, id, script string, args ...string) (string, e
 }
 
 func (b *bench) psqlCommand(id string, args ...string) *exec.Cmd {
-	cmd := b.db.Command(context.Background(), b.db.Name, "psql", append([]string{"-X", "-q", "-v", "VERBOSITY=verbose"}, args...)...)
-	cmd.Env = append(cmd.Env, "PGHOST="+b.host, "PGPORT="+strconv.Itoa(b.port), "PGUSER="+id, "PGPASSWORD="+password(signalbox.SessionID(id)))
+	cmd := b.db.Command(context.Background(), b.db.Name, "psql",
+		append([]string{"-X", "-q", "-v", "VERBOSITY=verbose"}, args...)...)
+	cmd.Env = append(cmd.Env, "PGHOST="+b.host, "PGPORT="+strconv.Itoa(b.port), "PGUSER="+id, "PGPASSWORD="+
+		password(signalbox.SessionID(id)))
 	return cmd
 }
 
@@ -121,7 +125,8 @@ func (b *bench) direct(t testing.TB, script string, args ...string) string {
 	var out string
 	var err error
 	b.oracle.Aside(t, func() {
-		out, err = run(b.db.Command(context.Background(), b.db.Name, "psql", append([]string{"-X", "-q"}, args...)...), script)
+		out, err = run(b.db.Command(context.Background(), b.db.Name, "psql",
+			append([]string{"-X", "-q"}, args...)...), script)
 	})
 	if err != nil {
 		t.Fatalf("psql: %v\n%s", err, out)
@@ -160,6 +165,7 @@ func eventually(t testing.TB, what string, so func() bool) {
 // running waits until the server runs a statement that has some words.
 func (b *bench) running(t testing.TB, words string) {
 	t.Helper()
-	sql := "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%" + words + "%' AND state = 'active' AND pid <> pg_backend_pid()"
+	sql := "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%" + words +
+		"%' AND state = 'active' AND pid <> pg_backend_pid()"
 	eventually(t, "the server runs "+words, func() bool { return b.direct(t, sql, "-At") == "1\n" })
 }

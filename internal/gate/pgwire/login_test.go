@@ -34,7 +34,8 @@ func TestTLSModes(t *testing.T) {
 		{"verify-ca", []string{"PGSSLMODE=verify-ca", "PGSSLROOTCERT=" + b.root}, "on"},
 		{"verify-full", []string{"PGSSLMODE=verify-full", "PGSSLROOTCERT=" + b.root}, "on"},
 		{"verify-full by name", []string{"PGSSLMODE=verify-full", "PGSSLROOTCERT=" + b.root, "PGHOST=localhost"}, "on"},
-		{"verify-full with another root", []string{"PGSSLMODE=verify-full", "PGSSLROOTCERT=" + other}, "certificate verify failed"},
+		{"verify-full with another root", []string{"PGSSLMODE=verify-full", "PGSSLROOTCERT=" + other},
+			"certificate verify failed"},
 		{"channel binding", []string{"PGSSLMODE=require", "PGCHANNELBINDING=require"}, "on"},
 		{"no channel binding", []string{"PGSSLMODE=require", "PGCHANNELBINDING=disable"}, "on"},
 		{"channel binding without TLS", []string{"PGSSLMODE=disable", "PGCHANNELBINDING=require"}, "channel binding"},
@@ -46,7 +47,8 @@ func TestTLSModes(t *testing.T) {
 			out, err := run(cmd, "")
 			switch c.want {
 			case "on", "off":
-				if err != nil || !strings.Contains(out, "42") || strings.Contains(out, "SSL connection") != (c.want == "on") {
+				if err != nil || !strings.Contains(out, "42") ||
+					strings.Contains(out, "SSL connection") != (c.want == "on") {
 					t.Errorf("%v\n%s", err, out)
 				}
 			default:
@@ -56,7 +58,8 @@ func TestTLSModes(t *testing.T) {
 			}
 		})
 	}
-	for _, mode := range []string{"sslmode=require", "sslmode=verify-full&sslrootcert=" + b.root, "sslmode=require&sslnegotiation=direct", "sslmode=require&channel_binding=require"} {
+	for _, mode := range []string{"sslmode=require", "sslmode=verify-full&sslrootcert=" + b.root,
+		"sslmode=require&sslnegotiation=direct", "sslmode=require&channel_binding=require"} {
 		conn, err := pgx.Connect(t.Context(), strings.Replace(b.url("human-alice"), "sslmode=disable", mode, 1))
 		if err != nil {
 			t.Errorf("pgx %s: %v", mode, err)
@@ -77,7 +80,8 @@ func newCertificateFile(t *testing.T) string {
 
 func TestRequireTLS(t *testing.T) {
 	b := newBench(t, func(c *Config, _ *gatetest.Script) { c.RequireTLS = true })
-	if _, err := pgx.Connect(t.Context(), b.url("human-alice")); code(err) != "28000" && !strings.Contains(fmt.Sprint(err), "28000") {
+	if _, err := pgx.Connect(t.Context(), b.url("human-alice")); code(err) != "28000" &&
+		!strings.Contains(fmt.Sprint(err), "28000") {
 		t.Errorf("without TLS: %v", err)
 	}
 	if _, err := pgx.Connect(t.Context(), strings.Replace(b.url("human-alice"), "disable", "require", 1)); err != nil {

@@ -26,7 +26,8 @@ func (f *facts) catalog(temp uint32) *sql.Catalog {
 		name := schema + "." + row[1]
 		functions[uint32(key)] = name
 		cat.Functions[name] = append(cat.Functions[name], sql.Function{
-			OID: uint32(key), Volatility: row[2][0], SecurityDefiner: row[3] == "t", Language: row[4], Extension: row[5],
+			OID: uint32(key), Volatility: row[2][0], SecurityDefiner: row[3] == "t", Language: row[4],
+			Extension: row[5],
 		})
 	}
 	f.relate(relations, functions)
@@ -57,7 +58,8 @@ func (f *facts) computes(function, extension string) bool {
 		return false
 	}
 	language, owner := p.row[4], p.row[5]
-	return (language == "c" || language == "internal") && owner != "" && (extension == "" || owner == extension) && sql.Reviewed(owner)
+	return (language == "c" || language == "internal") && owner != "" && (extension == "" || owner == extension) &&
+		sql.Reviewed(owner)
 }
 
 // oid reads an oid that the server wrote.
@@ -75,7 +77,8 @@ func (f *facts) schema(id string) string {
 // backend's temporary one.
 func users(schema string, id, temp uint32) bool {
 	switch {
-	case schema == "" || schema == "pg_catalog" || schema == "information_schema" || schema == "pg_toast" || strings.HasPrefix(schema, "pg_toast_temp_"):
+	case schema == "" || schema == "pg_catalog" || schema == "information_schema" || schema == "pg_toast" ||
+		strings.HasPrefix(schema, "pg_toast_temp_"):
 		return false
 	case strings.HasPrefix(schema, "pg_temp_"):
 		return id == temp
@@ -181,7 +184,8 @@ func (f *facts) types(cat *sql.Catalog, temp uint32) {
 	for key, t := range f.parts[scalars].rows {
 		if schema := f.schema(t.row[0]); users(schema, oid(t.row[0]), temp) {
 			kind := t.row[2][0]
-			cat.Types[schema+"."+t.row[1]] = sql.Type{OID: uint32(key), Kind: kind, Checks: kind == 'b' && oid(t.row[3]) >= 16384 && !f.computes(t.row[3], "") || kind == 'd' && checked[uint32(key)]}
+			cat.Types[schema+"."+t.row[1]] = sql.Type{OID: uint32(key), Kind: kind, Checks: kind == 'b' &&
+				oid(t.row[3]) >= 16384 && !f.computes(t.row[3], "") || kind == 'd' && checked[uint32(key)]}
 		}
 	}
 	for _, c := range f.parts[classes].rows {

@@ -93,7 +93,8 @@ func (b *backend) learn(begun, objects, renamed bool) error {
 }
 
 // errNames refuses everything while the server does not say what names mean.
-var errNames = &refusal{code: StateUnavailable, message: "the server does not tell what names mean", hint: "Nothing was done. Signalbox's operator finds the cause in its log."}
+var errNames = &refusal{code: StateUnavailable, message: "the server does not tell what names mean",
+	hint: "Nothing was done. Signalbox's operator finds the cause in its log."}
 
 // pathSchemas gives the schemas of a search_path setting. The server is not
 // asked for the effective ones: that makes it create a temporary schema which

@@ -63,7 +63,8 @@ func (c *conn) spendNothing(touched map[string]int64) error {
 	return errWroteAsRead
 }
 
-var errWroteAsRead = &refusal{code: StateDenied, message: "what was admitted as a read has written: it is rolled back", hint: "Report this to Signalbox's operator."}
+var errWroteAsRead = &refusal{code: StateDenied,
+	message: "what was admitted as a read has written: it is rolled back", hint: "Report this to Signalbox's operator."}
 
 // unsafeHere refuses an agent what would run where the gate cannot measure it,
 // or cannot keep it from writing.
@@ -75,9 +76,11 @@ func (c *conn) unsafeHere(r *request, w *work) *refusal {
 	switch {
 	case w.holds && (inTransaction || !c.final(w) || len(r.statements) > 1):
 		// Its query would run at COMMIT, behind the measurement.
-		return &refusal{code: "0A000", message: "a cursor WITH HOLD is refused inside of an agent's transaction", hint: "Declare it by itself, or without WITH HOLD."}
+		return &refusal{code: "0A000", message: "a cursor WITH HOLD is refused inside of an agent's transaction",
+			hint: "Declare it by itself, or without WITH HOLD."}
 	case c.phase() == implicit && !w.readOnly:
-		return &refusal{code: "0A000", message: "a write cannot follow reads in an implicit transaction of an agent", hint: "Send Sync before it, or open a transaction."}
+		return &refusal{code: "0A000", message: "a write cannot follow reads in an implicit transaction of an agent",
+			hint: "Send Sync before it, or open a transaction."}
 	}
 	if w.readOnly || !w.reads {
 		return nil
@@ -87,8 +90,11 @@ func (c *conn) unsafeHere(r *request, w *work) *refusal {
 	for _, b := range r.statements {
 		for _, name := range b.Reads {
 			rel, ok := c.server.names.catalog.Relations[name]
-			if system := strings.HasPrefix(name, "pg_catalog.") || strings.HasPrefix(name, "information_schema."); !system && (!ok || rel.Kind != 'r' && rel.Kind != 'p') {
-				return &refusal{code: "0A000", message: fmt.Sprintf("row locks are taken on tables alone: %s is none", name), hint: "Lock the rows of the tables behind it."}
+			if system := strings.HasPrefix(name, "pg_catalog.") ||
+				strings.HasPrefix(name, "information_schema."); !system && (!ok || rel.Kind != 'r' && rel.Kind != 'p') {
+				return &refusal{code: "0A000",
+					message: fmt.Sprintf("row locks are taken on tables alone: %s is none", name),
+					hint:    "Lock the rows of the tables behind it."}
 			}
 		}
 	}
@@ -99,7 +105,8 @@ func (c *conn) unsafeHere(r *request, w *work) *refusal {
 // unknown effect, what acts on the server or its host, the value of a sequence.
 func irrevocable(actions []signalbox.Action) bool {
 	for _, a := range actions {
-		if a.Verb == signalbox.Execute || a.Has(signalbox.TraitHostFile) || strings.Contains(strings.ToUpper(a.Native), "SETVAL") {
+		if a.Verb == signalbox.Execute || a.Has(signalbox.TraitHostFile) ||
+			strings.Contains(strings.ToUpper(a.Native), "SETVAL") {
 			return true
 		}
 	}
@@ -207,7 +214,8 @@ func (c *conn) wait(r *request, w *work) (bool, error) {
 	c.waiting = nil
 	c.mu.Unlock()
 	if err != nil && ctx.Err() != nil && c.ctx.Err() == nil && c.refusalOf(err) == nil {
-		err = &refusal{code: "57014", message: "waiting for approvals was cancelled by the user", hint: "The request stays held."}
+		err = &refusal{code: "57014", message: "waiting for approvals was cancelled by the user",
+			hint: "The request stays held."}
 	}
 	return c.release(x.end, err)
 }

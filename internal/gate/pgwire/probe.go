@@ -59,7 +59,8 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 	answers = answers[1:]
 
 	var state signalbox.State
-	state = append(state, signalbox.Fact{Name: "role", Value: c.server.names.role}, signalbox.Fact{Name: "database", Value: c.server.names.database})
+	state = append(state, signalbox.Fact{Name: "role", Value: c.server.names.role},
+		signalbox.Fact{Name: "database", Value: c.server.names.database})
 	rows := int64(0) // of everything that goes as a whole
 	whole, exact := false, c.server.exact
 	var with *cascade
@@ -69,7 +70,8 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 		}
 		for _, row := range answers[0].rows {
 			t := readRelation(row)
-			state = append(state, signalbox.Fact{Name: t.kind + " " + t.name, Value: fmt.Sprintf("oid %s, owner %s, columns %s", t.oid, t.owner, t.columns)})
+			state = append(state, signalbox.Fact{Name: t.kind + " " + t.name,
+				Value: fmt.Sprintf("oid %s, owner %s, columns %s", t.oid, t.owner, t.columns)})
 			if t.dependants != "" {
 				state = append(state, signalbox.Fact{Name: "dependants of " + t.name, Value: t.dependants})
 			}
@@ -410,7 +412,8 @@ type probed struct {
 
 func readRelation(row []string) probed {
 	p := probed{oid: row[0], name: row[1], owner: row[3], columns: row[6], relkind: row[2][0]}
-	p.kind = map[byte]string{'r': "table", 'p': "partitioned table", 'v': "view", 'm': "materialized view", 'f': "foreign table", 'S': "sequence", 'i': "index", 'I': "index"}[p.relkind]
+	p.kind = map[byte]string{'r': "table", 'p': "partitioned table", 'v': "view", 'm': "materialized view",
+		'f': "foreign table", 'S': "sequence", 'i': "index", 'I': "index"}[p.relkind]
 	if p.kind == "" {
 		p.kind = "relation"
 	}

@@ -22,7 +22,9 @@ CREATE TABLE lines (id int REFERENCES orders ON DELETE CASCADE); CREATE VIEW v A
 		count int64
 		facts []string
 	}{
-		{"DROP TABLE orders CASCADE", nil, 1300, []string{"table public.orders (oid", "about 1234 rows", "holds 1234 rows now (counted)", "foreign key lines_id_fkey of lines (the rows stay,", "view v"}},
+		{"DROP TABLE orders CASCADE", nil, 1300,
+			[]string{"table public.orders (oid", "about 1234 rows", "holds 1234 rows now (counted)",
+				"foreign key lines_id_fkey of lines (the rows stay,", "view v"}},
 		{"TRUNCATE orders, lines", nil, 1300, []string{"public.lines", "public.orders"}},
 		{"DELETE FROM orders WHERE id = $1", []any{7}, 1, []string{"planner expects about 1 rows"}},
 		{"DELETE FROM orders WHERE id <= $1", []any{100}, 100, []string{"planner expects about"}},
@@ -30,7 +32,8 @@ CREATE TABLE lines (id int REFERENCES orders ON DELETE CASCADE); CREATE VIEW v A
 	}
 	for _, block := range []bool{false, true} {
 		for _, c := range cases {
-			for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeExec, pgx.QueryExecModeCacheStatement} {
+			for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeExec,
+				pgx.QueryExecModeCacheStatement} {
 				conn := b.connect(t, "agent-kiro")
 				var err error
 				if block {
@@ -50,7 +53,8 @@ CREATE TABLE lines (id int REFERENCES orders ON DELETE CASCADE); CREATE VIEW v A
 					t.Fatalf("%s: probe: %v", c.sql, p.Err)
 				}
 				if n := p.Impact.Count; n < c.count*9/10 || n > c.count*11/10 || !p.Impact.Measured {
-					t.Errorf("%v, %s: count %d (measured %v), want about %d", mode, c.sql, n, p.Impact.Measured, c.count)
+					t.Errorf("%v, %s: count %d (measured %v), want about %d", mode, c.sql, n, p.Impact.Measured,
+						c.count)
 				}
 				facts := strings.Join(p.Impact.Facts, "\n")
 				for _, f := range c.facts {
@@ -87,7 +91,8 @@ func TestApprovedRunsUnderLock(t *testing.T) {
 	b.direct(t, "CREATE TABLE t (a int); CREATE TABLE u (a int)")
 	for _, actor := range []string{"human-alice", "agent-kiro"} {
 		conn := b.connect(t, actor)
-		for _, sql := range []string{"INSERT INTO t VALUES (1)", "ALTER TABLE t ADD COLUMN c_" + actor[:5] + " int", "CREATE INDEX CONCURRENTLY ON u (a)", "VACUUM u", "DELETE FROM t"} {
+		for _, sql := range []string{"INSERT INTO t VALUES (1)", "ALTER TABLE t ADD COLUMN c_" + actor[:5] + " int",
+			"CREATE INDEX CONCURRENTLY ON u (a)", "VACUUM u", "DELETE FROM t"} {
 			if _, err := conn.Exec(t.Context(), sql); err != nil {
 				t.Errorf("%s: %s: %v", actor, sql, err)
 			}

@@ -53,7 +53,8 @@ func TestReadsOutliveTheirWrite(t *testing.T) {
 	if _, err := conn.Exec(ctx, "SELECT 1"); err != nil {
 		t.Fatal(err)
 	}
-	refusal := error(&interlock.DeniedError{Verdict: signalbox.Verdict{Decision: signalbox.Deny, Reason: "the world changed"}})
+	refusal := error(&interlock.DeniedError{Verdict: signalbox.Verdict{Decision: signalbox.Deny,
+		Reason: "the world changed"}})
 	b.RefuseNext.Store(&refusal)
 	if _, err := conn.Exec(ctx, "INSERT INTO t VALUES (1)"); code(err) != StateDenied {
 		t.Fatalf("refused write: %v", err)
@@ -62,7 +63,8 @@ func TestReadsOutliveTheirWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := b.Entries()
-	if reads, outcome := slices.Index(got, "reads 1"), slices.Index(got, "outcome done "); reads < 0 || outcome < reads {
+	if reads, outcome := slices.Index(got, "reads 1"), slices.Index(got, "outcome done "); reads < 0 ||
+		outcome < reads {
 		t.Errorf("journal: %q", got)
 	}
 

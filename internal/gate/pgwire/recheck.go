@@ -37,7 +37,8 @@ func (c *conn) recheck(a gate.Admission, r *request, w *work) (gate.Admission, e
 	for range 2 {
 		impact, state, why, err := c.probeLocked(r)
 		if err == nil && why != "" {
-			err = &refusal{code: StateUnavailable, message: "what was approved cannot be looked at again: " + why, hint: "The approval stays good: roll back and try again."}
+			err = &refusal{code: StateUnavailable, message: "what was approved cannot be looked at again: " + why,
+				hint: "The approval stays good: roll back and try again."}
 		}
 		if err != nil {
 			c.g.Interlock.Abandon([]gate.Admission{a})
@@ -51,7 +52,8 @@ func (c *conn) recheck(a gate.Admission, r *request, w *work) (gate.Admission, e
 		}
 	}
 	c.g.Interlock.Abandon([]gate.Admission{a})
-	return nil, &refusal{code: StateUnavailable, message: "what was approved keeps changing", hint: "Roll back and try again."}
+	return nil, &refusal{code: StateUnavailable, message: "what was approved keeps changing",
+		hint: "Roll back and try again."}
 }
 
 // probeLocked takes the locks and probes. why says that this could not be done; an

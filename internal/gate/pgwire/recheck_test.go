@@ -48,14 +48,16 @@ func TestP4WhatChangedMeanwhileIsNotApproved(t *testing.T) {
 						t.Errorf("%s, %s, block %t, %v: %v, want %s", name, actor, block, mode, err, want)
 					}
 					if block {
-						if journal := strings.Join(b.Entries(), "\n"); !strings.Contains(journal, "dead TRUNCATE t") || strings.Contains(journal, "intent") {
+						if journal := strings.Join(b.Entries(), "\n"); !strings.Contains(journal,
+							"dead TRUNCATE t") || strings.Contains(journal, "intent") {
 							t.Errorf("%s, %s, %v: %s", name, actor, mode, journal)
 						}
 						if tag, err := conn.Exec(t.Context(), "COMMIT"); err != nil || tag.String() != "ROLLBACK" {
 							t.Errorf("the transaction goes on: %s, %v", tag, err)
 						}
 					}
-					if left := b.direct(t, "SELECT count(*) > 0 OR '"+name+"' LIKE 'another table%' FROM t", "-At"); left != "t\n" {
+					if left := b.direct(t, "SELECT count(*) > 0 OR '"+name+"' LIKE 'another table%' FROM t",
+						"-At"); left != "t\n" {
 						t.Errorf("%s, %s, block %t: truncated", name, actor, block)
 					}
 					conn.Close(t.Context())
@@ -76,7 +78,8 @@ func TestLockOutlivesTheStatement(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if locks := b.direct(t, "SELECT mode FROM pg_locks WHERE relation = 't'::regclass AND granted ORDER BY 1", "-At"); !strings.Contains(locks, "RowExclusiveLock") {
+	if locks := b.direct(t, "SELECT mode FROM pg_locks WHERE relation = 't'::regclass AND granted ORDER BY 1",
+		"-At"); !strings.Contains(locks, "RowExclusiveLock") {
 		t.Errorf("locks: %s", locks)
 	}
 	if _, err := conn.Exec(t.Context(), "COMMIT"); err != nil {
@@ -101,7 +104,8 @@ func TestLockOutlivesTheStatement(t *testing.T) {
 	if code(err) != StateUnavailable || !strings.Contains(err.Error(), "cannot be locked") {
 		t.Errorf("got %v", err)
 	}
-	if journal := strings.Join(b.Entries(), "\n"); strings.Contains(journal, "dead") || !strings.Contains(journal, "abandon DROP TABLE u") {
+	if journal := strings.Join(b.Entries(), "\n"); strings.Contains(journal, "dead") ||
+		!strings.Contains(journal, "abandon DROP TABLE u") {
 		t.Error(journal)
 	}
 	if tag, err := conn.Exec(t.Context(), "ROLLBACK"); err != nil || tag.String() != "ROLLBACK" {

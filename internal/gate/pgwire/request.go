@@ -73,13 +73,15 @@ func (c *conn) newRequest(actions []signalbox.Action, texts []string, statements
 		n = &c.server.names
 	}
 	parts := make([]proof.Part, 0, 6)
-	parts = append(parts, proof.Text("database", c.g.Upstream.Database), proof.Text("role", n.role), proof.Text("search_path", n.path), proof.Text("settings", n.settings))
+	parts = append(parts, proof.Text("database", c.g.Upstream.Database), proof.Text("role", n.role),
+		proof.Text("search_path", n.path), proof.Text("settings", n.settings))
 	list := make([]proof.Part, 0, 2*len(texts))
 	for i, t := range texts {
 		list = append(list, proof.Text("text", t))
 		if i < len(statements) && statements[i].tail != nil {
 			// The bytes of the parameters with their formats, as they came.
-			list = append(list, proof.Text("types", fmt.Sprint(statements[i].types)), proof.Bytes("parameters", statements[i].tail))
+			list = append(list, proof.Text("types", fmt.Sprint(statements[i].types)),
+				proof.Bytes("parameters", statements[i].tail))
 			r.Params = append(r.Params, statements[i].params...)
 		}
 	}

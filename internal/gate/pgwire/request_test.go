@@ -18,7 +18,8 @@ func TestCanonicalForm(t *testing.T) {
 	}
 	actions := []signalbox.Action{{Verb: signalbox.Delete}}
 	digest := func(c *conn, text string, tail []byte) string {
-		return c.newRequest(actions, []string{text}, []bound{{Statement: sql.Statement{Text: text}, tail: tail}}).Canonical.String()
+		return c.newRequest(actions, []string{text},
+			[]bound{{Statement: sql.Statement{Text: text}, tail: tail}}).Canonical.String()
 	}
 	golden := map[string]string{
 		"simple":     "27a2d77012183512392914909ff40176dfd33d54c2712024baa74d847af7c277",

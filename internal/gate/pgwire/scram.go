@@ -66,7 +66,8 @@ func (g *Gate) scram(client net.Conn, user, password string, known bool) (bool, 
 		// downgraded by somebody in between, and is refused.
 		conversation = server.NewConversationWithChannelBinding(binding)
 	default:
-		return false, g.turnAway(client, "28000", "the client offers no SASL mechanism of this gate", "It needs SCRAM-SHA-256.")
+		return false, g.turnAway(client, "28000", "the client offers no SASL mechanism of this gate",
+			"It needs SCRAM-SHA-256.")
 	}
 	if int(binary.BigEndian.Uint32(rest)) != len(rest)-4 {
 		return false, g.turnAway(client, "08P01", "malformed SASL response", "")

@@ -117,7 +117,8 @@ func (s *Settings) Tell(a *gate.Access) { a.Database = s.Upstream.Database }
 // Open implements [gate.Settings].
 func (s *Settings) Open(c gate.Config) (gate.Gate, error) {
 	u := s.Upstream
-	up := Upstream{Host: u.Host, Port: u.Port, Database: u.Database, User: u.User, SSLMode: u.TLS, RootCA: string(u.CA), Auth: u.Auth}
+	up := Upstream{Host: u.Host, Port: u.Port, Database: u.Database, User: u.User, SSLMode: u.TLS,
+		RootCA: string(u.CA), Auth: u.Auth}
 	if u.Password.Set() {
 		var err error
 		if up.Password, err = u.Password.Read(); err != nil {

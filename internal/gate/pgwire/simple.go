@@ -66,7 +66,8 @@ func (c *conn) orRefuse(err error) error {
 
 // query has a text decided and run, up to but without ReadyForQuery.
 func (c *conn) query(text string, j *classified, raw []byte) (bool, error) {
-	w := &work{raw: raw, simple: true, readOnly: j.readOnly, lone: j.lone, copyIn: j.copyIn, reads: !j.writes, queries: j.queries, holds: j.holds, commands: len(j.Statements)}
+	w := &work{raw: raw, simple: true, readOnly: j.readOnly, lone: j.lone, copyIn: j.copyIn, reads: !j.writes,
+		queries: j.queries, holds: j.holds, commands: len(j.Statements)}
 	switch {
 	case len(j.Statements) == 0:
 		return c.forward(nil, &work{raw: raw, simple: true})
@@ -146,7 +147,8 @@ func (c *conn) runPieces(text string, j *classified, raw []byte) (bool, error) {
 	for i, s := range j.Statements {
 		begin, end := s.Offset, s.Offset+len(s.Text)
 		if begin < at || end > len(text) || text[begin:end] != s.Text {
-			return false, c.refuse(&refusal{code: "0A000", message: "statements of this text cannot be told apart", hint: "Send them one by one."})
+			return false, c.refuse(&refusal{code: "0A000", message: "statements of this text cannot be told apart",
+				hint: "Send them one by one."})
 		}
 		at = end
 		if !newClassified(sql.Result{Statements: []sql.Statement{s}}, 0).control {
@@ -160,7 +162,9 @@ func (c *conn) runPieces(text string, j *classified, raw []byte) (bool, error) {
 			continue
 		}
 		if s.Kind == sql.KindBegin && len(run) > 0 && !c.inBlock() {
-			return false, c.refuse(&refusal{code: "0A000", message: "statements before BEGIN in one text would become part of its transaction", hint: "Put BEGIN first, or send them separately."})
+			return false, c.refuse(&refusal{code: "0A000",
+				message: "statements before BEGIN in one text would become part of its transaction",
+				hint:    "Put BEGIN first, or send them separately."})
 		}
 		if ok, err := flush(begin); !ok || err != nil {
 			return false, err

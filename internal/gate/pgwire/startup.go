@@ -65,10 +65,12 @@ func (g *Gate) logIn(a *arrival) (*conn, error) {
 	// nobody.
 	g.arrivals.done(a)
 	if r := asked["replication"]; r != "" && r != "false" && r != "off" && r != "no" && r != "0" {
-		return nil, g.turnAway(client, "0A000", "replication connections do not pass this gate", "Replicate from the server itself, outside of any session.")
+		return nil, g.turnAway(client, "0A000", "replication connections do not pass this gate",
+			"Replicate from the server itself, outside of any session.")
 	}
 	if db := asked["database"]; db != "" && db != asked["user"] && db != g.Upstream.Database {
-		return nil, g.turnAway(client, "3D000", fmt.Sprintf("database %q is not behind this gate", db), fmt.Sprintf("This gate leads to database %q.", g.Upstream.Database))
+		return nil, g.turnAway(client, "3D000", fmt.Sprintf("database %q is not behind this gate", db),
+			fmt.Sprintf("This gate leads to database %q.", g.Upstream.Database))
 	}
 	settings, err := startupSettings(asked)
 	if err != nil {
@@ -205,7 +207,8 @@ func readStartup(r io.Reader, given []byte) (code uint32, packet []byte, err err
 func (g *Gate) negotiate(client net.Conn, code uint32, packet []byte) (map[string]string, error) {
 	major, minor := code>>16, code&0xffff
 	if major != 3 {
-		return nil, g.turnAway(client, "0A000", fmt.Sprintf("protocol version %d.%d is not supported", major, minor), "This gate speaks 3.0.")
+		return nil, g.turnAway(client, "0A000", fmt.Sprintf("protocol version %d.%d is not supported", major, minor),
+			"This gate speaks 3.0.")
 	}
 	asked, err := decodeStartup(packet)
 	if err != nil {
@@ -347,7 +350,8 @@ func plainName(s string) bool {
 
 // turnAway tells a client why it cannot come in, and gives that as an error.
 func (g *Gate) turnAway(client net.Conn, code, message, hint string) error {
-	e := &pgproto3.ErrorResponse{Severity: "FATAL", SeverityUnlocalized: "FATAL", Code: code, Message: "signalbox: " + message, Hint: hint}
+	e := &pgproto3.ErrorResponse{Severity: "FATAL", SeverityUnlocalized: "FATAL", Code: code, Message: "signalbox: " +
+		message, Hint: hint}
 	if b, err := e.Encode(nil); err == nil {
 		client.Write(b) // it is going away whether it hears us or not
 	}
@@ -405,8 +409,10 @@ func (g *Gate) authenticate(ctx context.Context, client net.Conn, user string) (
 	if errors.Is(err, interlock.ErrUnavailable) {
 		// Our own outage, for everybody: it tells nothing of who exists, and is
 		// nobody's failed attempt.
-		g.Logger.Error("log-in refused because it could not be decided", "gate", g.Config.Gate.Name, "from", from, "error", err)
-		return signalbox.Session{}, g.turnAway(client, StateUnavailable, interlock.Unavailable(err), "Try again; Signalbox's operator finds the cause in its log.")
+		g.Logger.Error("log-in refused because it could not be decided", "gate", g.Config.Gate.Name, "from", from,
+			"error", err)
+		return signalbox.Session{}, g.turnAway(client, StateUnavailable, interlock.Unavailable(err),
+			"Try again; Signalbox's operator finds the cause in its log.")
 	}
 	halted := errors.Is(err, interlock.ErrHalted) // said to who proves that he is meant
 	known := err == nil || halted
@@ -442,5 +448,6 @@ func (g *Gate) loginFailed(ctx context.Context, client net.Conn, from, user stri
 	case <-pause.C:
 	case <-ctx.Done():
 	}
-	return g.turnAway(client, "28P01", "password authentication failed, after too many failed log-ins", "The right password is let in at once.")
+	return g.turnAway(client, "28P01", "password authentication failed, after too many failed log-ins",
+		"The right password is let in at once.")
 }

@@ -188,9 +188,11 @@ func (o *overlay) decode(s *step, body []byte) error {
 const maxName = 63
 
 func tooLong(name []byte) error {
-	return &refusal{code: "42622", message: fmt.Sprintf("the name %.70q is longer than %d bytes", name, maxName), hint: "Choose a shorter one."}
+	return &refusal{code: "42622", message: fmt.Sprintf("the name %.70q is longer than %d bytes", name, maxName),
+		hint: "Choose a shorter one."}
 }
 
 func reserved(name string) error {
-	return &refusal{code: "42939", message: fmt.Sprintf("the name %q is reserved", name), hint: "Choose another that does not begin with \"signalbox \"."}
+	return &refusal{code: "42939", message: fmt.Sprintf("the name %q is reserved", name),
+		hint: "Choose another that does not begin with \"signalbox \"."}
 }

@@ -27,11 +27,13 @@ func TestOutageAndHaltAtLogin(t *testing.T) {
 	tell := func(err error) { b.Mu.Lock(); b.Login = err; b.Mu.Unlock() }
 	for range 20 {
 		tell(fmt.Errorf("%w: the disk is gone", interlock.ErrUnavailable))
-		if _, err := pgx.Connect(t.Context(), b.url("human-alice")); code(err) != StateUnavailable || strings.Contains(err.Error(), "disk") {
+		if _, err := pgx.Connect(t.Context(), b.url("human-alice")); code(err) != StateUnavailable ||
+			strings.Contains(err.Error(), "disk") {
 			t.Fatalf("outage: %v", err)
 		}
 		tell(fmt.Errorf("gate orders was %w by bob", interlock.ErrHalted))
-		if _, err := pgx.Connect(t.Context(), b.url("human-alice")); code(err) != "57P01" || !strings.Contains(err.Error(), "halted by bob") {
+		if _, err := pgx.Connect(t.Context(), b.url("human-alice")); code(err) != "57P01" ||
+			!strings.Contains(err.Error(), "halted by bob") {
 			t.Fatalf("halt: %v", err)
 		}
 	}
@@ -54,13 +56,15 @@ func TestSilentConnectionsShutNobodyOut(t *testing.T) {
 	if err := b.connect(t, "human-alice").QueryRow(t.Context(), "SELECT 1").Scan(&n); err != nil {
 		t.Error(err)
 	}
-	if _, err := silent[0].Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && !strings.Contains(fmt.Sprint(err), "reset") {
+	if _, err := silent[0].Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) &&
+		!strings.Contains(fmt.Sprint(err), "reset") {
 		t.Errorf("the oldest silent connection is still there: %v", err)
 	}
 	for i := range 3 {
 		b.connect(t, fmt.Sprintf("human-%d", i))
 	}
-	if _, err := pgx.Connect(t.Context(), b.url("human-more")); code(err) != "53300" || !strings.Contains(err.Error(), "limit") {
+	if _, err := pgx.Connect(t.Context(), b.url("human-more")); code(err) != "53300" ||
+		!strings.Contains(err.Error(), "limit") {
 		t.Errorf("one more than the gate takes: %v", err)
 	}
 }
@@ -71,7 +75,8 @@ func TestConnectionsOfOneSession(t *testing.T) {
 	for range 32 {
 		b.connect(t, "agent-kiro")
 	}
-	if _, err := pgx.Connect(t.Context(), b.url("agent-kiro")); code(err) != "53300" || !strings.Contains(err.Error(), "32 connections") || !strings.Contains(err.Error(), "max_connections") {
+	if _, err := pgx.Connect(t.Context(), b.url("agent-kiro")); code(err) != "53300" ||
+		!strings.Contains(err.Error(), "32 connections") || !strings.Contains(err.Error(), "max_connections") {
 		t.Errorf("the 33rd: %v", err)
 	}
 	b.connect(t, "agent-claude")
@@ -190,7 +195,8 @@ func (s *fakeServer) behind(c *Config) {
 // allowed.
 func TestUpstreamAuthentication(t *testing.T) {
 	for _, ask := range []pgproto3.BackendMessage{
-		&pgproto3.AuthenticationCleartextPassword{}, &pgproto3.AuthenticationMD5Password{Salt: [4]byte{1, 2, 3, 4}}, &pgproto3.AuthenticationOk{},
+		&pgproto3.AuthenticationCleartextPassword{}, &pgproto3.AuthenticationMD5Password{Salt: [4]byte{1, 2, 3, 4}},
+		&pgproto3.AuthenticationOk{},
 	} {
 		said := make(chan string, 10)
 		s := newFakeServer(t, func(c net.Conn) {
@@ -208,7 +214,8 @@ func TestUpstreamAuthentication(t *testing.T) {
 			}
 		})
 		up := func(auth string) Upstream {
-			return Upstream{Host: "127.0.0.1", Port: s.Addr().(*net.TCPAddr).Port, User: "gate", Password: "s3cret", SSLMode: "disable", Auth: auth}
+			return Upstream{Host: "127.0.0.1", Port: s.Addr().(*net.TCPAddr).Port, User: "gate", Password: "s3cret",
+				SSLMode: "disable", Auth: auth}
 		}
 		g := newBench(t, func(c *Config, _ *gatetest.Script) { c.Upstream = up("") }).gate
 		if _, err := g.connect(t.Context(), nil); err == nil {

@@ -137,7 +137,8 @@ func (c *conn) commit(w *work) (bool, error) {
 			}
 			if tag == "ROLLBACK" {
 				// The server had reasons of its own.
-				out = signalbox.Outcome{Result: signalbox.Failed, Code: "40000", Detail: "the server answered COMMIT with ROLLBACK"}
+				out = signalbox.Outcome{Result: signalbox.Failed, Code: "40000",
+					Detail: "the server answered COMMIT with ROLLBACK"}
 			}
 			c.ended()
 			return out, rest, err

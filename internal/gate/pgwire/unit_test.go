@@ -22,10 +22,12 @@ func TestOrdinaryWorkOfAgents(t *testing.T) {
 		},
 		"the same, and a write": {
 			{"BEGIN", "BEGIN"}, {"SAVEPOINT s", "SAVEPOINT"}, {"INSERT INTO orders VALUES (1)", "23505"},
-			{"ROLLBACK TO s", "ROLLBACK"}, {"SELECT 1", "SELECT 1"}, {"INSERT INTO orders VALUES (11)", "INSERT 0 1"}, {"COMMIT", "COMMIT"},
+			{"ROLLBACK TO s", "ROLLBACK"}, {"SELECT 1", "SELECT 1"}, {"INSERT INTO orders VALUES (11)", "INSERT 0 1"},
+			{"COMMIT", "COMMIT"},
 		},
 		"reads and writes by turns": {
-			{"BEGIN", "BEGIN"}, {"SELECT count(*) FROM notes", "SELECT 1"}, {"INSERT INTO log VALUES (1)", "INSERT 0 1"},
+			{"BEGIN", "BEGIN"}, {"SELECT count(*) FROM notes", "SELECT 1"},
+			{"INSERT INTO log VALUES (1)", "INSERT 0 1"},
 			{"SELECT count(*) FROM log", "SELECT 1"}, {"SAVEPOINT a", "SAVEPOINT"}, {"SELECT 1", "SELECT 1"},
 			{"UPDATE log SET id = 2 WHERE id = 1", "UPDATE 1"}, {"ROLLBACK TO a", "ROLLBACK"}, {"SELECT 1", "SELECT 1"},
 			{"RELEASE a", "RELEASE"}, {"COMMIT", "COMMIT"},
@@ -35,27 +37,34 @@ func TestOrdinaryWorkOfAgents(t *testing.T) {
 			{"SELECT 1", "SELECT 1"}, {"INSERT INTO log VALUES (1)", "INSERT 0 1"}, {"COMMIT", "COMMIT"},
 		},
 		"isolation first": {
-			{"BEGIN", "BEGIN"}, {"SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", "SET"}, {"SELECT 1", "SELECT 1"}, {"COMMIT", "COMMIT"},
+			{"BEGIN", "BEGIN"}, {"SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", "SET"}, {"SELECT 1", "SELECT 1"},
+			{"COMMIT", "COMMIT"},
 		},
 		"cursors": {
-			{"BEGIN", "BEGIN"}, {"DECLARE c CURSOR FOR SELECT * FROM orders", "DECLARE CURSOR"}, {"FETCH 2 FROM c", "FETCH 2"},
-			{"INSERT INTO log VALUES (1)", "INSERT 0 1"}, {"FETCH 2 FROM c", "FETCH 2"}, {"CLOSE c", "CLOSE CURSOR"}, {"COMMIT", "COMMIT"},
+			{"BEGIN", "BEGIN"}, {"DECLARE c CURSOR FOR SELECT * FROM orders", "DECLARE CURSOR"},
+			{"FETCH 2 FROM c", "FETCH 2"},
+			{"INSERT INTO log VALUES (1)", "INSERT 0 1"}, {"FETCH 2 FROM c", "FETCH 2"}, {"CLOSE c", "CLOSE CURSOR"},
+			{"COMMIT", "COMMIT"},
 		},
 		"a cursor WITH HOLD by itself": {
 			{"DECLARE c CURSOR WITH HOLD FOR SELECT * FROM orders", "DECLARE CURSOR"}, {"FETCH 2 FROM c", "FETCH 2"},
 		},
 		"row locks": {
 			{"SELECT * FROM orders WHERE id = 1 FOR UPDATE", "SELECT 1"},
-			{"BEGIN", "BEGIN"}, {"SELECT * FROM orders WHERE id = 1 FOR UPDATE SKIP LOCKED", "SELECT 1"}, {"COMMIT", "COMMIT"},
-			{"BEGIN", "BEGIN"}, {"SELECT * FROM orders WHERE id = 1 FOR UPDATE", "SELECT 1"}, {"INSERT INTO log VALUES (1)", "INSERT 0 1"}, {"COMMIT", "COMMIT"},
+			{"BEGIN", "BEGIN"}, {"SELECT * FROM orders WHERE id = 1 FOR UPDATE SKIP LOCKED", "SELECT 1"}, {"COMMIT",
+				"COMMIT"},
+			{"BEGIN", "BEGIN"}, {"SELECT * FROM orders WHERE id = 1 FOR UPDATE",
+				"SELECT 1"}, {"INSERT INTO log VALUES (1)", "INSERT 0 1"}, {"COMMIT", "COMMIT"},
 		},
 		"prepared by name": {
-			{"PREPARE p AS SELECT * FROM orders WHERE id = $1", "PREPARE"}, {"EXECUTE p(1)", "SELECT 1"}, {"EXPLAIN ANALYZE EXECUTE p(1)", "EXPLAIN"},
+			{"PREPARE p AS SELECT * FROM orders WHERE id = $1", "PREPARE"}, {"EXECUTE p(1)",
+				"SELECT 1"}, {"EXPLAIN ANALYZE EXECUTE p(1)", "EXPLAIN"},
 			{"BEGIN", "BEGIN"}, {"EXECUTE p(2)", "SELECT 1"}, {"COMMIT", "COMMIT"},
 		},
 		"temporary tables": {
 			{"CREATE TEMP TABLE mine (id int)", "CREATE TABLE"}, {"INSERT INTO mine VALUES (1)", "INSERT 0 1"},
-			{"BEGIN", "BEGIN"}, {"INSERT INTO mine VALUES (2)", "INSERT 0 1"}, {"SELECT * FROM mine", "SELECT 2"}, {"COMMIT", "COMMIT"},
+			{"BEGIN", "BEGIN"}, {"INSERT INTO mine VALUES (2)", "INSERT 0 1"}, {"SELECT * FROM mine", "SELECT 2"},
+			{"COMMIT", "COMMIT"},
 		},
 	}
 	for name, steps := range cases {
@@ -141,7 +150,8 @@ func TestEachStatementOfAUnitIsJudgedWhenItRuns(t *testing.T) {
 			if len(classified) != 1 || !strings.Contains(classified[0], "other.log") {
 				t.Errorf("the INSERT was judged as one into %v", classified)
 			}
-			if got := strings.TrimSpace(b.direct(t, "SELECT (SELECT count(*) FROM other.log), (SELECT count(*) FROM public.log)", "-At")); got != "1|0" {
+			if got := strings.TrimSpace(b.direct(t,
+				"SELECT (SELECT count(*) FROM other.log), (SELECT count(*) FROM public.log)", "-At")); got != "1|0" {
 				t.Errorf("rows in other.log and public.log: %s", got)
 			}
 			if got := r.query("SELECT 1"); got != "SELECT 1" {
@@ -202,7 +212,8 @@ func TestReferenceIsTheServers(t *testing.T) {
 		for _, f := range out.Reference {
 			found[f.Name] = f.Value
 		}
-		if found[signalbox.RefSession] != session || found[signalbox.RefTransaction] != ids[i] || found[signalbox.RefStatements] < "1" {
+		if found[signalbox.RefSession] != session || found[signalbox.RefTransaction] != ids[i] ||
+			found[signalbox.RefStatements] < "1" {
 			t.Errorf("reference %v, want session %s and transaction %s", out.Reference, session, ids[i])
 		}
 	}

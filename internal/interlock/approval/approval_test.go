@@ -29,27 +29,40 @@ func TestP5WhoMayAnswer(t *testing.T) {
 		lax    bool
 		want   error
 	}{
-		"a member":                     {voter: Voter{Name: "bob", Groups: sre}},
-		"the agent's human":            {voter: Voter{Name: "alice", Groups: sre}, want: ErrOwn},
-		"a human of the agent's name":  {voter: Voter{Name: "kiro", Groups: sre}},
-		"the human of his own request": {change: func(h *Hold) { h.Actor = signalbox.Actor{Kind: signalbox.Human, Name: "bob"} }, voter: Voter{Name: "bob", Groups: sre}, want: ErrOwn},
+		"a member":                    {voter: Voter{Name: "bob", Groups: sre}},
+		"the agent's human":           {voter: Voter{Name: "alice", Groups: sre}, want: ErrOwn},
+		"a human of the agent's name": {voter: Voter{Name: "kiro", Groups: sre}},
+		"the human of his own request": {change: func(h *Hold) {
+			h.Actor = signalbox.Actor{Kind: signalbox.Human,
+				Name: "bob"}
+		}, voter: Voter{Name: "bob", Groups: sre}, want: ErrOwn},
 		"who opened an automation's session": {change: func(h *Hold) {
 			h.Actor, h.By = signalbox.Actor{Kind: signalbox.Automation, Name: "ci"}, "bob"
 		}, voter: Voter{Name: "bob", Groups: sre}, want: ErrOwn},
-		"nobody's member":                 {voter: Voter{Name: "eve"}, want: ErrNoGroup},
-		"a member of another group":       {voter: Voter{Name: "eve", Groups: []string{"dba"}}, want: ErrNoGroup},
-		"a no from anybody":               {voter: Voter{Name: "eve"}, no: true},
-		"the requester's own no":          {voter: Voter{Name: "alice"}, no: true},
-		"twice":                           {change: func(h *Hold) { h.Answers = []Answer{{By: "bob", Yes: true}} }, voter: Voter{Name: "bob", Groups: sre}, want: ErrTwice},
-		"a no after a yes":                {change: func(h *Hold) { h.Answers = []Answer{{By: "bob", Yes: true}} }, voter: Voter{Name: "bob", Groups: sre}, no: true, want: ErrTwice},
-		"too late":                        {change: func(h *Hold) { h.Expires = now }, voter: Voter{Name: "bob", Groups: sre}, want: ErrNotOpen},
-		"already approved":                {change: func(h *Hold) { h.Status = Approved }, voter: Voter{Name: "bob", Groups: sre}, want: ErrNotOpen},
-		"withdrawn":                       {change: func(h *Hold) { h.Status = Withdrawn }, voter: Voter{Name: "bob", Groups: sre}, want: ErrNotOpen},
-		"with a live agent":               {voter: Voter{Name: "bob", Groups: sre, LiveAgents: []signalbox.SessionID{"s"}}, want: ErrLiveAgent},
-		"with a live agent, allowed":      {voter: Voter{Name: "bob", Groups: sre, LiveAgents: []signalbox.SessionID{"s"}}, lax: true},
-		"with a live agent, in staging":   {change: func(h *Hold) { h.Environment = signalbox.Staging }, voter: Voter{Name: "bob", Groups: sre, LiveAgents: []signalbox.SessionID{"s"}}},
-		"with a live agent, where unsure": {change: func(h *Hold) { h.Environment = "moon" }, voter: Voter{Name: "bob", Groups: sre, LiveAgents: []signalbox.SessionID{"s"}}, want: ErrLiveAgent},
-		"presence, which nobody can give": {change: func(h *Hold) { h.Verdict.Presence = true }, voter: Voter{Name: "bob", Groups: sre}, want: ErrPresence},
+		"nobody's member":           {voter: Voter{Name: "eve"}, want: ErrNoGroup},
+		"a member of another group": {voter: Voter{Name: "eve", Groups: []string{"dba"}}, want: ErrNoGroup},
+		"a no from anybody":         {voter: Voter{Name: "eve"}, no: true},
+		"the requester's own no":    {voter: Voter{Name: "alice"}, no: true},
+		"twice": {change: func(h *Hold) { h.Answers = []Answer{{By: "bob", Yes: true}} },
+			voter: Voter{Name: "bob", Groups: sre}, want: ErrTwice},
+		"a no after a yes": {change: func(h *Hold) { h.Answers = []Answer{{By: "bob", Yes: true}} },
+			voter: Voter{Name: "bob", Groups: sre}, no: true, want: ErrTwice},
+		"too late": {change: func(h *Hold) { h.Expires = now },
+			voter: Voter{Name: "bob", Groups: sre}, want: ErrNotOpen},
+		"already approved": {change: func(h *Hold) { h.Status = Approved },
+			voter: Voter{Name: "bob", Groups: sre}, want: ErrNotOpen},
+		"withdrawn": {change: func(h *Hold) { h.Status = Withdrawn },
+			voter: Voter{Name: "bob", Groups: sre}, want: ErrNotOpen},
+		"with a live agent": {voter: Voter{Name: "bob", Groups: sre,
+			LiveAgents: []signalbox.SessionID{"s"}}, want: ErrLiveAgent},
+		"with a live agent, allowed": {voter: Voter{Name: "bob", Groups: sre,
+			LiveAgents: []signalbox.SessionID{"s"}}, lax: true},
+		"with a live agent, in staging": {change: func(h *Hold) { h.Environment = signalbox.Staging },
+			voter: Voter{Name: "bob", Groups: sre, LiveAgents: []signalbox.SessionID{"s"}}},
+		"with a live agent, where unsure": {change: func(h *Hold) { h.Environment = "moon" },
+			voter: Voter{Name: "bob", Groups: sre, LiveAgents: []signalbox.SessionID{"s"}}, want: ErrLiveAgent},
+		"presence, which nobody can give": {change: func(h *Hold) { h.Verdict.Presence = true },
+			voter: Voter{Name: "bob", Groups: sre}, want: ErrPresence},
 	}
 	for name, c := range cases {
 		h := hold()
@@ -63,7 +76,8 @@ func TestP5WhoMayAnswer(t *testing.T) {
 }
 
 func TestP5SatisfiedByDistinctMembersAsTheyAreNow(t *testing.T) {
-	everyone := map[string][]string{"alice": {"sre"}, "bob": {"sre"}, "carol": {"dba", "sre"}, "dan": {"dba"}, "kiro": {"sre"}}
+	everyone := map[string][]string{"alice": {"sre"}, "bob": {"sre"}, "carol": {"dba", "sre"}, "dan": {"dba"},
+		"kiro": {"sre"}}
 	groups := func(name string, epoch int64) ([]string, bool) {
 		g, ok := everyone[name]
 		return g, ok && epoch == 0
@@ -81,20 +95,25 @@ func TestP5SatisfiedByDistinctMembersAsTheyAreNow(t *testing.T) {
 		answers  []Answer
 		want     bool
 	}{
-		"two of sre":                         {requires: []string{"2 of sre"}, answers: yes("bob", "carol"), want: true},
+		"two of sre": {requires: []string{"2 of sre"}, answers: yes("bob", "carol"),
+			want: true},
 		"one is not two":                     {requires: []string{"2 of sre"}, answers: yes("bob")},
 		"the same one twice":                 {requires: []string{"2 of sre"}, answers: yes("bob", "bob")},
 		"the requester does not count":       {requires: []string{"2 of sre"}, answers: yes("alice", "bob")},
 		"a human of the agent's name counts": {requires: []string{"2 of sre"}, answers: yes("kiro", "bob"), want: true},
-		"nor what a thief said":              {requires: []string{"1 of sre"}, answers: []Answer{{By: "bob", Yes: true, Epoch: -1}}},
-		"nor one who has left":               {requires: []string{"2 of sre"}, answers: yes("zoe", "bob")},
-		"nor a no":                           {requires: []string{"1 of sre"}, answers: []Answer{{By: "bob"}}},
-		"and takes two people":               {requires: []string{"1 of sre and 1 of dba"}, answers: yes("carol")},
-		"and finds who can do what":          {requires: []string{"1 of sre and 1 of dba"}, answers: yes("carol", "bob"), want: true},
-		"or":                                 {requires: []string{"2 of sre or 1 of dba"}, answers: yes("dan"), want: true},
-		"every requirement of several":       {requires: []string{"1 of sre", "1 of dba"}, answers: yes("bob")},
-		"confirmation missing":               {requires: []string{"1 of sre"}, confirm: true, answers: yes("bob")},
-		"confirmation given":                 {requires: []string{"1 of sre"}, confirm: true, given: true, answers: yes("bob"), want: true},
+		"nor what a thief said": {requires: []string{"1 of sre"},
+			answers: []Answer{{By: "bob", Yes: true, Epoch: -1}}},
+		"nor one who has left": {requires: []string{"2 of sre"}, answers: yes("zoe", "bob")},
+		"nor a no":             {requires: []string{"1 of sre"}, answers: []Answer{{By: "bob"}}},
+		"and takes two people": {requires: []string{"1 of sre and 1 of dba"}, answers: yes("carol")},
+		"and finds who can do what": {requires: []string{"1 of sre and 1 of dba"},
+			answers: yes("carol", "bob"), want: true},
+		"or": {requires: []string{"2 of sre or 1 of dba"}, answers: yes("dan"),
+			want: true},
+		"every requirement of several": {requires: []string{"1 of sre", "1 of dba"}, answers: yes("bob")},
+		"confirmation missing":         {requires: []string{"1 of sre"}, confirm: true, answers: yes("bob")},
+		"confirmation given": {requires: []string{"1 of sre"}, confirm: true, given: true,
+			answers: yes("bob"), want: true},
 		"confirmation is never an approval":  {requires: []string{"1 of sre"}, confirm: true, given: true},
 		"a hold that asks for nothing":       {answers: yes("bob", "carol")},
 		"a requirement that cannot be read":  {requires: []string{"two of sre"}, answers: yes("bob", "carol")},

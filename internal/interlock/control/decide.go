@@ -97,7 +97,8 @@ func Decide(set *policy.Set, c Case) (v signalbox.Verdict, breakGlassID string) 
 		// every change that was made while it was open.
 		return v, opened.ID
 	case v.Decision == signalbox.Hold && v.Presence:
-		d := Deny("presence", "policy wants the approvers' presence proved, and nobody has a passkey enrolled (%s)", v.Reason)
+		d := Deny("presence", "policy wants the approvers' presence proved, and nobody has a passkey enrolled (%s)",
+			v.Reason)
 		d.Policies = append(d.Policies, v.Policies...)
 		return d, ""
 	}

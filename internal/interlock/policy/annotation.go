@@ -54,7 +54,8 @@ func (l *loader) annotations(r *rule) {
 		}
 	}
 
-	r.terms = signalbox.Verdict{Policies: []string{r.id}, Reason: string(notes["reason"]), Confirm: isConfirm, Presence: isPresence}
+	r.terms = signalbox.Verdict{Policies: []string{r.id}, Reason: string(notes["reason"]), Confirm: isConfirm,
+		Presence: isPresence}
 	switch {
 	case r.policy.Effect() == cedar.Permit:
 		r.effect, r.terms.Decision = permits, signalbox.Allow

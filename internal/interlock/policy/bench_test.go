@@ -23,9 +23,13 @@ func BenchmarkDecide(b *testing.B) {
 	}
 	table := []signalbox.Resource{{Type: "table", Name: "public.orders"}}
 	for name, a := range map[string]signalbox.Action{
-		"read":   {Verb: signalbox.Read, Native: "SELECT", Resources: table, Impact: signalbox.Impact{Count: -1, Scope: signalbox.ScopeSome, Reversible: true}},
-		"update": {Verb: signalbox.Update, Native: "UPDATE", Resources: table, Impact: signalbox.Impact{Count: 1, Scope: signalbox.ScopeOne}, Traits: []signalbox.Trait{signalbox.TraitByKey}},
-		"drop":   {Verb: signalbox.Delete, Native: "DROP TABLE", Resources: table, Impact: signalbox.Impact{Count: 1, Scope: signalbox.ScopeOne}},
+		"read": {Verb: signalbox.Read, Native: "SELECT", Resources: table,
+			Impact: signalbox.Impact{Count: -1, Scope: signalbox.ScopeSome, Reversible: true}},
+		"update": {Verb: signalbox.Update, Native: "UPDATE", Resources: table,
+			Impact: signalbox.Impact{Count: 1, Scope: signalbox.ScopeOne},
+			Traits: []signalbox.Trait{signalbox.TraitByKey}},
+		"drop": {Verb: signalbox.Delete, Native: "DROP TABLE", Resources: table,
+			Impact: signalbox.Impact{Count: 1, Scope: signalbox.ScopeOne}},
 	} {
 		for _, actor := range []signalbox.Actor{base.Actor, {Kind: signalbox.Human, Name: "alice"}} {
 			b.Run(name+"/"+string(actor.Kind), func(b *testing.B) {

@@ -47,7 +47,8 @@ func bounded(files []File) error {
 func checkName(name string) error {
 	bad := func(r rune) bool { return !unicode.IsPrint(r) || r == '/' || r == '\\' }
 	if name == "" || len(name) > maxName || !utf8.ValidString(name) || strings.ContainsFunc(name, bad) {
-		return &Error{Msg: fmt.Sprintf("file name %q: want at most %d printable characters, without slashes", short(name), maxName)}
+		return &Error{Msg: fmt.Sprintf("file name %q: want at most %d printable characters, without slashes",
+			short(name), maxName)}
 	}
 	return nil
 }

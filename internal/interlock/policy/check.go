@@ -173,7 +173,8 @@ func parseCases(f File) ([]testCase, error) {
 	var doc struct{ Tests []testCase }
 	err := yaml.NewDecoder(bytes.NewReader(f.Data), yaml.Strict()).Decode(&doc)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, &Error{File: f.Name, Line: yamlLine(err), Msg: strings.TrimSpace(yaml.FormatError(err, false, false))}
+		return nil, &Error{File: f.Name, Line: yamlLine(err),
+			Msg: strings.TrimSpace(yaml.FormatError(err, false, false))}
 	}
 	if len(doc.Tests) == 0 {
 		return nil, &Error{File: f.Name, Msg: "has no tests"}
@@ -254,7 +255,8 @@ func (c *testCase) build() error {
 		c.request.Now = time.Date(2026, time.March, 4, 10, 0, 0, 0, time.UTC)
 	}
 	for _, r := range c.Action.Resources {
-		c.request.Action.Resources = append(c.request.Action.Resources, signalbox.Resource{Type: r.Type, Name: r.Name, Whole: r.Whole})
+		c.request.Action.Resources = append(c.request.Action.Resources,
+			signalbox.Resource{Type: r.Type, Name: r.Name, Whole: r.Whole})
 	}
 	return nil
 }

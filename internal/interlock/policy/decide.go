@@ -103,7 +103,8 @@ func (s *Set) Decide(r Request) signalbox.Verdict {
 		return signalbox.Verdict{Decision: signalbox.Deny, Reason: fmt.Sprintf("verb %q is not known", r.Action.Verb)}
 	}
 	if n := len(r.Action.Resources); n > maxResources {
-		return signalbox.Verdict{Decision: signalbox.Deny, Reason: fmt.Sprintf("names %d resources: at most %d are judged at once", n, maxResources)}
+		return signalbox.Verdict{Decision: signalbox.Deny,
+			Reason: fmt.Sprintf("names %d resources: at most %d are judged at once", n, maxResources)}
 	}
 	sh := s.index[place{principalType(r.Actor.Kind), r.Action.Verb}]
 	var buf [512]byte
@@ -231,7 +232,8 @@ func withoutCovered(requires []string) []string {
 	}
 	var kept []string
 	for i := range parsed {
-		covered := slices.ContainsFunc(parsed, func(o signalbox.Requirement) bool { return o.Covers(parsed[i]) && !parsed[i].Covers(o) })
+		covered := slices.ContainsFunc(parsed,
+			func(o signalbox.Requirement) bool { return o.Covers(parsed[i]) && !parsed[i].Covers(o) })
 		if !covered {
 			kept = append(kept, requires[i])
 		}

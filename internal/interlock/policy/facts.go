@@ -44,7 +44,10 @@ var contextFacts = []fact{
 	{"total", func(r *Request) cedar.Value { return cedar.Long(r.Action.Impact.Total) }},
 	{"dependants", func(r *Request) cedar.Value { return cedar.Long(r.Action.Impact.Dependants) }},
 	{"reversible", func(r *Request) cedar.Value { return cedar.Boolean(r.Action.Impact.Reversible) }},
-	{"breakGlass", func(r *Request) cedar.Value { return cedar.Boolean(r.BreakGlass && r.Actor.Kind == signalbox.Human) }},
+	{"breakGlass", func(r *Request) cedar.Value {
+		return cedar.Boolean(r.BreakGlass &&
+			r.Actor.Kind == signalbox.Human)
+	}},
 	{factNow, func(r *Request) cedar.Value { return cedar.NewDatetime(r.Now) }},
 	{"memory", func(*Request) cedar.Value { return memoryUID }},
 }

@@ -185,7 +185,8 @@ func (l *loader) schema(f File) {
 func supplied(v *validate.Validator) error {
 	for _, kind := range []signalbox.ActorKind{signalbox.Human, signalbox.Agent, signalbox.Automation} {
 		for _, verb := range signalbox.Verbs() {
-			r := Request{Actor: signalbox.Actor{Kind: kind, Name: "x"}, Groups: []string{"g"}, Gate: "g", Target: "t", Action: signalbox.Action{Verb: verb}}
+			r := Request{Actor: signalbox.Actor{Kind: kind, Name: "x"}, Groups: []string{"g"}, Gate: "g", Target: "t",
+				Action: signalbox.Action{Verb: verb}}
 			if kind == signalbox.Agent {
 				r.Actor.For = "y"
 			}

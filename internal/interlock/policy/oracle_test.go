@@ -141,31 +141,41 @@ func agreesWithPlainCedar(t *testing.T, files []File) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	pick := func(n int) int { return rnd.IntN(n) }
 	allTraits := []signalbox.Trait{
-		signalbox.TraitUnparsed, signalbox.TraitCredentials, signalbox.TraitIdentity, signalbox.TraitHostFile, signalbox.TraitOpaque, signalbox.TraitDeferred,
-		signalbox.TraitUnscoped, signalbox.TraitRange, signalbox.TraitBulk, signalbox.TraitByKey, signalbox.TraitCascade, signalbox.TraitDataLoss, signalbox.TraitRename,
-		signalbox.TraitCopy, signalbox.TraitDerived, signalbox.TraitTemporary, signalbox.TraitSession, signalbox.TraitTransaction, signalbox.TraitTop, signalbox.TraitMaintenance,
+		signalbox.TraitUnparsed, signalbox.TraitCredentials, signalbox.TraitIdentity, signalbox.TraitHostFile,
+		signalbox.TraitOpaque, signalbox.TraitDeferred,
+		signalbox.TraitUnscoped, signalbox.TraitRange, signalbox.TraitBulk, signalbox.TraitByKey,
+		signalbox.TraitCascade, signalbox.TraitDataLoss, signalbox.TraitRename,
+		signalbox.TraitCopy, signalbox.TraitDerived, signalbox.TraitTemporary, signalbox.TraitSession,
+		signalbox.TraitTransaction, signalbox.TraitTop, signalbox.TraitMaintenance,
 		signalbox.TraitInterrupts, signalbox.TraitDial, signalbox.TraitPublic, signalbox.TraitAdmin,
 	}
 	seen := map[signalbox.Decision]int{}
 	for range 1500 {
 		r := Request{
-			Actor:  []signalbox.Actor{{Kind: signalbox.Agent, Name: "a", For: "alice"}, {Kind: signalbox.Agent, Name: "a", For: "mallory"}, {Kind: signalbox.Human, Name: "alice"}, {Kind: signalbox.Human, Name: "mallory"}, {Kind: signalbox.Automation, Name: "ci"}}[pick(5)],
+			Actor: []signalbox.Actor{{Kind: signalbox.Agent, Name: "a", For: "alice"},
+				{Kind: signalbox.Agent, Name: "a", For: "mallory"}, {Kind: signalbox.Human, Name: "alice"},
+				{Kind: signalbox.Human, Name: "mallory"}, {Kind: signalbox.Automation, Name: "ci"}}[pick(5)],
 			Groups: [][]string{nil, {"crew"}, {"sre", "crew"}}[pick(3)],
 			Gate:   "g", Protocol: "postgres", Target: []string{"t1", "t2"}[pick(2)],
 			Environment: []signalbox.Environment{"production", "staging", "development", "prod-eu"}[pick(4)],
 			BreakGlass:  pick(4) == 0,
 			Now:         time.Unix(1_800_000_000, 0),
 			Action: signalbox.Action{
-				Verb:   signalbox.Verbs()[pick(8)],
-				Impact: signalbox.Impact{Count: int64(pick(10)) - 1, Scope: []signalbox.Scope{"one", "some", "all", "unknown", ""}[pick(5)]},
+				Verb: signalbox.Verbs()[pick(8)],
+				Impact: signalbox.Impact{Count: int64(pick(10)) - 1,
+					Scope: []signalbox.Scope{"one", "some", "all", "unknown", ""}[pick(5)]},
 			},
-			Memory: Memory{RefusedHere: int64(pick(2)), DeletesHere: int64(pick(9)), UpdatesHere: int64(pick(9)), OnlyCopy: pick(9) == 0, RenamedHere: pick(9) == 0, EscalationsRefused: int64(max(0, pick(9)-7)), Overflow: pick(20) == 0},
+			Memory: Memory{RefusedHere: int64(pick(2)), DeletesHere: int64(pick(9)), UpdatesHere: int64(pick(9)),
+				OnlyCopy: pick(9) == 0, RenamedHere: pick(9) == 0, EscalationsRefused: int64(max(0, pick(9)-7)),
+				Overflow: pick(20) == 0},
 		}
 		for range pick(4) {
 			r.Action.Traits = append(r.Action.Traits, allTraits[pick(len(allTraits))])
 		}
 		for range pick(3) {
-			r.Action.Resources = append(r.Action.Resources, signalbox.Resource{Type: "table", Name: []string{"orders", "payroll_2026"}[pick(2)], Whole: pick(2) == 0})
+			r.Action.Resources = append(r.Action.Resources,
+				signalbox.Resource{Type: "table", Name: []string{"orders", "payroll_2026"}[pick(2)],
+					Whole: pick(2) == 0})
 		}
 		got, want := set.Decide(r), plainly(set, r)
 		if d := cmp.Diff(got, set.Decide(r)); d != "" {

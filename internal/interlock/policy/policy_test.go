@@ -90,8 +90,9 @@ func TestHoldsAreJoined(t *testing.T) {
 	r.Actor = signalbox.Actor{Kind: signalbox.Human, Name: "alice"}
 	v := set.Decide(r)
 	want := signalbox.Verdict{
-		Decision: signalbox.Hold, Policies: []string{"a", "b", "c", "d"}, Requires: []string{"1 of dba or 1 of cto", "2 of sre"},
-		Confirm: true, Presence: true, Expires: 10 * 60e9, Reason: "one; two; three; four",
+		Decision: signalbox.Hold, Policies: []string{"a", "b", "c", "d"},
+		Requires: []string{"1 of dba or 1 of cto", "2 of sre"},
+		Confirm:  true, Presence: true, Expires: 10 * 60e9, Reason: "one; two; three; four",
 	}
 	if d := cmp.Diff(want, v); d != "" {
 		t.Error(d)
@@ -108,9 +109,11 @@ func TestP3AgentIsBoundByItsHuman(t *testing.T) {
 		{"both are asked", `
 			@id("a") @hold("1 of sre") @reason("agents ask") forbid (principal is Agent, action, resource);
 			@id("h") @hold("1 of dba") @reason("people ask") forbid (principal is Human, action, resource);`, signalbox.Hold, []string{"1 of dba", "1 of sre"}},
-		{"the human may not", `@id("h") @reason("not alice") forbid (principal == Human::"alice", action, resource);`, signalbox.Deny, nil},
+		{"the human may not", `@id("h") @reason("not alice") forbid (principal == Human::"alice", action, resource);`,
+			signalbox.Deny, nil},
 		{"the human's group may not", `@id("h") @reason("not them") forbid (principal in Group::"interns", action, resource);`, signalbox.Deny, nil},
-		{"the agent may not", `@id("a") @reason("not it") forbid (principal == Agent::"claude", action, resource);`, signalbox.Deny, nil},
+		{"the agent may not", `@id("a") @reason("not it") forbid (principal == Agent::"claude", action, resource);`,
+			signalbox.Deny, nil},
 		{"an exemption of the human's group is not the agent's", `
 			@id("a") @hold("1 of sre") @reason("agents ask") forbid (principal, action, resource) unless { principal in Group::"interns" };`, signalbox.Hold, []string{"1 of sre"}},
 		{"break-glass is not the agent's", `
@@ -151,7 +154,8 @@ func TestP6EvaluationErrorDenies(t *testing.T) {
 	for effect, text := range map[string]string{
 		"permit": `@id("broken") permit (principal, action, resource) when ` + overflow + `;`,
 		"forbid": `@id("broken") @reason("r") forbid (principal, action, resource) when ` + overflow + `;`,
-		"hold":   `@id("broken") @hold("1 of sre") @reason("r") forbid (principal, action, resource) when ` + overflow + `;`,
+		"hold": `@id("broken") @hold("1 of sre") @reason("r") forbid (principal, action, resource) when ` +
+			overflow + `;`,
 	} {
 		v := load(t, permitAll+text).Decide(agent())
 		if v.Decision != signalbox.Deny || !slices.Equal(v.Policies, []string{"broken"}) {
@@ -257,7 +261,8 @@ func TestLoadNamesFilePolicyAndLine(t *testing.T) {
 		{"expires grammar", forbid(`@id("x") @reason("r") @hold("1 of sre") @expires("soon")`), "x", 2, "soon"},
 		{"expires too long", forbid(`@id("x") @reason("r") @hold("1 of sre") @expires("200h")`), "x", 2, "200h"},
 		{"confirm with value", forbid(`@id("x") @reason("r") @confirm("yes")`), "x", 2, "no value"},
-		{"unknown attribute", permitAll + "\n" + `@id("x") permit (principal, action, resource) when { context.colour == "red" };`, "x", 3, "colour"},
+		{"unknown attribute", permitAll + "\n" +
+			`@id("x") permit (principal, action, resource) when { context.colour == "red" };`, "x", 3, "colour"},
 		{"unknown action", `@id("x") permit (principal, action == Action::"destory", resource);`, "x", 1, "destory"},
 		{"unknown type", `@id("x") permit (principal is Robot, action, resource);`, "x", 1, "Robot"},
 		{"wrong type", `@id("x") permit (principal, action, resource) when { context.count == "many" };`, "x", 1, ""},
@@ -270,7 +275,8 @@ func TestLoadNamesFilePolicyAndLine(t *testing.T) {
 			}
 			e := found[0]
 			if e.File != "a.cedar" || e.Policy != tt.policy || e.Line != tt.line || !strings.Contains(e.Msg, tt.msg) {
-				t.Errorf("got %v (policy %q, line %d), want policy %q, line %d and %q", e, e.Policy, e.Line, tt.policy, tt.line, tt.msg)
+				t.Errorf("got %v (policy %q, line %d), want policy %q, line %d and %q", e, e.Policy, e.Line,
+					tt.policy, tt.line, tt.msg)
 			}
 			_, err := policy.Load(files)
 			if !errors.As(err, &e) {
@@ -283,7 +289,8 @@ func TestLoadNamesFilePolicyAndLine(t *testing.T) {
 func TestLoadRefusesSets(t *testing.T) {
 	s := schema(t)
 	good := policy.File{Name: "a.cedar", Data: []byte(permitAll)}
-	lacking := policy.File{Name: "s.cedarschema", Data: []byte(strings.Replace(string(s.Data), "native: String,", "", 1))}
+	lacking := policy.File{Name: "s.cedarschema",
+		Data: []byte(strings.Replace(string(s.Data), "native: String,", "", 1))}
 	for name, files := range map[string][]policy.File{
 		"nothing":        nil,
 		"no schema":      {good},
@@ -333,8 +340,10 @@ tests:
 	if err != nil || report.Passed != 1 || len(report.Failed) != 0 {
 		t.Fatalf("got %+v, %v", report, err)
 	}
-	report, err = set.Test([]policy.File{{Name: "t.yaml", Data: []byte(strings.Replace(good, "verdict: allow", "verdict: deny", 1))}})
-	if err != nil || len(report.Failed) != 1 || report.Failed[0].Line != 3 || !strings.HasPrefix(report.Failed[0].String(), "t.yaml:3: fine: want deny, got allow by all") {
+	report, err = set.Test([]policy.File{{Name: "t.yaml",
+		Data: []byte(strings.Replace(good, "verdict: allow", "verdict: deny", 1))}})
+	if err != nil || len(report.Failed) != 1 || report.Failed[0].Line != 3 ||
+		!strings.HasPrefix(report.Failed[0].String(), "t.yaml:3: fine: want deny, got allow by all") {
 		t.Errorf("got %+v, %v", report, err)
 	}
 	for name, text := range map[string]string{
@@ -376,7 +385,8 @@ func FuzzLoad(f *testing.F) {
 			}
 			return
 		}
-		if v := set.Decide(agent()); v.Decision != signalbox.Allow && v.Decision != signalbox.Hold && v.Decision != signalbox.Deny {
+		if v := set.Decide(agent()); v.Decision != signalbox.Allow && v.Decision != signalbox.Hold &&
+			v.Decision != signalbox.Deny {
 			t.Fatalf("no decision: %+v", v)
 		}
 	})

@@ -101,7 +101,8 @@ func (w *world) look(r signalbox.Resource) {
 }
 
 func (w *world) request() cedar.Request {
-	return cedar.Request{Principal: w.principal, Action: actionUID(string(w.req.Action.Verb)), Resource: w.resource, Context: w.context}
+	return cedar.Request{Principal: w.principal, Action: actionUID(string(w.req.Action.Verb)), Resource: w.resource,
+		Context: w.context}
 }
 
 // Get implements [cedar.EntityGetter].
@@ -115,7 +116,8 @@ func (w *world) Get(uid cedar.EntityUID) (cedar.Entity, bool) {
 	case typeHuman, typeAgent, typeAutomation:
 		if uid != w.principal {
 			// The human of an agent, reached through principal.for.
-			return cedar.Entity{UID: uid, Parents: w.groups(), Attributes: humanAttributes(true)}, uid.Type == typeHuman && string(uid.ID) == w.req.Actor.For
+			return cedar.Entity{UID: uid, Parents: w.groups(), Attributes: humanAttributes(true)},
+				uid.Type == typeHuman && string(uid.ID) == w.req.Actor.For
 		}
 		slot, build = &w.entities[0], w.principalEntity
 	case typeResource:
@@ -158,7 +160,8 @@ func (w *world) principalEntity() cedar.Entity {
 	switch w.actor.Kind {
 	case signalbox.Agent:
 		// An agent is in no group: the rights of its human's groups are not its own.
-		e.Attributes = cedar.NewRecord(cedar.RecordMap{"human": cedar.EntityUID{Type: typeHuman, ID: cedar.String(w.actor.For)}})
+		e.Attributes = cedar.NewRecord(cedar.RecordMap{"human": cedar.EntityUID{Type: typeHuman,
+			ID: cedar.String(w.actor.For)}})
 	case signalbox.Automation:
 		e.Parents = w.groups()
 	default:

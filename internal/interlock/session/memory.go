@@ -166,7 +166,8 @@ func (m *Memory) Note(a signalbox.Action, d signalbox.Decision, at time.Time) {
 // quiet reports whether an action leaves nothing behind that is worth
 // remembering: transactions, settings and objects of the session alone.
 func quiet(a signalbox.Action) bool {
-	return (a.Has(signalbox.TraitTransaction) || a.Has(signalbox.TraitSession) || a.Has(signalbox.TraitTemporary) || a.Has(signalbox.TraitMaintenance)) &&
+	return (a.Has(signalbox.TraitTransaction) || a.Has(signalbox.TraitSession) || a.Has(signalbox.TraitTemporary) ||
+		a.Has(signalbox.TraitMaintenance)) &&
 		!a.Has(signalbox.TraitUnparsed)
 }
 
@@ -416,20 +417,29 @@ func (m *Memory) beside(v *View, a signalbox.Action, at time.Time) {
 // Join gives what two memories say together: the more worrying of each fact.
 func (v View) Join(o View) View {
 	return View{
-		Changes: max(v.Changes, o.Changes), Reads: max(v.Reads, o.Reads), Pages: max(v.Pages, o.Pages), Deletes: max(v.Deletes, o.Deletes), Refused: max(v.Refused, o.Refused),
-		CredentialsRead: max(v.CredentialsRead, o.CredentialsRead), IdentityChanges: max(v.IdentityChanges, o.IdentityChanges),
-		SafeguardsWeakened: max(v.SafeguardsWeakened, o.SafeguardsWeakened), SafeguardsRefused: max(v.SafeguardsRefused, o.SafeguardsRefused),
-		EscalationsRefused: max(v.EscalationsRefused, o.EscalationsRefused), IdentitiesBeside: max(v.IdentitiesBeside, o.IdentitiesBeside),
-		RefusedHere: max(v.RefusedHere, o.RefusedHere),
-		DeletesHere: max(v.DeletesHere, o.DeletesHere), RowsDeletedHere: max(v.RowsDeletedHere, o.RowsDeletedHere),
-		UpdatesHere: max(v.UpdatesHere, o.UpdatesHere), RowsUpdatedHere: max(v.RowsUpdatedHere, o.RowsUpdatedHere),
-		CreatesHere: max(v.CreatesHere, o.CreatesHere), RowsCreatedHere: max(v.RowsCreatedHere, o.RowsCreatedHere),
-		RepeatsHere: max(v.RepeatsHere, o.RepeatsHere), RepeatsBeside: max(v.RepeatsBeside, o.RepeatsBeside), DeletedBeside: max(v.DeletedBeside, o.DeletedBeside),
+		Changes: max(v.Changes, o.Changes), Reads: max(v.Reads, o.Reads), Pages: max(v.Pages, o.Pages),
+		Deletes: max(v.Deletes, o.Deletes), Refused: max(v.Refused, o.Refused),
+		CredentialsRead:    max(v.CredentialsRead, o.CredentialsRead),
+		IdentityChanges:    max(v.IdentityChanges, o.IdentityChanges),
+		SafeguardsWeakened: max(v.SafeguardsWeakened, o.SafeguardsWeakened),
+		SafeguardsRefused:  max(v.SafeguardsRefused, o.SafeguardsRefused),
+		EscalationsRefused: max(v.EscalationsRefused, o.EscalationsRefused),
+		IdentitiesBeside:   max(v.IdentitiesBeside, o.IdentitiesBeside),
+		RefusedHere:        max(v.RefusedHere, o.RefusedHere),
+		DeletesHere:        max(v.DeletesHere, o.DeletesHere),
+		RowsDeletedHere:    max(v.RowsDeletedHere, o.RowsDeletedHere),
+		UpdatesHere:        max(v.UpdatesHere, o.UpdatesHere),
+		RowsUpdatedHere:    max(v.RowsUpdatedHere, o.RowsUpdatedHere),
+		CreatesHere:        max(v.CreatesHere, o.CreatesHere),
+		RowsCreatedHere:    max(v.RowsCreatedHere, o.RowsCreatedHere),
+		RepeatsHere:        max(v.RepeatsHere, o.RepeatsHere), RepeatsBeside: max(v.RepeatsBeside, o.RepeatsBeside),
+		DeletedBeside: max(v.DeletedBeside, o.DeletedBeside),
 		// Having created a resource is the one fact that could make a policy
 		// milder, so both must say it.
 		CreatedHere: v.CreatedHere && o.CreatedHere,
 		ChangedHere: v.ChangedHere || o.ChangedHere, DeletedHere: v.DeletedHere || o.DeletedHere,
-		RenamedHere: v.RenamedHere || o.RenamedHere, OnlyCopy: v.OnlyCopy || o.OnlyCopy, Overflow: v.Overflow || o.Overflow,
+		RenamedHere: v.RenamedHere || o.RenamedHere, OnlyCopy: v.OnlyCopy || o.OnlyCopy, Overflow: v.Overflow ||
+			o.Overflow,
 	}
 }
 

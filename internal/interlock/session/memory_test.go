@@ -15,7 +15,8 @@ import (
 var noon = time.Date(2026, time.March, 4, 12, 0, 0, 0, time.UTC)
 
 func act(verb signalbox.Verb, native string, whole bool, names ...string) signalbox.Action {
-	a := signalbox.Action{Verb: verb, Native: native, Impact: signalbox.Impact{Count: 1, Scope: signalbox.ScopeOne}, Fingerprint: native}
+	a := signalbox.Action{Verb: verb, Native: native, Impact: signalbox.Impact{Count: 1, Scope: signalbox.ScopeOne},
+		Fingerprint: native}
 	for _, n := range names {
 		a.Resources = append(a.Resources, signalbox.Resource{Type: "table", Name: n, Whole: whole})
 	}
@@ -103,7 +104,8 @@ func TestMemoryOfCopies(t *testing.T) {
 
 func TestMemoryOfNames(t *testing.T) {
 	var m session.Memory
-	m.Note(with(act(signalbox.Update, "ALTER TABLE", true, "customers", "customers_old"), signalbox.TraitRename), signalbox.Allow, noon)
+	m.Note(with(act(signalbox.Update, "ALTER TABLE", true, "customers", "customers_old"), signalbox.TraitRename),
+		signalbox.Allow, noon)
 	if v := m.View(act(signalbox.Delete, "DROP TABLE", true, "customers_old"), noon); !v.RenamedHere {
 		t.Errorf("under its new name: got %+v", v)
 	}
@@ -113,7 +115,8 @@ func TestMemoryOfNames(t *testing.T) {
 		t.Errorf("removed before: got %+v", v)
 	}
 	m.Note(create, signalbox.Allow, noon)
-	if v := m.View(act(signalbox.Delete, "DROP TABLE", true, "items"), noon); !v.CreatedHere || !v.DeletedHere || v.ChangedHere {
+	if v := m.View(act(signalbox.Delete, "DROP TABLE", true, "items"), noon); !v.CreatedHere || !v.DeletedHere ||
+		v.ChangedHere {
 		t.Errorf("made anew: got %+v", v)
 	}
 	m.Note(act(signalbox.Create, "CREATE TABLE", true, "own"), signalbox.Allow, noon)
@@ -125,7 +128,8 @@ func TestMemoryOfNames(t *testing.T) {
 
 func TestMemoryLeavesQuietThingsAlone(t *testing.T) {
 	var m session.Memory
-	for _, trait := range []signalbox.Trait{signalbox.TraitSession, signalbox.TraitTransaction, signalbox.TraitTemporary, signalbox.TraitMaintenance} {
+	for _, trait := range []signalbox.Trait{signalbox.TraitSession, signalbox.TraitTransaction,
+		signalbox.TraitTemporary, signalbox.TraitMaintenance} {
 		a := with(act(signalbox.Update, "SET", false, "x"), trait)
 		m.Note(a, signalbox.Allow, noon)
 		if v := m.View(a, noon); v != (session.View{}) {
@@ -137,9 +141,11 @@ func TestMemoryLeavesQuietThingsAlone(t *testing.T) {
 func TestMemoryOfSecretsAndIdentities(t *testing.T) {
 	var m session.Memory
 	m.Note(with(act(signalbox.Read, "SELECT", false, "pg_authid"), signalbox.TraitCredentials), signalbox.Allow, noon)
-	m.Note(with(act(signalbox.Permission, "SET ROLE", true, "owner"), signalbox.TraitIdentity, signalbox.TraitSession), signalbox.Allow, noon)
+	m.Note(with(act(signalbox.Permission, "SET ROLE", true, "owner"), signalbox.TraitIdentity,
+		signalbox.TraitSession), signalbox.Allow, noon)
 	m.Note(act(signalbox.Safeguard, "ALTER TABLE", true, "t"), signalbox.Allow, noon)
-	if v := m.View(act(signalbox.Update, "UPDATE", false, "t"), noon); v.CredentialsRead != 1 || v.IdentityChanges != 1 || v.SafeguardsWeakened != 1 {
+	if v := m.View(act(signalbox.Update, "UPDATE", false, "t"), noon); v.CredentialsRead != 1 ||
+		v.IdentityChanges != 1 || v.SafeguardsWeakened != 1 {
 		t.Errorf("got %+v", v)
 	}
 }
@@ -173,7 +179,8 @@ func TestMemoryOfRoles(t *testing.T) {
 
 func TestMemoryOfPages(t *testing.T) {
 	var m session.Memory
-	page, other := act(signalbox.Read, "SELECT page", false, "users"), act(signalbox.Read, "SELECT other", false, "users")
+	page, other := act(signalbox.Read, "SELECT page", false, "users"), act(signalbox.Read, "SELECT other", false,
+		"users")
 	for range 3 {
 		m.Note(page, signalbox.Allow, noon)
 	}
@@ -199,7 +206,8 @@ func TestMemoryIsBoundedAndPessimistic(t *testing.T) {
 		t.Errorf("memory takes %d bytes as JSON", len(data))
 	}
 	v := m.View(act(signalbox.Update, "UPDATE", false, "t1999"), noon)
-	if !v.Overflow || v.UpdatesHere < 1000 || v.DeletesHere < 1000 || v.RefusedHere == 0 || !v.OnlyCopy || !v.RenamedHere || v.CreatedHere {
+	if !v.Overflow || v.UpdatesHere < 1000 || v.DeletesHere < 1000 || v.RefusedHere == 0 || !v.OnlyCopy ||
+		!v.RenamedHere || v.CreatedHere {
 		t.Errorf("a forgotten resource: got %+v", v)
 	}
 	if v := m.View(act(signalbox.Update, "UPDATE", false, "t0"), noon); v.UpdatesHere != 1 {
@@ -215,7 +223,8 @@ func TestMemoryIsBoundedAndPessimistic(t *testing.T) {
 
 func TestMemoryAsJSONAndCloned(t *testing.T) {
 	var m session.Memory
-	m.Note(with(act(signalbox.Create, "CREATE TABLE AS", true, "bak", "orders"), signalbox.TraitCopy), signalbox.Allow, noon)
+	m.Note(with(act(signalbox.Create, "CREATE TABLE AS", true, "bak", "orders"), signalbox.TraitCopy),
+		signalbox.Allow, noon)
 	m.Note(act(signalbox.Delete, "DROP TABLE", true, "orders"), signalbox.Hold, noon)
 	m.Note(act(signalbox.Update, "UPDATE", false, "orders"), signalbox.Allow, noon)
 	m.Note(act(signalbox.Read, "SELECT", false, "orders"), signalbox.Allow, noon)
@@ -237,7 +246,8 @@ func TestMemoryAsJSONAndCloned(t *testing.T) {
 		}
 	}
 	clone.Note(probe, signalbox.Allow, noon)
-	clone.Note(with(act(signalbox.Create, "CREATE TABLE AS", true, "bak", "more"), signalbox.TraitCopy), signalbox.Allow, noon)
+	clone.Note(with(act(signalbox.Create, "CREATE TABLE AS", true, "bak", "more"), signalbox.TraitCopy),
+		signalbox.Allow, noon)
 	if d := cmp.Diff(want, m.View(probe, noon)); d != "" {
 		t.Errorf("a change to the clone changed the original: %s", d)
 	}

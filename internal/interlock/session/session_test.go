@@ -39,7 +39,8 @@ func TestCredentialIsBoundToItsWholeClaim(t *testing.T) {
 			t.Errorf("%s: a credential for %+v passed for %+v", name, claim, other)
 		}
 		// Neither may the other's hash pass under this one's name.
-		forged := credential[:strings.LastIndexByte(credential, '_')] + m.Mint(other)[strings.LastIndexByte(m.Mint(other), '_'):]
+		forged := credential[:strings.LastIndexByte(credential, '_')] +
+			m.Mint(other)[strings.LastIndexByte(m.Mint(other), '_'):]
 		if err := m.Check(claim, forged); err == nil {
 			t.Errorf("%s: forged credential %q passed", name, forged)
 		}
@@ -47,7 +48,8 @@ func TestCredentialIsBoundToItsWholeClaim(t *testing.T) {
 	if err := minter(t, 2).Check(claim, credential); err == nil {
 		t.Error("a credential of another master key passed")
 	}
-	for _, bad := range []string{"", "sbs", credential + "a", credential[:len(credential)-1], strings.ToUpper(credential)} {
+	for _, bad := range []string{"", "sbs", credential + "a", credential[:len(credential)-1],
+		strings.ToUpper(credential)} {
 		if err := m.Check(claim, bad); err == nil {
 			t.Errorf("%q passed", bad)
 		}

@@ -123,7 +123,8 @@ func refused(class Class, who interlock.Caller) *problem {
 			fmt.Sprintf("session %s (%s) may not do this: only people may", who.Session.ID, who.Session.Actor),
 			"a human does it with a credential of his own, outside of the session")
 	}
-	return newProblem(http.StatusForbidden, fmt.Sprintf("%s may not do this: it takes an administrator", name(who)), "ask an administrator")
+	return newProblem(http.StatusForbidden, fmt.Sprintf("%s may not do this: it takes an administrator", name(who)),
+		"ask an administrator")
 }
 
 func name(who interlock.Caller) string {

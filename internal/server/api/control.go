@@ -63,7 +63,8 @@ func (a *api) control() {
 	})
 	handle(a, huma.Operation{
 		OperationID: "end-freeze", Method: http.MethodPost, Path: "/freezes/{id}/end", Tags: []string{"control"},
-		Summary: "End a freeze before its time", Description: "By an administrator or an approver. Where a gate stands before production, by another than who froze.", DefaultStatus: http.StatusNoContent,
+		Summary:     "End a freeze before its time",
+		Description: "By an administrator or an approver. Where a gate stands before production, by another than who froze.", DefaultStatus: http.StatusNoContent,
 	}, func(ctx context.Context, in *struct {
 		ID   string `path:"id" maxLength:"64"`
 		Body client.Reason
@@ -93,7 +94,8 @@ func (a *api) control() {
 		return answer(breakGlass(b), err)
 	})
 	handle(a, huma.Operation{
-		OperationID: "end-break-glass", Method: http.MethodPost, Path: "/break-glass/{id}/end", Tags: []string{"control"},
+		OperationID: "end-break-glass", Method: http.MethodPost, Path: "/break-glass/{id}/end",
+		Tags:    []string{"control"},
 		Summary: "Close a break-glass window before its time", DefaultStatus: http.StatusNoContent,
 	}, func(ctx context.Context, in *windowID) (*none, error) {
 		return nil, a.Interlock.EndBreakGlass(ctx, caller(ctx), in.ID)

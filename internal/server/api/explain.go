@@ -57,7 +57,8 @@ func (a *api) explain(ctx context.Context, scenarios []byte) ([]byte, error) {
 	}
 	done, ok := a.turns.take(owner)
 	if !ok {
-		return nil, newProblem(http.StatusTooManyRequests, "explain is busy: one call at a time of yours, and few of all",
+		return nil, newProblem(http.StatusTooManyRequests,
+			"explain is busy: one call at a time of yours, and few of all",
 			"wait for the other calls to end, or run `signalbox explain`, which needs no server")
 	}
 	defer done()

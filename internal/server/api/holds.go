@@ -33,7 +33,8 @@ func (a *api) holds() {
 	})
 
 	handle(a, huma.Operation{
-		OperationID: "list-session-holds", Method: http.MethodGet, Path: "/sessions/{id}/holds", Tags: []string{"holds"},
+		OperationID: "list-session-holds", Method: http.MethodGet, Path: "/sessions/{id}/holds",
+		Tags:    []string{"holds"},
 		Summary: "List the open and approved holds of a session, newest first",
 	}, func(ctx context.Context, in *sessionID) (*body[[]client.Hold], error) {
 		if err := ownSession(ctx, in.ID); err != nil {
@@ -90,7 +91,8 @@ func (a *api) holds() {
 			id, summary = "approve-hold", "Say yes to a hold"
 		}
 		handle(a, huma.Operation{
-			OperationID: id, Method: http.MethodPost, Path: "/holds/{id}/" + id[:len(id)-len("-hold")], Tags: []string{"holds"},
+			OperationID: id, Method: http.MethodPost, Path: "/holds/{id}/" + id[:len(id)-len("-hold")],
+			Tags:    []string{"holds"},
 			Summary: summary,
 		}, func(ctx context.Context, in *struct {
 			ID   string `path:"id" maxLength:"64"`

@@ -22,7 +22,8 @@ type entryRef struct {
 func (a *api) log() {
 	handle(a, huma.Operation{
 		OperationID: "log-head", Method: http.MethodGet, Path: "/log", Tags: []string{"log"},
-		Summary: "Give the newest signed tree head", Description: "The log itself is served to everybody under /log/, as c2sp.org/tlog-tiles.",
+		Summary:     "Give the newest signed tree head",
+		Description: "The log itself is served to everybody under /log/, as c2sp.org/tlog-tiles.",
 	}, func(ctx context.Context, _ *none) (*body[client.LogHead], error) {
 		size, checkpoint, err := a.Ledger.Head(ctx)
 		published, _ := a.Ledger.Published()
@@ -69,7 +70,8 @@ func (a *api) log() {
 
 	handle(a, huma.Operation{
 		OperationID: "prove-entry", Method: http.MethodGet, Path: "/log/entries/{ref}/proof", Tags: []string{"log"},
-		Summary: "Prove that an entry is in the log", Description: "Waits until the entry stands under a published checkpoint.",
+		Summary:     "Prove that an entry is in the log",
+		Description: "Waits until the entry stands under a published checkpoint.",
 	}, func(ctx context.Context, in *entryRef) (*body[client.Proof], error) {
 		row, err := a.entry(ctx, in.Ref)
 		if err != nil {
@@ -83,8 +85,10 @@ func (a *api) log() {
 	})
 
 	handle(a, huma.Operation{
-		OperationID: "disclose-entry", Method: http.MethodPost, Path: "/log/entries/{ref}/disclose", Tags: []string{"log"},
-		Summary: "Open the hidden fields of an entry", Description: "Each disclosure proves one field, and shows nothing of the others. Who was shown which fields is recorded first.",
+		OperationID: "disclose-entry", Method: http.MethodPost, Path: "/log/entries/{ref}/disclose",
+		Tags:        []string{"log"},
+		Summary:     "Open the hidden fields of an entry",
+		Description: "Each disclosure proves one field, and shows nothing of the others. Who was shown which fields is recorded first.",
 	}, func(ctx context.Context, in *entryRef) (*body[[]client.Disclosure], error) {
 		row, err := a.entry(ctx, in.Ref)
 		if err != nil {
@@ -118,7 +122,8 @@ func (a *api) log() {
 
 	handle(a, huma.Operation{
 		OperationID: "erase-entry", Method: http.MethodPost, Path: "/log/entries/{ref}/erase", Tags: []string{"log"},
-		Summary: "Delete what opens the hidden fields of an entry, for ever", Description: "The entry, its proofs and the tree stay good.",
+		Summary:       "Delete what opens the hidden fields of an entry, for ever",
+		Description:   "The entry, its proofs and the tree stay good.",
 		DefaultStatus: http.StatusNoContent,
 	}, func(ctx context.Context, in *struct {
 		Ref  string `path:"ref" maxLength:"128" doc:"an entry's id or its index"`
@@ -156,7 +161,8 @@ func entry(r ledger.Row) (client.Entry, error) {
 	if err != nil {
 		return client.Entry{}, fmt.Errorf("entry %d: %w", r.Index, err)
 	}
-	return client.Entry{Index: r.Index, ID: r.ID, Type: string(e.Body.Kind()), Time: e.Time, Text: proof.Describe(e), Entry: json.RawMessage(r.Leaf)}, nil
+	return client.Entry{Index: r.Index, ID: r.ID, Type: string(e.Body.Kind()), Time: e.Time, Text: proof.Describe(e),
+		Entry: json.RawMessage(r.Leaf)}, nil
 }
 
 func disclosure(d proof.Disclosure) (client.Disclosure, error) {

@@ -41,7 +41,8 @@ func (a *api) policies() {
 			}
 			version = c.Policy
 		} else if err := version.UnmarshalText([]byte(in.Version)); err != nil {
-			return nil, newProblem(http.StatusUnprocessableEntity, err.Error(), "list the versions with `signalbox policy list`")
+			return nil, newProblem(http.StatusUnprocessableEntity, err.Error(),
+				"list the versions with `signalbox policy list`")
 		}
 		row, err := a.State.PolicySet(ctx, version)
 		if err != nil {

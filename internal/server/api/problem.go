@@ -41,12 +41,15 @@ var statuses = []struct {
 	hint   string
 }{
 	{identity.ErrMissing, http.StatusUnauthorized, "log in with `signalbox login`, or set SIGNALBOX_TOKEN"},
-	{session.ErrCredential, http.StatusUnauthorized, "it was revoked, has ended or was never valid: log in with `signalbox login`"},
-	{identity.ErrCode, http.StatusUnauthorized, "look for the newest code in the server's output; an administrator adds people with `signalbox user add`"},
+	{session.ErrCredential, http.StatusUnauthorized,
+		"it was revoked, has ended or was never valid: log in with `signalbox login`"},
+	{identity.ErrCode, http.StatusUnauthorized,
+		"look for the newest code in the server's output; an administrator adds people with `signalbox user add`"},
 	{identity.ErrTooMany, http.StatusTooManyRequests, ""},
 	{interlock.ErrNotHuman, http.StatusForbidden, "only a human can do this, with a credential of his own"},
 	{interlock.ErrNotAdmin, http.StatusForbidden, "ask an administrator"},
-	{interlock.ErrAnother, http.StatusForbidden, "ask an administrator or an approver who neither stopped it nor is held back by it"},
+	{interlock.ErrAnother, http.StatusForbidden,
+		"ask an administrator or an approver who neither stopped it nor is held back by it"},
 	{interlock.ErrNotYours, http.StatusForbidden, "its owner or an administrator can"},
 	{interlock.ErrInvalid, http.StatusUnprocessableEntity, ""},
 	{interlock.ErrExists, http.StatusConflict, ""},
@@ -87,7 +90,8 @@ func (a *api) fail(op string, err error) error {
 		}
 	}
 	a.Logger.Error("request failed", "operation", op, "error", err)
-	return newProblem(http.StatusInternalServerError, "something went wrong inside the server", "see the server's diagnostics")
+	return newProblem(http.StatusInternalServerError, "something went wrong inside the server",
+		"see the server's diagnostics")
 }
 
 // write answers with a problem outside of an operation's handler.

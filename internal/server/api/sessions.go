@@ -106,7 +106,8 @@ func (a *api) sessions() {
 		Description:   "For an agent that acts for the calling human, for an automation, or for the human himself.",
 		DefaultStatus: http.StatusCreated,
 	}, func(ctx context.Context, in *struct{ Body client.NewSession }) (*body[client.OpenedSession], error) {
-		n := interlock.NewSession{Agent: in.Body.Agent, Automation: in.Body.Automation, Purpose: in.Body.Purpose, Gates: in.Body.Gates, Wait: in.Body.Wait}
+		n := interlock.NewSession{Agent: in.Body.Agent, Automation: in.Body.Automation, Purpose: in.Body.Purpose,
+			Gates: in.Body.Gates, Wait: in.Body.Wait}
 		if in.Body.TTL != "" {
 			ttl, err := time.ParseDuration(in.Body.TTL)
 			if err != nil || ttl <= 0 {
@@ -119,8 +120,10 @@ func (a *api) sessions() {
 	})
 
 	handle(a, huma.Operation{
-		OperationID: "session-credentials", Method: http.MethodPost, Path: "/sessions/{id}/credentials", Tags: []string{"sessions"},
-		Summary: "Give a session's credentials once more", Description: "To the human who opened it, while it may be used.",
+		OperationID: "session-credentials", Method: http.MethodPost, Path: "/sessions/{id}/credentials",
+		Tags:        []string{"sessions"},
+		Summary:     "Give a session's credentials once more",
+		Description: "To the human who opened it, while it may be used.",
 	}, func(ctx context.Context, in *sessionID) (*body[client.OpenedSession], error) {
 		s, credentials, err := a.Interlock.Credentials(ctx, caller(ctx), signalbox.SessionID(in.ID), a.gateNames())
 		return answer(client.OpenedSession{Session: s, Credentials: credentials}, err)

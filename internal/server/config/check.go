@@ -158,22 +158,26 @@ func (p *reading) check(c Config) {
 			"give tls: {cert, key}, or plaintext: true if a proxy in front ends TLS")
 	}
 	if c.URL != "" {
-		if u, err := url.Parse(c.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
-			p.fail("url", fmt.Sprintf("url: %q is not an address of a server", c.URL), "write it like https://signalbox.example.com")
+		if u, err := url.Parse(c.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||
+			strings.Trim(u.Path, "/") != "" {
+			p.fail("url", fmt.Sprintf("url: %q is not an address of a server", c.URL),
+				"write it like https://signalbox.example.com")
 		}
 	}
 	p.secret("database.url", c.Database.URL)
 	p.secret("master_key", c.MasterKey)
 	if c.Policies != "" {
 		if info, err := os.Stat(c.Policies); err != nil || !info.IsDir() {
-			p.fail("policies", fmt.Sprintf("policies: %q is not a folder", c.Policies), "name a folder of .cedar files, or leave the key out for the built-in policies")
+			p.fail("policies", fmt.Sprintf("policies: %q is not a folder", c.Policies),
+				"name a folder of .cedar files, or leave the key out for the built-in policies")
 		}
 	}
 	if c.Approvals.HoldTime < time.Minute || c.Approvals.PermitTime < time.Minute {
 		p.fail("approvals", "approvals: hold_time and permit_time must be at least 1m", "")
 	}
 	if strings.ContainsAny(c.Log.Origin, " +\t\n") || strings.HasPrefix(c.Log.Origin, "http") {
-		p.fail("log.origin", fmt.Sprintf("log.origin: %q is not a log's name", c.Log.Origin), "write it like signalbox.example.com/2026, without a scheme, spaces or +")
+		p.fail("log.origin", fmt.Sprintf("log.origin: %q is not a log's name", c.Log.Origin),
+			"write it like signalbox.example.com/2026, without a scheme, spaces or +")
 	}
 	if c.Log.Publish < 100*time.Millisecond || c.Log.Publish > time.Hour {
 		p.fail("log.publish", "log.publish: must be between 100ms and 1h", "")
@@ -203,12 +207,14 @@ func (p *reading) gates(c Config) {
 		if err := signalbox.ValidName("gate", g.Name); err != nil {
 			p.fail(at("name"), fmt.Sprintf("%s: %v", at("name"), err), "")
 		} else if names[g.Name] || g.Name == interlock.APIGate || g.Name == proof.OwnGate {
-			p.fail(at("name"), fmt.Sprintf("%s: the name %q is taken", at("name"), g.Name), "give every gate a name of its own")
+			p.fail(at("name"), fmt.Sprintf("%s: the name %q is taken", at("name"), g.Name),
+				"give every gate a name of its own")
 		}
 		names[g.Name] = true
 		p.oneOf(at("kind"), g.Kind, p.kindNames()...)
 		if g.Environment == "" {
-			p.fail(at("environment"), at("environment")+": missing", "say where the target stands: production, staging, development or a name of your own")
+			p.fail(at("environment"), at("environment")+": missing",
+				"say where the target stands: production, staging, development or a name of your own")
 		} else if err := signalbox.ValidName("environment", string(g.Environment)); err != nil {
 			p.fail(at("environment"), fmt.Sprintf("%s: %v", at("environment"), err), "")
 		}
@@ -293,7 +299,8 @@ func (p *reading) address(at, value string) {
 	if err != nil || perr != nil || n < 0 || n > 65535 {
 		p.fail(at, fmt.Sprintf("%s: %q is not an address", at, value), "write host:port, like 127.0.0.1:7420")
 	} else if host == "" {
-		p.fail(at, fmt.Sprintf("%s: %q names no host", at, value), "write 127.0.0.1"+value+" for this machine alone, or 0.0.0.0"+value+" for everybody")
+		p.fail(at, fmt.Sprintf("%s: %q names no host", at, value), "write 127.0.0.1"+value+
+			" for this machine alone, or 0.0.0.0"+value+" for everybody")
 	}
 }
 

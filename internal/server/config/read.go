@@ -63,7 +63,8 @@ func parse(file string, data []byte, kinds []gate.Kind, change func(*Config)) (C
 			return Config{}, p.yaml(err)
 		}
 	default:
-		p.failAt(docs[1].GetToken().Position, "a second document", "one file holds one configuration: remove the line ---")
+		p.failAt(docs[1].GetToken().Position, "a second document",
+			"one file holds one configuration: remove the line ---")
 	}
 	if len(p.errs) > 0 {
 		p.errs.sort()
@@ -196,7 +197,8 @@ func (p *reading) walk(n ast.Node, path string, shapes ...shape) {
 	case reflect.Struct:
 		entries, ok := mapping(n)
 		if !ok {
-			p.failAt(n.GetToken().Position, fmt.Sprintf("%s: wrong kind of value: want %s", orTop(path), kindName(t)), secretHint(t))
+			p.failAt(n.GetToken().Position, fmt.Sprintf("%s: wrong kind of value: want %s", orTop(path), kindName(t)),
+				secretHint(t))
 			return
 		}
 		p.fields(entries, path, shapes)
@@ -215,7 +217,8 @@ func (p *reading) walk(n ast.Node, path string, shapes ...shape) {
 	case reflect.Slice:
 		seq, ok := n.(*ast.SequenceNode)
 		if !ok {
-			p.failAt(n.GetToken().Position, fmt.Sprintf("%s: wrong kind of value: want %s", orTop(path), kindName(t)), "")
+			p.failAt(n.GetToken().Position, fmt.Sprintf("%s: wrong kind of value: want %s", orTop(path), kindName(t)),
+				"")
 			return
 		}
 		for i, v := range seq.Values {

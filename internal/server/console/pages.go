@@ -66,7 +66,10 @@ func (c *console) home(w http.ResponseWriter, r *http.Request, who interlock.Cal
 		return
 	}
 	now := time.Now()
-	past := slices.DeleteFunc(all, func(h approval.Hold) bool { return h.Status == approval.Open && now.Before(h.Expires) })
+	past := slices.DeleteFunc(all, func(h approval.Hold) bool {
+		return h.Status == approval.Open &&
+			now.Before(h.Expires)
+	})
 	open = slices.DeleteFunc(open, func(h approval.Hold) bool { return !now.Before(h.Expires) })
 	c.show(w, http.StatusOK, "home", page{Who: &who, Data: struct {
 		Open, Past []approval.Hold

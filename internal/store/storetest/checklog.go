@@ -34,7 +34,8 @@ func CheckLog(t testing.TB, store ledger.Store, shelf ledger.Shelf, blobs fs.FS,
 	if err != nil {
 		t.Fatal(err)
 	}
-	policy := torchwood.ThresholdPolicy(2, torchwood.OriginPolicy(verifier.Name()), torchwood.SingleVerifierPolicy(verifier))
+	policy := torchwood.ThresholdPolicy(2, torchwood.OriginPolicy(verifier.Name()),
+		torchwood.SingleVerifierPolicy(verifier))
 
 	published, err := shelf.Published(ctx)
 	if err != nil {
@@ -88,7 +89,8 @@ func CheckLog(t testing.TB, store ledger.Store, shelf ledger.Shelf, blobs fs.FS,
 			t.Fatalf("checkpoint of %s: %v", what, err)
 		}
 		if c.N != size || c.Hash != root(size) {
-			t.Errorf("checkpoint of %s signs size %d root %v, rows give size %d root %v", what, c.N, c.Hash, size, root(size))
+			t.Errorf("checkpoint of %s signs size %d root %v, rows give size %d root %v", what, c.N, c.Hash, size,
+				root(size))
 		}
 	}
 	open("the head", head.Checkpoint, head.Size)
@@ -121,7 +123,8 @@ func CheckLog(t testing.TB, store ledger.Store, shelf ledger.Shelf, blobs fs.FS,
 }
 
 // checkTiles reads the published log back as an outsider does.
-func checkTiles(t testing.TB, blobs fs.FS, c torchwood.Checkpoint, policy torchwood.Policy, shown []byte, leaves [][]byte) {
+func checkTiles(t testing.TB, blobs fs.FS, c torchwood.Checkpoint, policy torchwood.Policy, shown []byte,
+	leaves [][]byte) {
 	t.Helper()
 	ctx := context.Background()
 	tiles, err := torchwood.NewTileFS(blobs)
@@ -154,7 +157,8 @@ func checkTiles(t testing.TB, blobs fs.FS, c torchwood.Checkpoint, policy torchw
 		if err != nil {
 			t.Fatalf("prove entry %d: %v", idx, err)
 		}
-		if err := torchwood.VerifyProof(policy, tlog.RecordHash(leaves[idx]), torchwood.FormatProof(idx, p, shown)); err != nil {
+		if err := torchwood.VerifyProof(policy, tlog.RecordHash(leaves[idx]),
+			torchwood.FormatProof(idx, p, shown)); err != nil {
 			t.Errorf("proof of entry %d: %v", idx, err)
 		}
 	}

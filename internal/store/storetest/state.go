@@ -70,8 +70,9 @@ func haltsFreezesBreakGlass(t *testing.T, s Store) {
 	ctx := context.Background()
 	all := control.Halt{Scope: control.HaltAll, By: "ann", Reason: "fire", At: at(1)}
 	gate := control.Halt{Scope: control.HaltGate, Name: "db", By: "ann", At: at(2)}
-	freeze := control.Freeze{ID: "f1", Environments: []signalbox.Environment{signalbox.Production}, Gates: []string{"db"},
-		From: at(0), Until: at(50), By: "bob", Reason: "holidays"}
+	freeze := control.Freeze{ID: "f1", Environments: []signalbox.Environment{signalbox.Production},
+		Gates: []string{"db"},
+		From:  at(0), Until: at(50), By: "bob", Reason: "holidays"}
 	open := control.Freeze{ID: "f2", From: at(1), Until: at(2), By: "bob"}
 	glass := control.BreakGlass{ID: "b1", By: "ann", Gates: []string{"db"}, Verbs: []signalbox.Verb{signalbox.Delete},
 		Reason: "outage", From: at(3), Expires: at(9)}
@@ -85,11 +86,13 @@ func haltsFreezesBreakGlass(t *testing.T, s Store) {
 
 	again := gate
 	again.By, again.Reason, again.At = "bob", "still", at(7)
-	mustCommit(t, s, s.AddHalt(again), s.RemoveHalt(control.HaltAll, ""), s.EndFreeze("f1", at(4)), s.EndBreakGlass("b1", at(5)))
+	mustCommit(t, s, s.AddHalt(again), s.RemoveHalt(control.HaltAll, ""), s.EndFreeze("f1", at(4)),
+		s.EndBreakGlass("b1", at(5)))
 	if c, err = s.Control(ctx); err != nil {
 		t.Fatal(err)
 	}
-	diff(t, "control state", c, control.State{Epoch: c.Epoch, Halts: []control.Halt{again}, Freezes: []control.Freeze{open}})
+	diff(t, "control state", c, control.State{Epoch: c.Epoch, Halts: []control.Halt{again},
+		Freezes: []control.Freeze{open}})
 	wantStale(t, commit(t, s, s.RemoveHalt(control.HaltAll, "")))
 	wantStale(t, commit(t, s, s.EndFreeze("f1", at(6))))
 	wantStale(t, commit(t, s, s.EndBreakGlass("b1", at(6))))
@@ -98,11 +101,13 @@ func haltsFreezesBreakGlass(t *testing.T, s Store) {
 func sessions(t *testing.T, s Store) {
 	ctx := context.Background()
 	one := interlock.SessionRow{Session: signalbox.Session{
-		ID: "s1", Actor: signalbox.Actor{Kind: signalbox.Agent, Name: "kiro", For: "ann"}, By: "ann", ByEpoch: 4, Purpose: "mend", Gates: []string{"db", "kube"},
+		ID: "s1", Actor: signalbox.Actor{Kind: signalbox.Agent, Name: "kiro", For: "ann"}, By: "ann", ByEpoch: 4,
+		Purpose: "mend", Gates: []string{"db", "kube"},
 		Started: at(0), Expires: at(20), Wait: true,
 	}, Epoch: 3}
 	two := interlock.SessionRow{Session: signalbox.Session{
-		ID: "s2", Actor: signalbox.Actor{Kind: signalbox.Human, Name: "bob"}, By: "bob", ByEpoch: 2, Started: at(1), Expires: at(10),
+		ID: "s2", Actor: signalbox.Actor{Kind: signalbox.Human, Name: "bob"}, By: "bob", ByEpoch: 2, Started: at(1),
+		Expires: at(10),
 	}, Epoch: 1}
 	ann, bob := session.Person{Name: "ann", Epoch: 4}, session.Person{Name: "bob", Epoch: 2}
 	mustCommit(t, s, s.PutPerson(ann), s.PutPerson(bob), s.AddSession(one), s.AddSession(two))
@@ -191,8 +196,9 @@ func hold(id, key string, second int) approval.Hold {
 		Request: "DROP TABLE orders -- geheim", Facts: []string{"3 views depend on it"},
 		Digest: signalbox.Digest{1, 2}, Salt: []byte("salt"), State: signalbox.State{{Name: "oid", Value: "16384"}},
 		Ceiling: signalbox.Impact{Count: 12, Scope: signalbox.ScopeAll, Measured: true},
-		Verdict: signalbox.Verdict{Decision: signalbox.Hold, Policies: []string{"destroy"}, Requires: []string{"2 of sre"}, Expires: time.Minute},
-		Policy:  signalbox.Digest{9}, Status: approval.Open, Opened: at(second), Expires: at(second + 10),
+		Verdict: signalbox.Verdict{Decision: signalbox.Hold, Policies: []string{"destroy"},
+			Requires: []string{"2 of sre"}, Expires: time.Minute},
+		Policy: signalbox.Digest{9}, Status: approval.Open, Opened: at(second), Expires: at(second + 10),
 		Context: []byte(`{"deletes":1}`), RetryKey: key,
 	}
 }
@@ -222,8 +228,10 @@ func holdsFromOpenToUsed(t *testing.T, s Store) {
 	mustCommit(t, s, s.AddAnswer("h1", yes)) // with other credentials: it replaces the first
 	wantStale(t, commit(t, s, s.AddAnswer("h1", approval.Answer{By: "bob", Epoch: 4, At: at(2)})))
 	second := approval.Answer{By: "cid", Yes: true, At: at(2)}
-	mustCommit(t, s, s.AddAnswer("h1", second), s.ConfirmHold("h1", 7), s.MoveHold("h1", approval.Open, approval.Approved, at(40), "", ""))
-	h.Answers, h.Confirmed, h.ConfirmedEpoch, h.Status, h.Expires = []approval.Answer{yes, second}, true, 7, approval.Approved, at(40)
+	mustCommit(t, s, s.AddAnswer("h1", second), s.ConfirmHold("h1", 7),
+		s.MoveHold("h1", approval.Open, approval.Approved, at(40), "", ""))
+	h.Answers, h.Confirmed, h.ConfirmedEpoch, h.Status, h.Expires = []approval.Answer{yes,
+		second}, true, 7, approval.Approved, at(40)
 	check()
 	wantStale(t, commit(t, s, s.AddAnswer("h1", approval.Answer{By: "dan", At: at(3)})))
 	wantStale(t, commit(t, s, s.ConfirmHold("h1", 7)))
@@ -237,7 +245,8 @@ func holdsFromOpenToUsed(t *testing.T, s Store) {
 	check()
 
 	dead := hold("h2", "key2", 5)
-	mustCommit(t, s, s.AddHold(dead, "ann"), s.MoveHold("h2", approval.Open, approval.Dead, time.Time{}, "", "oid differs"))
+	mustCommit(t, s, s.AddHold(dead, "ann"), s.MoveHold("h2", approval.Open, approval.Dead, time.Time{}, "",
+		"oid differs"))
 	dead.Status, dead.Why = approval.Dead, "oid differs"
 	third := hold("h3", "key3", 6)
 	mustCommit(t, s, s.AddHold(third, "bob"))
@@ -282,7 +291,8 @@ func oneLiveHoldPerRequest(t *testing.T, s Store) {
 }
 
 func permitIsRedeemedOnce(t *testing.T, s Store) {
-	mustCommit(t, s, s.AddHold(hold("h1", "key", 0), "ann"), s.MoveHold("h1", approval.Open, approval.Approved, at(30), "", ""))
+	mustCommit(t, s, s.AddHold(hold("h1", "key", 0), "ann"),
+		s.MoveHold("h1", approval.Open, approval.Approved, at(30), "", ""))
 	errs := make(chan error)
 	for range 20 {
 		go func() { errs <- commit(t, s, s.MoveHold("h1", approval.Approved, approval.Used, time.Time{}, "i", "")) }()
@@ -315,8 +325,9 @@ func intentsAndOrphans(t *testing.T, s Store) {
 	ctx := context.Background()
 	intent := func(id, replica string, second int) interlock.IntentRow {
 		return interlock.IntentRow{
-			ID: id, Session: "s1", Subject: "ann@db", Gate: "db", Target: "orders-db", Replica: replica, Hold: "h1", RetryKey: "key",
-			Status: interlock.IntentOpen, Opened: at(second), Actions: hold("", "", 0).Actions,
+			ID: id, Session: "s1", Subject: "ann@db", Gate: "db", Target: "orders-db", Replica: replica, Hold: "h1",
+			RetryKey: "key",
+			Status:   interlock.IntentOpen, Opened: at(second), Actions: hold("", "", 0).Actions,
 		}
 	}
 	one, two, three := intent("i1", "a", 1), intent("i2", "b", 2), intent("i3", "never", 3)
@@ -335,7 +346,8 @@ func intentsAndOrphans(t *testing.T, s Store) {
 	mustCommit(t, s, s.Lease("a", at(30)))
 	orphans(at(25), 10, two, three)
 
-	mustCommit(t, s, s.SettleIntent("i1", interlock.IntentOpen, interlock.IntentDone, at(6), map[string]int64{"table public.orders": 4}))
+	mustCommit(t, s, s.SettleIntent("i1", interlock.IntentOpen, interlock.IntentDone, at(6),
+		map[string]int64{"table public.orders": 4}))
 	one.Status, one.Settled, one.Touched = interlock.IntentDone, at(6), map[string]int64{"table public.orders": 4}
 	wantStale(t, commit(t, s, s.SettleIntent("i1", interlock.IntentOpen, interlock.IntentUnknown, at(7), nil)))
 	got, err := s.Intent(ctx, "i1")
@@ -431,7 +443,8 @@ func settings(t *testing.T, s Store) {
 	if text, err = s.Protection(ctx); err != nil || text != "two" {
 		t.Errorf("protection = %q, %v; want two", text, err)
 	}
-	mustCommit(t, s, s.RequireSettings("b", "strict", at(5)), s.RequireSettings("a", "lax", at(5)), s.RequireSettings("b", "lax", at(10)))
+	mustCommit(t, s, s.RequireSettings("b", "strict", at(5)), s.RequireSettings("a", "lax", at(5)),
+		s.RequireSettings("b", "lax", at(10)))
 	wantStale(t, commit(t, s, s.RequireSettings("b", "lax", at(5))))
 	wantStale(t, commit(t, s, s.RequireAlone("a", at(5)))) // the one that says nothing lives too
 	mustCommit(t, s, s.RequireAlone("a", at(10)), s.Lease("a", at(20)))
@@ -439,7 +452,8 @@ func settings(t *testing.T, s Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	diff(t, "replicas", rows, []interlock.ReplicaRow{{Replica: "a", Expires: at(20), Settings: "strict"}, {Replica: "old", Expires: at(10)}})
+	diff(t, "replicas", rows, []interlock.ReplicaRow{{Replica: "a", Expires: at(20), Settings: "strict"},
+		{Replica: "old", Expires: at(10)}})
 }
 
 func console(t *testing.T, s Store) {

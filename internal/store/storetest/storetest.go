@@ -192,7 +192,8 @@ func failedBatchIsUndoneAlone(t *testing.T, s Store) {
 	staleBatch := good("stale")
 	staleBatch.Changes = append(staleBatch.Changes, s.RequireEpoch(99)...)
 	wrong := good("wrong")
-	wrong.Changes = append(wrong.Changes, ledger.Statement{SQL: "UPDATE no_such_table SET x = $1", Args: []any{int64(1)}, Rows: 1})
+	wrong.Changes = append(wrong.Changes, ledger.Statement{SQL: "UPDATE no_such_table SET x = $1",
+		Args: []any{int64(1)}, Rows: 1})
 	double := good("double")
 	double.Changes = append(double.Changes, s.AddSession(interlock.SessionRow{})...)
 	double.Changes = append(double.Changes, s.AddSession(interlock.SessionRow{})...)
@@ -224,7 +225,8 @@ func failedBatchIsUndoneAlone(t *testing.T, s Store) {
 func leaseHeld(t *testing.T, s Store, replica string) bool {
 	t.Helper()
 	id := "probe-" + replica
-	mustCommit(t, s, s.AddIntent(interlock.IntentRow{ID: id, Replica: replica, Status: interlock.IntentOpen, Opened: at(0)}))
+	mustCommit(t, s, s.AddIntent(interlock.IntentRow{ID: id, Replica: replica, Status: interlock.IntentOpen,
+		Opened: at(0)}))
 	orphans, err := s.Orphans(context.Background(), at(2), 1000)
 	if err != nil {
 		t.Fatal(err)
@@ -286,7 +288,8 @@ func anyMixOfFailures(t *testing.T, s Store) {
 		}
 		for i, err := range commitAll(t, s, batches...) {
 			if (err != nil) != wantErr[i] {
-				t.Fatalf("group %d, batch %d of %d: got error %v, want error %v", group, i, len(batches), err, wantErr[i])
+				t.Fatalf("group %d, batch %d of %d: got error %v, want error %v", group, i, len(batches), err,
+					wantErr[i])
 			}
 		}
 	}
@@ -369,7 +372,8 @@ func rowsInPages(t *testing.T, s Store) {
 		}
 		commitAll(t, s, b)
 	}
-	for _, r := range [][3]int64{{0, n, n}, {5, 6, 1}, {0, 0, 0}, {512, 1024, 512}, {1299, 5000, 1}, {n, n + 9, 0}, {100, 1200, 1100}} {
+	for _, r := range [][3]int64{{0, n, n}, {5, 6, 1}, {0, 0, 0}, {512, 1024, 512}, {1299, 5000, 1}, {n, n + 9, 0},
+		{100, 1200, 1100}} {
 		next := r[0]
 		if err := s.Rows(ctx, r[0], r[1], func(row ledger.Row) error {
 			if row.Index != next || row.ID != fmt.Sprint("r", next) {
@@ -468,7 +472,8 @@ func publishComparesAndSwaps(t *testing.T, s Store) {
 		moves     bool
 	}{{0, 5, true}, {0, 6, false}, {5, 6, true}, {5, 7, false}}
 	for _, step := range steps {
-		moved, err := s.Publish(ctx, step.old, ledger.Published{Size: step.size, Checkpoint: fmt.Append(nil, step.size)})
+		moved, err := s.Publish(ctx, step.old,
+			ledger.Published{Size: step.size, Checkpoint: fmt.Append(nil, step.size)})
 		if err != nil || moved != step.moves {
 			t.Errorf("publish %d after %d = %v, %v; want %v", step.size, step.old, moved, err, step.moves)
 		}

@@ -46,15 +46,18 @@ func TestReadAnswer(t *testing.T) {
 	}
 	a = read("s3", "ListObjectVersions", `<ListVersionsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><IsTruncated>false</IsTruncated>
 		<Version><Key>a</Key><Size>7</Size></Version><Version><Key>b</Key></Version><DeleteMarker><Key>c</Key></DeleteMarker></ListVersionsResult>`, nil)
-	if l := a.List("Versions"); len(l) != 2 || l[0].Int("Size") != 7 || len(a.List("DeleteMarkers")) != 1 || !a.Has("IsTruncated") {
+	if l := a.List("Versions"); len(l) != 2 || l[0].Int("Size") != 7 || len(a.List("DeleteMarkers")) != 1 ||
+		!a.Has("IsTruncated") {
 		t.Errorf("S3 versions: %v", a)
 	}
 	a = read("s3", "GetBucketLocation", `<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/">eu-west-1</LocationConstraint>`, nil)
 	if a.Text("LocationConstraint") != "eu-west-1" {
 		t.Errorf("S3 location: %v", a)
 	}
-	a = read("s3", "HeadObject", "", http.Header{"Content-Length": {"123"}, "X-Amz-Meta-Who": {"me"}, "Last-Modified": {"Tue, 14 Nov 2023 22:13:20 GMT"}})
-	if a.Int("ContentLength") != 123 || a.Text("Metadata", "who") != "me" || a.Time("LastModified").Unix() != 1_700_000_000 {
+	a = read("s3", "HeadObject", "", http.Header{"Content-Length": {"123"}, "X-Amz-Meta-Who": {"me"},
+		"Last-Modified": {"Tue, 14 Nov 2023 22:13:20 GMT"}})
+	if a.Int("ContentLength") != 123 || a.Text("Metadata", "who") != "me" ||
+		a.Time("LastModified").Unix() != 1_700_000_000 {
 		t.Errorf("S3 head: %v", a)
 	}
 	a = read("s3", "GetBucketPolicy", `{"Version":"2012-10-17"}`, nil)
@@ -62,11 +65,13 @@ func TestReadAnswer(t *testing.T) {
 		t.Errorf("S3 policy: %v", a)
 	}
 	a = read("dynamodb", "DescribeTable", `{"Table":{"TableName":"t","ItemCount":12,"New":{"x":[1]},"CreationDateTime":1.7e9,"DeletionProtectionEnabled":true}}`, nil)
-	if a.Int("Table", "ItemCount") != 12 || !a.Bool("Table", "DeletionProtectionEnabled") || a.Time("Table", "CreationDateTime").Unix() != 1_700_000_000 {
+	if a.Int("Table", "ItemCount") != 12 || !a.Bool("Table", "DeletionProtectionEnabled") ||
+		a.Time("Table", "CreationDateTime").Unix() != 1_700_000_000 {
 		t.Errorf("DynamoDB: %v", a)
 	}
 	a = read("lambda", "GetFunctionConcurrency", `{"ReservedConcurrentExecutions":5}`, nil)
-	if a.Int("ReservedConcurrentExecutions") != 5 || a.Int("Missing", "x") != 0 || a.List("Missing") == nil && len(a.List("Missing")) != 0 {
+	if a.Int("ReservedConcurrentExecutions") != 5 || a.Int("Missing", "x") != 0 || a.List("Missing") == nil &&
+		len(a.List("Missing")) != 0 {
 		t.Errorf("Lambda: %v", a)
 	}
 	body, err := appendCBOR(nil, mustFind(t, "monitoring", "DescribeAlarms").outputShape(),
@@ -101,14 +106,16 @@ func TestErrors(t *testing.T) {
 	for _, s := range Services() {
 		check(s.Operations()[0], Request{})
 	}
-	h := check(mustFind(t, "monitoring", "DeleteAlarms"), parseRequest("POST / ; Smithy-Protocol: rpc-v2-cbor", "monitoring"))
+	h := check(mustFind(t, "monitoring", "DeleteAlarms"),
+		parseRequest("POST / ; Smithy-Protocol: rpc-v2-cbor", "monitoring"))
 	if h.Get("Smithy-Protocol") != "rpc-v2-cbor" {
 		t.Errorf("in CBOR: %v", h)
 	}
 	for _, c := range []struct{ signing, request, contentType, begin string }{
 		{"s3", "FROB /b/k", "application/xml", "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>"},
 		{"ec2", "POST /", "text/xml", "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Response>"},
-		{"sqs", "POST / ; Content-Type: application/x-www-form-urlencoded", "text/xml", "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ErrorResponse"},
+		{"sqs", "POST / ; Content-Type: application/x-www-form-urlencoded", "text/xml",
+			"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ErrorResponse"},
 		{"dynamodb", "POST / ; X-Amz-Target: X.Y", "application/x-amz-json-1.0", "{"},
 		{"monitoring", "POST / ; X-Amz-Target: X.Y", "application/x-amz-json-1.0", "{"},
 		{"", "POST / ; Smithy-Protocol: rpc-v2-cbor", "application/cbor", "\xa2"},
@@ -127,10 +134,13 @@ func TestErrors(t *testing.T) {
 		body               string
 		want               ServiceError
 	}{
-		{"dynamodb", "DeleteTable", 400, nil, `{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException","message":"no"}`, ServiceError{400, "ResourceNotFoundException", "no"}},
+		{"dynamodb", "DeleteTable", 400, nil,
+			`{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException","message":"no"}`,
+			ServiceError{400, "ResourceNotFoundException", "no"}},
 		{"lambda", "GetFunction", 404, http.Header{"X-Amzn-Errortype": {"ResourceNotFoundException:http://internal.amazon.com/"}}, `{"Message":"no"}`, ServiceError{404, "ResourceNotFoundException", "no"}},
 		{"s3", "HeadBucket", 404, nil, "", ServiceError{404, "NotFound", ""}},
-		{"s3", "CopyObject", 200, nil, "<Error><Code>InternalError</Code><Message>again</Message></Error>", ServiceError{200, "InternalError", "again"}},
+		{"s3", "CopyObject", 200, nil, "<Error><Code>InternalError</Code><Message>again</Message></Error>",
+			ServiceError{200, "InternalError", "again"}},
 		{"iam", "GetRole", 404, nil, "<ErrorResponse><Error><Type>Sender</Type><Code>NoSuchEntity</Code><Message>no</Message></Error></ErrorResponse>", ServiceError{404, "NoSuchEntity", "no"}},
 		{"ec2", "RunInstances", 503, nil, "<html>busy", ServiceError{503, "ServiceUnavailable", ""}},
 	} {

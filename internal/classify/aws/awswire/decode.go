@@ -271,6 +271,7 @@ func (d *decoder) scalar(sh *shape, s, path string) (any, error) {
 	return nil, malformed("%s is %q, and not %v", path, s, sh.kind)
 }
 
-var kindNames = []string{"a structure", "a list", "a map", "text", "an integer", "an integer", "a number", "a number", "a boolean", "a time", "bytes"}
+var kindNames = []string{"a structure", "a list", "a map", "text", "an integer", "an integer", "a number", "a number",
+	"a boolean", "a time", "bytes"}
 
 func (k kind) String() string { return kindNames[k] }

@@ -50,7 +50,8 @@ func (d *decoder) forms(params map[string]any) error {
 		if slices.Contains(protocolParams, p.name) {
 			continue
 		}
-		if (strings.EqualFold(p.name, "Action") || strings.EqualFold(p.name, "Version")) && p.name != "Action" && p.name != "Version" {
+		if (strings.EqualFold(p.name, "Action") || strings.EqualFold(p.name, "Version")) && p.name != "Action" &&
+			p.name != "Version" {
 			return malformed("parameter %q is almost another", p.name)
 		}
 		if err := root.add(p); err != nil {

@@ -226,7 +226,8 @@ func (d *decoder) headers(in *shape, params map[string]any) error {
 		}
 	}
 	for key := range said {
-		if hoisted(key) && !known[key] && !slices.Contains(protocolHeaders, key) && !strings.HasPrefix(key, "X-Amz-Checksum-") {
+		if hoisted(key) && !known[key] && !slices.Contains(protocolHeaders, key) &&
+			!strings.HasPrefix(key, "X-Amz-Checksum-") {
 			d.strange(strings.ToLower(key))
 		}
 	}

@@ -32,7 +32,8 @@ func TestDecode(t *testing.T) {
 		want             any // parameters, or ErrDuplicate or ErrMalformed
 	}{
 		// JSON.
-		{"dynamodb", table + `{"TableName":"t","DeletionProtectionEnabled":false}`, m{"TableName": "t", "DeletionProtectionEnabled": false}},
+		{"dynamodb", table + `{"TableName":"t","DeletionProtectionEnabled":false}`,
+			m{"TableName": "t", "DeletionProtectionEnabled": false}},
 		{"dynamodb", table + `{"TableName":"t","TableName":"u"}`, ErrDuplicate},
 		{"dynamodb", table + `{"TableName":"t","\u0054ableName":"u"}`, ErrDuplicate},
 		{"dynamodb", table + `{"TableName":null,"TableName":"u"}`, ErrDuplicate},
@@ -40,11 +41,13 @@ func TestDecode(t *testing.T) {
 		{"dynamodb", table + `{"TableNam":"t","New":{"a":[1,{"a":2}]}}`, m{"": []string{"New", "TableNam"}}},
 		{"dynamodb", table + `{"tableName":"t"}`, ErrMalformed},
 		{"dynamodb", table + `{"TableName":"t","SSESpecification":{"enabled":true}}`, ErrMalformed},
-		{"dynamodb", table + `{"TableName":"t","SSESpecification":{"Enabled":true,"X":0}}`, m{"TableName": "t", "SSESpecification": m{"Enabled": true}, "": []string{"SSESpecification.X"}}},
+		{"dynamodb", table + `{"TableName":"t","SSESpecification":{"Enabled":true,"X":0}}`,
+			m{"TableName": "t", "SSESpecification": m{"Enabled": true}, "": []string{"SSESpecification.X"}}},
 		{"dynamodb", table + `{"TableName":null}`, m{}},
 		{"dynamodb", table + `{"DeletionProtectionEnabled":"false"}`, ErrMalformed},
 		{"dynamodb", table + `{"DeletionProtectionEnabled":0}`, ErrMalformed},
-		{"dynamodb", table + `{"ProvisionedThroughput":{"ReadCapacityUnits":12345678901234567890}}`, m{"ProvisionedThroughput": m{"ReadCapacityUnits": json.Number("12345678901234567890")}}},
+		{"dynamodb", table + `{"ProvisionedThroughput":{"ReadCapacityUnits":12345678901234567890}}`,
+			m{"ProvisionedThroughput": m{"ReadCapacityUnits": json.Number("12345678901234567890")}}},
 		{"dynamodb", table + `{"ProvisionedThroughput":{"ReadCapacityUnits":1.5}}`, ErrMalformed},
 		{"dynamodb", table + `{"ProvisionedThroughput":[]}`, ErrMalformed},
 		{"dynamodb", table + `{"TableName":"t"} {}`, ErrMalformed},
@@ -62,7 +65,8 @@ func TestDecode(t *testing.T) {
 		{"ec2", ec2 + "&InstanceId.10=i-10&InstanceId.9=i-9", m{"InstanceIds": []any{"i-9", "i-10"}}},
 		{"ec2", ec2 + "&InstanceId.1=i-1&InstanceId.1=i-2", ErrDuplicate},
 		{"ec2", ec2 + "&InstanceId.1=i-1&InstanceId%2E1=i-2", ErrDuplicate},
-		{"ec2", ec2 + "&InstanceId.1=i-1&InstanceId.01=i-2", m{"InstanceIds": []any{"i-1"}, "": []string{"InstanceId.01"}}},
+		{"ec2", ec2 + "&InstanceId.1=i-1&InstanceId.01=i-2",
+			m{"InstanceIds": []any{"i-1"}, "": []string{"InstanceId.01"}}},
 		{"ec2", ec2 + "&InstanceId.1.x=i-1", m{"InstanceIds": []any{nil}, "": []string{"InstanceId.1.x"}}},
 		{"ec2", ec2 + "&instanceId.1=i-1", m{"": []string{"instanceId.1"}}},
 		{"ec2", ec2 + "&InstanceId=i-1", ErrMalformed},
@@ -74,22 +78,28 @@ func TestDecode(t *testing.T) {
 		{"ec2", ec2 + "&DryRun=true;InstanceId.1=i", ErrMalformed},
 		{"ec2", ec2 + "&DryRun=%zz", ErrMalformed},
 		{"ec2", ec2 + "&" + strings.Repeat("a.", 1000) + "=", ErrMalformed},
-		{"ec2", "POST /?Action=DescribeInstances&Version=2016-11-15 ; " + asForm + "Action=TerminateInstances", ErrDuplicate},
+		{"ec2", "POST /?Action=DescribeInstances&Version=2016-11-15 ; " + asForm + "Action=TerminateInstances",
+			ErrDuplicate},
 		{"ec2", "POST /?Action=DescribeInstances&Version=2016-11-15 ; Content-Type: text/plain | Body: Action=TerminateInstances", ErrMalformed},
-		{"ec2", "GET /?Action=DescribeInstances&Version=2016-11-15 ; Body: Action=TerminateInstances", m{"": []string{"(body)"}}},
+		{"ec2", "GET /?Action=DescribeInstances&Version=2016-11-15 ; Body: Action=TerminateInstances",
+			m{"": []string{"(body)"}}},
 		{"ec2", "GET /?Action=DescribeInstances&Version=2016-11-15&X-Amz-Algorithm=x&X-Amz-Signature=y", m{}},
-		{"ec2", filters + "&Filter.1.Name=vpc-id&Filter.1.Value.1=v&Filter.2.Name=x", m{"Filters": []any{m{"Name": "vpc-id", "Values": []any{"v"}}, m{"Name": "x"}}}},
-		{"rds", rds + "&DBInstanceIdentifier=d&SkipFinalSnapshot=true", m{"DBInstanceIdentifier": "d", "SkipFinalSnapshot": true}},
+		{"ec2", filters + "&Filter.1.Name=vpc-id&Filter.1.Value.1=v&Filter.2.Name=x",
+			m{"Filters": []any{m{"Name": "vpc-id", "Values": []any{"v"}}, m{"Name": "x"}}}},
+		{"rds", rds + "&DBInstanceIdentifier=d&SkipFinalSnapshot=true",
+			m{"DBInstanceIdentifier": "d", "SkipFinalSnapshot": true}},
 		{"rds", rds + "&SkipFinalSnapshot=", ErrMalformed},
 		{"rds", "POST / ; Content-Type: application/x-www-form-urlencoded; charset=utf-8 | Body: Action=ModifyDBInstance&Version=2014-10-31", m{}},
 		{"rds", "POST / ; Content-Type: application/x-www-form-urlencoded; charset=ibm037 | Body: Action=ModifyDBInstance&Version=2014-10-31", ErrMalformed},
 		{"dynamodb", "POST / ; X-Amz-Target: DynamoDB_20120810.ListTables | Content-Type: application/x-amz-json-1.0; charset=utf-16 | Body: {}", ErrMalformed},
 		{"rds", "POST / ; " + asForm + "Action=ModifyDBInstance&Version=2014-10-31&VpcSecurityGroupIds=&BackupRetentionPeriod=%2B007", m{"VpcSecurityGroupIds": []any{}, "BackupRetentionPeriod": json.Number("7")}},
-		{"rds", "POST / ; " + asForm + "Action=ModifyDBInstance&Version=2014-10-31&VpcSecurityGroupIds.1=a", m{"": []string{"VpcSecurityGroupIds.1"}}},
+		{"rds", "POST / ; " + asForm + "Action=ModifyDBInstance&Version=2014-10-31&VpcSecurityGroupIds.1=a",
+			m{"": []string{"VpcSecurityGroupIds.1"}}},
 		{"rds", "POST / ; " + asForm + "Action=ModifyDBInstance&Version=2014-10-31&BackupRetentionPeriod=99999999999999999999", ErrMalformed},
 		{"sqs", sqs + "&MessageBody=b", m{"QueueUrl": "/1/q", "MessageBody": "b"}},
 		{"sqs", sqs + "&QueueUrl=https://gate.test/1/q&MessageBody=b&MessageAttribute.1.Name=n&MessageAttribute.1.Value.DataType=String",
-			m{"QueueUrl": "https://gate.test/1/q", "MessageBody": "b", "MessageAttributes": m{"n": m{"DataType": "String"}}}},
+			m{"QueueUrl": "https://gate.test/1/q", "MessageBody": "b",
+				"MessageAttributes": m{"n": m{"DataType": "String"}}}},
 		{"sqs", sqs + "&QueueUrl=https://gate.test/2/other", ErrDuplicate},
 		{"sqs", sqs + "&MessageAttribute.1.Name=n&MessageAttribute.2.Name=n", ErrDuplicate},
 		{"sqs", sqs + "&MessageAttribute.1.Value.DataType=String", ErrMalformed},
@@ -99,24 +109,30 @@ func TestDecode(t *testing.T) {
 		{"s3", "DELETE /k ; Host: my.bucket.gate.test", m{"Bucket": "my.bucket", "Key": "k"}},
 		{"s3", "DELETE /b/k?versionId=1&versionId=2", ErrDuplicate},
 		{"s3", "DELETE /b/k?tagging&tagging", ErrDuplicate},
-		{"s3", "GET /b/k?new=1 ; X-Amz-New: 2 | X-Amz-Date: 3 | X-Amz-Checksum-Sha9: 4", m{"Bucket": "b", "Key": "k", "": []string{"?new", "x-amz-new"}}},
-		{"s3", "DELETE /b/k ; X-Amz-Bypass-Governance-Retention: true", m{"Bucket": "b", "Key": "k", "BypassGovernanceRetention": true}},
+		{"s3", "GET /b/k?new=1 ; X-Amz-New: 2 | X-Amz-Date: 3 | X-Amz-Checksum-Sha9: 4",
+			m{"Bucket": "b", "Key": "k", "": []string{"?new", "x-amz-new"}}},
+		{"s3", "DELETE /b/k ; X-Amz-Bypass-Governance-Retention: true",
+			m{"Bucket": "b", "Key": "k", "BypassGovernanceRetention": true}},
 		{"s3", "DELETE /b/k?x-amz-bypass-governance-retention=true", ErrMalformed},
 		{"lambda", "POST /2015-03-31/functions/f/invocations?X-Amz-Invocation-Type=DryRun", ErrMalformed},
 		{"lambda", "POST /2015-03-31/functions/f/invocations?%58-aMz-Invocation-Type=DryRun", ErrMalformed},
-		{"s3", "DELETE /b/k?x-amz-bypass-governance-retention=false ; X-Amz-Bypass-Governance-Retention: true", ErrMalformed},
+		{"s3", "DELETE /b/k?x-amz-bypass-governance-retention=false ; X-Amz-Bypass-Governance-Retention: true",
+			ErrMalformed},
 		{"s3", "DELETE /b/k ; X-Amz-Mfa: 1 | X-Amz-Mfa: 2", ErrDuplicate},
 		{"s3", "PUT /b/k ; X-Amz-Meta-Who: me | X-Amz-Meta-Why-Not: x | Content-Encoding: gzip | Body: not gzip",
 			m{"Bucket": "b", "Key": "k", "Metadata": m{"who": "me", "why-not": "x"}, "ContentEncoding": "gzip"}},
 		{"s3", "PUT /b/k ; X-Amz-Meta-Who: me | X-Amz-Meta-Who: you", ErrDuplicate},
 		{"s3", "PUT /b?policy ; Body: {\"Statement\":[]}", m{"Bucket": "b", "Policy": `{"Statement":[]}`}},
 		{"s3", cors + "<CORSConfiguration><CORSRule><AllowedMethod>GET</AllowedMethod><AllowedOrigin>*</AllowedOrigin></CORSRule></CORSConfiguration>",
-			m{"Bucket": "b", "CORSConfiguration": m{"CORSRules": []any{m{"AllowedMethods": []any{"GET"}, "AllowedOrigins": []any{"*"}}}}}},
+			m{"Bucket": "b", "CORSConfiguration": m{"CORSRules": []any{m{"AllowedMethods": []any{"GET"},
+				"AllowedOrigins": []any{"*"}}}}}},
 		{"s3", cors + "<CORSConfiguration><CORSRule><ID>1</ID><ID>2</ID></CORSRule></CORSConfiguration>", ErrDuplicate},
-		{"s3", cors + "<CORSConfiguration><New a='b'><x/></New></CORSConfiguration>", m{"Bucket": "b", "CORSConfiguration": m{}, "": []string{"New"}}},
+		{"s3", cors + "<CORSConfiguration><New a='b'><x/></New></CORSConfiguration>",
+			m{"Bucket": "b", "CORSConfiguration": m{}, "": []string{"New"}}},
 		{"s3", cors + "<Other/>", m{"Bucket": "b", "CORSConfiguration": m{}, "": []string{"<Other>"}}},
 		{"s3", cors + "<CORSConfiguration>text</CORSConfiguration>", ErrMalformed},
-		{"s3", cors + "<CORSConfiguration xmlns='http://a'><CORSRule><ID>1</ID></CORSRule></CORSConfiguration>", m{"Bucket": "b", "CORSConfiguration": m{"CORSRules": []any{m{"ID": "1"}}}}},
+		{"s3", cors + "<CORSConfiguration xmlns='http://a'><CORSRule><ID>1</ID></CORSRule></CORSConfiguration>",
+			m{"Bucket": "b", "CORSConfiguration": m{"CORSRules": []any{m{"ID": "1"}}}}},
 		{"s3", cors + "<CORSConfiguration xmlns='http://a'><x:CORSRule xmlns:x='http://b'><ID>1</ID></x:CORSRule></CORSConfiguration>", ErrMalformed},
 		{"s3", cors + "<CORSConfiguration><x:CORSRule/></CORSConfiguration>", ErrMalformed},
 		{"s3", cors + "<CORSConfiguration><!-- one --><CORSRule><!-- two --><ID>1</ID></CORSRule></CORSConfiguration>", m{"Bucket": "b", "CORSConfiguration": m{"CORSRules": []any{m{"ID": "1"}}}}},
@@ -130,14 +146,18 @@ func TestDecode(t *testing.T) {
 		{"s3", cors + strings.Repeat("<a>", 1000) + strings.Repeat("</a>", 1000), ErrMalformed},
 		{"s3", cors + "junk", ErrMalformed},
 		{"s3", "DELETE /b ; Body: x", m{"Bucket": "b", "": []string{"(body)"}}},
-		{"s3", "GET /v20180820/jobs?jobStatuses=a&jobStatuses=b ; X-Amz-Account-Id: 1", m{"AccountId": "1", "JobStatuses": []any{"a", "b"}}},
+		{"s3", "GET /v20180820/jobs?jobStatuses=a&jobStatuses=b ; X-Amz-Account-Id: 1",
+			m{"AccountId": "1", "JobStatuses": []any{"a", "b"}}},
 		{"s3", "GET /v20180820/jobs ; X-Amz-Account-Id: 1 | Host: 2.gate.test", ErrDuplicate},
 		{"lambda", "DELETE /2015-03-31/functions/f?Qualifier=3", m{"FunctionName": "f", "Qualifier": "3"}},
-		{"lambda", "POST /2015-03-31/functions/f/invocations ; X-Amz-Invocation-Type: Event | Body: {}", m{"FunctionName": "f", "InvocationType": "Event", "Payload": "e30="}},
-		{"lambda", `PUT /2015-03-31/functions/f/configuration ; Body: {"Timeout":3,"FunctionName":"g"}`, m{"FunctionName": "f", "Timeout": json.Number("3"), "": []string{"FunctionName"}}},
+		{"lambda", "POST /2015-03-31/functions/f/invocations ; X-Amz-Invocation-Type: Event | Body: {}",
+			m{"FunctionName": "f", "InvocationType": "Event", "Payload": "e30="}},
+		{"lambda", `PUT /2015-03-31/functions/f/configuration ; Body: {"Timeout":3,"FunctionName":"g"}`,
+			m{"FunctionName": "f", "Timeout": json.Number("3"), "": []string{"FunctionName"}}},
 		{"route53", "POST /2013-04-01/hostedzone/Z/rrset/ ; Body: <ChangeResourceRecordSetsRequest xmlns='https://route53.amazonaws.com/doc/2013-04-01/'><ChangeBatch><Changes><Change><Action>DELETE</Action>" +
 			"<ResourceRecordSet><Name>a.</Name><TTL> 60 </TTL></ResourceRecordSet></Change></Changes></ChangeBatch></ChangeResourceRecordSetsRequest>",
-			m{"HostedZoneId": "Z", "ChangeBatch": m{"Changes": []any{m{"Action": "DELETE", "ResourceRecordSet": m{"Name": "a.", "TTL": json.Number("60")}}}}}},
+			m{"HostedZoneId": "Z", "ChangeBatch": m{"Changes": []any{m{"Action": "DELETE",
+				"ResourceRecordSet": m{"Name": "a.", "TTL": json.Number("60")}}}}}},
 		// CBOR.
 		{"monitoring", alarms + "\xa1jAlarmNames\x81aa", m{"AlarmNames": []any{"a"}}},
 		{"monitoring", alarms + "\xbf\x6aAlarmNames\x9f\x7f\x61a\x61b\xff\xff\xff", m{"AlarmNames": []any{"ab"}}},
@@ -190,7 +210,8 @@ func TestDecodeGzip(t *testing.T) {
 		z.Close()
 		return b.String()
 	}
-	r := parseRequest("POST / ; X-Amz-Target: GraniteServiceVersion20100801.DeleteAlarms | Content-Encoding: gzip", "monitoring")
+	r := parseRequest("POST / ; X-Amz-Target: GraniteServiceVersion20100801.DeleteAlarms | Content-Encoding: gzip",
+		"monitoring")
 	o := mustFind(t, "monitoring", "DeleteAlarms")
 	r.Body = []byte(pack(`{"AlarmNames":["a"]}`))
 	got, err := Decode(o, r)
@@ -206,7 +227,8 @@ func TestDecodeGzip(t *testing.T) {
 	// What is forwarded is what was read.
 	r.Body = []byte(pack(`{"AlarmNames":["a"]}`))
 	plain, err := Plain(o, r)
-	if err != nil || string(plain.Body) != `{"AlarmNames":["a"]}` || plain.Header.Get("Content-Encoding") != "" || r.Header.Get("Content-Encoding") == "" {
+	if err != nil || string(plain.Body) != `{"AlarmNames":["a"]}` || plain.Header.Get("Content-Encoding") != "" ||
+		r.Header.Get("Content-Encoding") == "" {
 		t.Errorf("plain: %q, %v, %v", plain.Body, plain.Header, err)
 	}
 	// A form says in its compressed form what it does, and nowhere else: not in the
@@ -216,13 +238,15 @@ func TestDecodeGzip(t *testing.T) {
 	z.Name = "&Action=DescribeAlarms&Version=2010-08-01&"
 	z.Write([]byte("Action=DeleteAlarms&Version=2010-08-01&AlarmNames.member.1=a"))
 	z.Close()
-	form := parseRequest("POST / ; Content-Type: application/x-www-form-urlencoded | Content-Encoding: gzip", "monitoring")
+	form := parseRequest("POST / ; Content-Type: application/x-www-form-urlencoded | Content-Encoding: gzip",
+		"monitoring")
 	form.Body = b.Bytes()
 	if o, err := Identify(form); err != nil || o.Name != "DeleteAlarms" {
 		t.Errorf("a compressed form: %v, %v", o, err)
 	}
 	put := parseRequest("PUT /b/k ; Content-Encoding: gzip | Body: not gzip", "s3")
-	if got, err := Plain(mustFind(t, "s3", "PutObject"), put); err != nil || string(got.Body) != "not gzip" || got.Header.Get("Content-Encoding") == "" {
+	if got, err := Plain(mustFind(t, "s3", "PutObject"), put); err != nil || string(got.Body) != "not gzip" ||
+		got.Header.Get("Content-Encoding") == "" {
 		t.Errorf("an object: %q, %v, %v", got.Body, got.Header, err)
 	}
 	r.Header.Set("Content-Encoding", "br")
@@ -251,10 +275,12 @@ func TestShapes(t *testing.T) {
 			t.Errorf("RunInstances has no %v", path)
 		}
 	}
-	if run.Member("BlockDeviceMappings", "Ebs", "Nonsense") || run.Member("ImageId", "x") || !mustFind(t, "dynamodb", "PutItem").Member("Item", "any", "S") {
+	if run.Member("BlockDeviceMappings", "Ebs", "Nonsense") || run.Member("ImageId", "x") ||
+		!mustFind(t, "dynamodb", "PutItem").Member("Item", "any", "S") {
 		t.Error("Member")
 	}
-	got := terminate.Unknown(map[string]any{"InstanceIds": []any{"i"}, "Force": true, "DryRun": map[string]any{"x": 1}, "": []string{"y"}})
+	got := terminate.Unknown(map[string]any{"InstanceIds": []any{"i"}, "Force": true,
+		"DryRun": map[string]any{"x": 1}, "": []string{"y"}})
 	if want := []string{"DryRun.x", "Force"}; !cmp.Equal(got, want) {
 		t.Errorf("unknown: %v, want %v", got, want)
 	}

@@ -423,7 +423,8 @@ func (s *shapes) bytes() []byte {
 	var body buffer
 	for _, name := range s.list {
 		sh := s.model.Shapes[name]
-		kind := slices.Index([]string{"structure", "list", "map", "string", "integer", "long", "float", "double", "boolean", "timestamp", "blob"}, sh.Type)
+		kind := slices.Index([]string{"structure", "list", "map", "string", "integer", "long", "float", "double",
+			"boolean", "timestamp", "blob"}, sh.Type)
 		if kind < 0 {
 			log.Fatalf("shape %s has the unknown type %q", name, sh.Type)
 		}
@@ -440,12 +441,14 @@ func (s *shapes) bytes() []byte {
 				}
 				body.uint(s.text(f.name))
 				body.uint(s.index[f.ref.Shape])
-				where := slices.Index([]string{"", "header", "headers", "uri", "querystring", "statusCode"}, f.ref.Location)
+				where := slices.Index([]string{"", "header", "headers", "uri", "querystring", "statusCode"},
+					f.ref.Location)
 				if where < 0 {
 					log.Fatalf("member %s.%s has the unknown location %q", name, f.name, f.ref.Location)
 				}
 				body.uint(where)
-				body.bits(slices.Contains(sh.Required, f.name), f.ref.IdempotencyToken, f.ref.HostLabel, f.ref.JSONValue,
+				body.bits(slices.Contains(sh.Required, f.name), f.ref.IdempotencyToken, f.ref.HostLabel,
+					f.ref.JSONValue,
 					f.ref.Flattened, f.ref.XMLAttribute, f.ref.Streaming, f.ref.EventPayload)
 				body.uint(s.text(f.ref.LocationName))
 				body.uint(s.text(cmp.Or(s.forms[name+"."+f.name], f.ref.QueryName)))
@@ -520,7 +523,8 @@ func endpoints(file string) []byte {
 			var said []string
 			for _, region := range slices.Sorted(maps.Keys(s.Endpoints)) {
 				h := s.Endpoints[region]
-				if !h.Deprecated && (h.Hostname != "" || h.CredentialScope.Region != "" || h.CredentialScope.Service != "") {
+				if !h.Deprecated && (h.Hostname != "" || h.CredentialScope.Region != "" ||
+					h.CredentialScope.Service != "") {
 					said = append(said, region)
 				}
 			}

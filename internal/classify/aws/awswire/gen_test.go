@@ -16,7 +16,8 @@ func TestGenerate(t *testing.T) {
 		t.Fatalf("models of another release: %v (run make setup, or install Debian's package awscli)", err)
 	}
 	file := filepath.Join(t.TempDir(), "table.bin")
-	if out, err := exec.CommandContext(t.Context(), "go", "run", "gen.go", "-models", models, "-o", file).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "go", "run", "gen.go", "-models", models, "-o",
+		file).CombinedOutput(); err != nil {
 		t.Fatalf("go run gen.go: %v\n%s", err, out)
 	}
 	b, err := os.ReadFile(file)

@@ -68,7 +68,8 @@ func identifyTarget(r *Request, target string) (*Operation, Protocol, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if err := saidOnce(r, o, "application/x-amz-json-1.0", "application/x-amz-json-1.1", "application/json"); err != nil {
+	if err := saidOnce(r, o, "application/x-amz-json-1.0", "application/x-amz-json-1.1",
+		"application/json"); err != nil {
 		return nil, "", err
 	}
 	return o, JSON, nil
@@ -176,7 +177,8 @@ func identifyAction(q request, services []*Service) (*Operation, Protocol, error
 			return o, s.Protocol, nil
 		}
 	}
-	return nil, "", unknownOperation("Action %q of Version %q at %q, signed for %q", action, version, q.Path, q.SigningName)
+	return nil, "", unknownOperation("Action %q of Version %q at %q, signed for %q", action, version, q.Path,
+		q.SigningName)
 }
 
 // actionOf looks for Action and Version. It stops when it has both: Decode sees
@@ -292,7 +294,8 @@ func identifyRoute(q request, services []*Service) (*Operation, error) {
 		return o, nil
 	}
 	if len(found) > 1 {
-		return nil, unknownOperation("%s %s could be %s or %s, signed for %q", q.Method, q.Path, found[0].op.Name, found[1].op.Name, q.SigningName)
+		return nil, unknownOperation("%s %s could be %s or %s, signed for %q", q.Method, q.Path, found[0].op.Name,
+			found[1].op.Name, q.SigningName)
 	}
 	return nil, unknownOperation("%s %s, signed for %q", q.Method, q.Path, q.SigningName)
 }

@@ -12,7 +12,8 @@ import (
 func parseRequest(line, signing string) Request {
 	line, headers, _ := strings.Cut(line, " ; ")
 	method, target, _ := strings.Cut(line, " ")
-	r := Request{Method: method, Host: "gate.test", Header: http.Header{}, SigningName: signing, GateHosts: []string{"gate.test"}}
+	r := Request{Method: method, Host: "gate.test", Header: http.Header{}, SigningName: signing,
+		GateHosts: []string{"gate.test"}}
 	r.Path, r.RawQuery, _ = strings.Cut(target, "?")
 	for h := range strings.SplitSeq(headers, " | ") {
 		name, value, _ := strings.Cut(h, ": ")
@@ -102,7 +103,8 @@ func TestIdentify(t *testing.T) {
 		// Who looks at Content-Type or at Action first, finds nothing else.
 		{"sqs", `POST / ; X-Amz-Target: AmazonSQS.ListQueues | Content-Type: application/x-www-form-urlencoded | Body: {"QueueNamePrefix":"&Action=PurgeQueue&Version=2012-11-05&QueueUrl=https://sqs/1/q&x="}`, ""},
 		{"sqs", `POST / ; X-Amz-Target: AmazonSQS.ListQueues | Body: {"QueueNamePrefix":"&Action=PurgeQueue&Version=2012-11-05&QueueUrl=https://sqs/1/q&x="}`, ""},
-		{"sqs", `POST / ; X-Amz-Target: AmazonSQS.ListQueues | Content-Type: application/x-amz-json-1.0 | Body: {}`, "ListQueues"},
+		{"sqs", `POST / ; X-Amz-Target: AmazonSQS.ListQueues | Content-Type: application/x-amz-json-1.0 | Body: {}`,
+			"ListQueues"},
 		{"sqs", "POST /?Action=PurgeQueue&Version=2012-11-05&QueueUrl=q ; X-Amz-Target: AmazonSQS.ListQueues", ""},
 		{"dynamodb", "POST / ; X-Amz-Target: DynamoDB_20120810.ListTables | Content-Type: text/xml | Body: {}", ""},
 		{"monitoring", "POST /service/GraniteServiceVersion20100801/operation/DescribeAlarms?Action=DeleteAlarms ; Smithy-Protocol: rpc-v2-cbor", ""},
@@ -118,8 +120,10 @@ func TestIdentify(t *testing.T) {
 		{"ec2", "PUT /?Action=TerminateInstances&Version=2016-11-15", ""},
 		{"ec2", "POST /x ; " + form + "Action=TerminateInstances&Version=2016-11-15", ""},
 		{"ec2", "POST / ; Content-Type: text/plain | Body: Action=TerminateInstances&Version=2016-11-15", ""},
-		{"elasticloadbalancing", "POST / ; " + form + "Action=DeleteLoadBalancer&Version=2012-06-01", "Elastic Load Balancing.DeleteLoadBalancer"},
-		{"elasticloadbalancing", "POST / ; " + form + "Action=DeleteLoadBalancer&Version=2015-12-01", "Elastic Load Balancing v2.DeleteLoadBalancer"},
+		{"elasticloadbalancing", "POST / ; " + form + "Action=DeleteLoadBalancer&Version=2012-06-01",
+			"Elastic Load Balancing.DeleteLoadBalancer"},
+		{"elasticloadbalancing", "POST / ; " + form + "Action=DeleteLoadBalancer&Version=2015-12-01",
+			"Elastic Load Balancing v2.DeleteLoadBalancer"},
 		{"rds", "POST / ; " + form + "Action=DeleteDBCluster&Version=2014-10-31", "RDS.DeleteDBCluster"},
 		{"sqs", "POST /123456789012/q ; " + form + "Action=DeleteMessage&Version=2012-11-05", "DeleteMessage"},
 		{"sqs", "POST / ; X-Amz-Target: AmazonSQS.DeleteMessage", "DeleteMessage"},

@@ -37,7 +37,8 @@ func botocore(t *testing.T) []serialised {
 	t.Helper()
 	const hint = "run make setup, or install Debian's package awscli"
 	cmd := exec.CommandContext(t.Context(), "/usr/bin/python3", filepath.Join("testdata", "serialize.py"))
-	cmd.Env = append(os.Environ(), "AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull, "AWS_DATA_PATH=")
+	cmd.Env = append(os.Environ(), "AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull,
+		"AWS_DATA_PATH=")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err == nil {
@@ -130,7 +131,8 @@ func TestBotocore(t *testing.T) {
 		}
 		moments(got.inputShape(), params)
 		if diff := cmp.Diff(s.Params, params); diff != "" {
-			differences[fmt.Sprintf("%s.%s has other parameters", s.Service, s.Operation)] = fmt.Sprintf("%v %.1000s\n%s\n%.1000s", got.Service.ID, diff, s.URL, s.Body)
+			differences[fmt.Sprintf("%s.%s has other parameters", s.Service,
+				s.Operation)] = fmt.Sprintf("%v %.1000s\n%s\n%.1000s", got.Service.ID, diff, s.URL, s.Body)
 			continue
 		}
 		equal++

@@ -21,7 +21,8 @@ func WriteError(r Request, o *Operation, h http.Header, status int, code, messag
 		body = fmt.Sprintf("<Response><Errors><Error><Code>%s</Code><Message>%s</Message></Error></Errors><RequestID>%s</RequestID></Response>",
 			escapeXML(code), escapeXML(message), escapeXML(requestID))
 	case p == RestXML && s.Name == "s3":
-		body = fmt.Sprintf("<Error><Code>%s</Code><Message>%s</Message><RequestId>%s</RequestId></Error>", escapeXML(code), escapeXML(message), escapeXML(requestID))
+		body = fmt.Sprintf("<Error><Code>%s</Code><Message>%s</Message><RequestId>%s</RequestId></Error>",
+			escapeXML(code), escapeXML(message), escapeXML(requestID))
 		contentType = "application/xml"
 		h.Set("X-Amz-Request-Id", requestID)
 	case p == Query, p == RestXML:

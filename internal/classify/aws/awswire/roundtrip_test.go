@@ -126,7 +126,8 @@ func received(t testing.TB, r *http.Request, signingName string) Request {
 		t.Fatal(err)
 	}
 	return Request{
-		Method: r.Method, Host: r.URL.Hostname(), Path: r.URL.EscapedPath(), RawQuery: r.URL.RawQuery, Header: r.Header, Body: body,
+		Method: r.Method, Host: r.URL.Hostname(), Path: r.URL.EscapedPath(), RawQuery: r.URL.RawQuery,
+		Header: r.Header, Body: body,
 		SigningName: signingName, GateHosts: []string{"gate.test"},
 	}
 }
@@ -196,7 +197,8 @@ func roundTrip(t *testing.T, o *Operation, p Protocol, full bool) string {
 		delete(params, name)
 	}
 	for _, x := range got.inputShape().members {
-		if wire := x.wireName(); x.where == inHeader && (wire == "Content-Type" || wire == "Content-MD5") && params[x.name] == nil {
+		if wire := x.wireName(); x.where == inHeader && (wire == "Content-Type" || wire == "Content-MD5") &&
+			params[x.name] == nil {
 			delete(decoded, x.name) // Encode's own
 		}
 	}
@@ -205,7 +207,8 @@ func roundTrip(t *testing.T, o *Operation, p Protocol, full bool) string {
 		return fmt.Sprintf("%s.%s is %s.%s", o.Service.ID, o.Name, got.Service.ID, got.Name)
 	}
 	if diff != "" {
-		t.Errorf("%s.%s in %s (-sent +decoded):\n%s\n%s %s %v\n%s", o.Service.ID, o.Name, p, diff, q.Method, r.URL, q.Header, q.Body)
+		t.Errorf("%s.%s in %s (-sent +decoded):\n%s\n%s %s %v\n%s", o.Service.ID, o.Name, p, diff, q.Method, r.URL,
+			q.Header, q.Body)
 	}
 	return ""
 }

@@ -115,7 +115,8 @@ func (s *Service) loadShapes() {
 				for i := range sh.members {
 					m := &sh.members[i]
 					m.name, m.shape, m.where = name(), other(), location(r.uint())
-					r.bits(&m.required, &m.token, &m.hostLabel, &m.jsonValue, &m.flattened, &m.attribute, &m.streaming, &m.event)
+					r.bits(&m.required, &m.token, &m.hostLabel, &m.jsonValue, &m.flattened, &m.attribute,
+						&m.streaming, &m.event)
 					m.wire, m.query, m.prefix, m.namespace = name(), name(), name(), name()
 					sh.byName[m.name] = m
 				}

@@ -130,7 +130,8 @@ func load(b []byte) (*directory, error) {
 		return nil, errors.New("empty")
 	}
 	r := open(chunks[0])
-	d := &directory{byName: map[string][]*Service{}, bySigning: map[string][]*Service{}, byTarget: map[string][]*Service{}}
+	d := &directory{byName: map[string][]*Service{}, bySigning: map[string][]*Service{},
+		byTarget: map[string][]*Service{}}
 	n := r.uint()
 	if len(chunks) != 2*n+2 {
 		return nil, fmt.Errorf("%d chunks for %d services", len(chunks), n)

@@ -68,7 +68,8 @@ func TestEndpoint(t *testing.T) {
 		{"cloudfront", "us-west-2", Address{"aws", "cloudfront.amazonaws.com", "cloudfront", "us-east-1"}},
 		{"monitoring", "us-west-2", Address{"aws", "monitoring.us-west-2.amazonaws.com", "monitoring", "us-west-2"}},
 		{"api.ecr", "us-west-2", Address{"aws", "api.ecr.us-west-2.amazonaws.com", "ecr", "us-west-2"}},
-		{"organizations", "us-west-2", Address{"aws", "organizations.us-east-1.amazonaws.com", "organizations", "us-east-1"}},
+		{"organizations", "us-west-2", Address{"aws", "organizations.us-east-1.amazonaws.com", "organizations",
+			"us-east-1"}},
 		{"lambda", "eu-central-9", Address{"aws", "lambda.eu-central-9.amazonaws.com", "lambda", "eu-central-9"}},
 	} {
 		got, err := Endpoint(c.service, c.region)

@@ -54,7 +54,8 @@ func readStack(l *look, name string) (*stack, error) {
 		kinds = append(kinds, r.kind)
 		ids = append(ids, r.kind+" "+r.logical+" "+r.physical)
 	}
-	l.fact("Stack %s, %s, has %s: %s.", d.Text("StackName"), d.Text("StackStatus"), plural(len(s.resources), "resource"), firstOf(tally(kinds), "none"))
+	l.fact("Stack %s, %s, has %s: %s.", d.Text("StackName"), d.Text("StackStatus"),
+		plural(len(s.resources), "resource"), firstOf(tally(kinds), "none"))
 	if s.nested > 0 {
 		l.fact("%s within it are counted.", plural(s.nested, "stack"))
 	}
@@ -81,12 +82,14 @@ func readStack(l *look, name string) (*stack, error) {
 // list lists the resources of a stack and of those within it.
 func (s *stack) list(l *look, name string, depth int) error {
 	var inner []string
-	whole, err := l.each(list{service: "cloudformation", operation: "ListStackResources", params: map[string]any{"StackName": name},
-		items: []string{"StackResourceSummaries"}, token: "NextToken", next: "NextToken"}, func(r answer) {
+	whole, err := l.each(list{service: "cloudformation", operation: "ListStackResources",
+		params: map[string]any{"StackName": name},
+		items:  []string{"StackResourceSummaries"}, token: "NextToken", next: "NextToken"}, func(r answer) {
 		if r.Text("ResourceStatus") == "DELETE_COMPLETE" {
 			return
 		}
-		s.resources = append(s.resources, resource{logical: r.Text("LogicalResourceId"), physical: r.Text("PhysicalResourceId"), kind: r.Text("ResourceType")})
+		s.resources = append(s.resources, resource{logical: r.Text("LogicalResourceId"),
+			physical: r.Text("PhysicalResourceId"), kind: r.Text("ResourceType")})
 		if r.Text("ResourceType") == "AWS::CloudFormation::Stack" && r.Text("PhysicalResourceId") != "" {
 			inner = append(inner, r.Text("PhysicalResourceId"))
 		}
@@ -116,8 +119,9 @@ func importers(l *look, described answer) ([]string, error) {
 		if export == "" {
 			continue
 		}
-		_, err := l.each(list{service: "cloudformation", operation: "ListImports", params: map[string]any{"ExportName": export},
-			items: []string{"Imports"}, token: "NextToken", next: "NextToken"}, func(i answer) {
+		_, err := l.each(list{service: "cloudformation", operation: "ListImports",
+			params: map[string]any{"ExportName": export},
+			items:  []string{"Imports"}, token: "NextToken", next: "NextToken"}, func(i answer) {
 			if n := i.Text(); n != "" && !slices.Contains(used, n) {
 				used = append(used, n)
 			}
@@ -199,7 +203,8 @@ func stackChanges(l *look) error {
 			changed = append(changed, r.logical+" ("+r.kind+" to "+n.Type+")")
 		}
 	}
-	l.fact("Of %s the new template leaves out %d: %s.", plural(len(s.resources), "resource"), len(removed), firstOf(some(removed), "none"))
+	l.fact("Of %s the new template leaves out %d: %s.", plural(len(s.resources), "resource"), len(removed),
+		firstOf(some(removed), "none"))
 	if len(changed) > 0 {
 		l.fact("It gives another type to %s.", some(changed))
 	}
@@ -247,11 +252,13 @@ func changeSet(l *look) error {
 	if err != nil {
 		return err
 	}
-	l.fact("Change set %s of stack %s, %s %s.", first.Text("ChangeSetId"), first.Text("StackName"), first.Text("Status"), first.Text("ExecutionStatus"))
+	l.fact("Change set %s of stack %s, %s %s.", first.Text("ChangeSetId"), first.Text("StackName"),
+		first.Text("Status"), first.Text("ExecutionStatus"))
 	for _, kind := range []struct {
 		what string
 		list []string
-	}{{"removes", removed}, {"replaces", replaced}, {"perhaps replaces", perhaps}, {"changes in place", changed}, {"adds", added}} {
+	}{{"removes", removed}, {"replaces", replaced}, {"perhaps replaces", perhaps}, {"changes in place", changed},
+		{"adds", added}} {
 		if len(kind.list) > 0 {
 			l.fact("It %s %d: %s.", kind.what, len(kind.list), some(kind.list))
 		}
@@ -267,8 +274,9 @@ func changeSet(l *look) error {
 func stackInstances(l *look) error {
 	name := l.text("StackSetName")
 	var where []string
-	whole, err := l.each(list{service: "cloudformation", operation: "ListStackInstances", params: map[string]any{"StackSetName": name},
-		items: []string{"Summaries"}, token: "NextToken", next: "NextToken"}, func(i answer) {
+	whole, err := l.each(list{service: "cloudformation", operation: "ListStackInstances",
+		params: map[string]any{"StackSetName": name},
+		items:  []string{"Summaries"}, token: "NextToken", next: "NextToken"}, func(i answer) {
 		where = append(where, i.Text("Account")+" "+i.Text("Region"))
 	})
 	if absent(err) {

@@ -54,13 +54,18 @@ func shop(t *testing.T, id string) *standIn {
 }
 
 func TestDeleteStack(t *testing.T) {
-	call := aws.Call{Service: "cloudformation", Operation: "DeleteStack", Region: "eu-west-1", Parameters: map[string]any{"StackName": "shop"}}
-	impact, state, err := Probe(t.Context(), shop(t, "a"), call, signalbox.Impact{Count: signalbox.CountUnknown, Scope: signalbox.ScopeAll})
+	call := aws.Call{Service: "cloudformation", Operation: "DeleteStack", Region: "eu-west-1",
+		Parameters: map[string]any{"StackName": "shop"}}
+	impact, state, err := Probe(t.Context(), shop(t, "a"), call,
+		signalbox.Impact{Count: signalbox.CountUnknown, Scope: signalbox.ScopeAll})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want(t, impact, state, []string{"has 3 resources", "2 resources would be deleted; kept: Files; a snapshot made of: Db.", "billing, mail", "Termination protection is off"}, "stack/shop/a", "3 with hash")
-	if impact.Count != 2 || impact.Total != 3 || impact.Dependants != 2 || impact.Reversible || impact.Scope != signalbox.ScopeAll {
+	want(t, impact, state, []string{"has 3 resources",
+		"2 resources would be deleted; kept: Files; a snapshot made of: Db.", "billing, mail",
+		"Termination protection is off"}, "stack/shop/a", "3 with hash")
+	if impact.Count != 2 || impact.Total != 3 || impact.Dependants != 2 || impact.Reversible ||
+		impact.Scope != signalbox.ScopeAll {
 		t.Errorf("impact %+v", impact)
 	}
 	// A stack of the same name that was made later is another one.
@@ -80,13 +85,16 @@ func TestDeleteStack(t *testing.T) {
 }
 
 func TestUpdateStackLeavesOut(t *testing.T) {
-	call := aws.Call{Service: "cloudformation", Operation: "UpdateStack", Region: "eu-west-1", Parameters: map[string]any{
-		"StackName": "shop", "TemplateBody": `{"Resources":{"Api":{"Type":"AWS::Lambda::Function"},"Files":{"Type":"AWS::SQS::Queue"}}}`}}
-	impact, state, err := Probe(t.Context(), shop(t, "a"), call, signalbox.Impact{Count: signalbox.CountUnknown, Reversible: true})
+	call := aws.Call{Service: "cloudformation", Operation: "UpdateStack", Region: "eu-west-1",
+		Parameters: map[string]any{
+			"StackName": "shop", "TemplateBody": `{"Resources":{"Api":{"Type":"AWS::Lambda::Function"},"Files":{"Type":"AWS::SQS::Queue"}}}`}}
+	impact, state, err := Probe(t.Context(), shop(t, "a"), call,
+		signalbox.Impact{Count: signalbox.CountUnknown, Reversible: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want(t, impact, state, []string{"leaves out 1: Db (AWS::RDS::DBInstance)", "another type to Files (AWS::S3::Bucket to AWS::SQS::Queue)"}, "stack/shop/a")
+	want(t, impact, state, []string{"leaves out 1: Db (AWS::RDS::DBInstance)",
+		"another type to Files (AWS::S3::Bucket to AWS::SQS::Queue)"}, "stack/shop/a")
 	if impact.Count != 2 || impact.Reversible {
 		t.Errorf("impact %+v", impact)
 	}
@@ -99,7 +107,8 @@ func TestExecuteChangeSetIsJudgedByItsContents(t *testing.T) {
 <Changes><member><Type>Resource</Type><ResourceChange><Action>%s</Action><LogicalResourceId>Db</LogicalResourceId><PhysicalResourceId>db-1</PhysicalResourceId>
 <ResourceType>AWS::RDS::DBInstance</ResourceType><Replacement>%s</Replacement></ResourceChange></member></Changes></DescribeChangeSetResult></DescribeChangeSetResponse>`, action, replacement)}}
 	}
-	call := aws.Call{Service: "cloudformation", Operation: "ExecuteChangeSet", Parameters: map[string]any{"StackName": "shop", "ChangeSetName": "cs"}}
+	call := aws.Call{Service: "cloudformation", Operation: "ExecuteChangeSet",
+		Parameters: map[string]any{"StackName": "shop", "ChangeSetName": "cs"}}
 	mild, state, err := Probe(t.Context(), describe("Modify", "False"), call, signalbox.Impact{})
 	if err != nil {
 		t.Fatal(err)

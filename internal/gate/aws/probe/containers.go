@@ -30,7 +30,8 @@ func ecsService(l *look) error {
 	}
 	s := found[0]
 	running, balancers := s.Int("runningCount"), s.List("loadBalancers")
-	l.fact("Service %s, %s, %d of %d tasks running, task definition %s, behind %s.", s.Text("serviceArn"), s.Text("status"),
+	l.fact("Service %s, %s, %d of %d tasks running, task definition %s, behind %s.", s.Text("serviceArn"),
+		s.Text("status"),
 		running, s.Int("desiredCount"), s.Text("taskDefinition"), plural(len(balancers), "load balancer"))
 	l.bind("service", s.Text("serviceArn")+" made "+s.Text("createdAt"))
 	l.bind("task definition", s.Text("taskDefinition"))
@@ -54,7 +55,8 @@ func ecsCluster(l *look) error {
 	}
 	c := found[0]
 	services, tasks := c.Int("activeServicesCount"), c.Int("runningTasksCount")
-	l.fact("Cluster %s, %s, with %d services, %d running tasks and %d machines.", c.Text("clusterArn"), c.Text("status"), services, tasks, c.Int("registeredContainerInstancesCount"))
+	l.fact("Cluster %s, %s, with %d services, %d running tasks and %d machines.", c.Text("clusterArn"),
+		c.Text("status"), services, tasks, c.Int("registeredContainerInstancesCount"))
 	l.bind("cluster", c.Text("clusterArn"))
 	l.impact.Count, l.impact.Dependants = 1, services+tasks
 	return nil
@@ -74,7 +76,8 @@ func eksCluster(l *look) error {
 		items: []string{"nodegroups"}, token: "nextToken", next: "nextToken"}, func(g answer) { groups = append(groups, g.Text()) }); err != nil {
 		l.fact("Its node groups could not be read.")
 	}
-	l.fact("Cluster %s, version %s, %s, with %s: %s. What runs in it, AWS does not tell.", a.Text("cluster", "arn"), a.Text("cluster", "version"),
+	l.fact("Cluster %s, version %s, %s, with %s: %s. What runs in it, AWS does not tell.", a.Text("cluster", "arn"),
+		a.Text("cluster", "version"),
 		a.Text("cluster", "status"), plural(len(groups), "node group"), firstOf(some(groups), "none"))
 	l.bind("cluster", a.Text("cluster", "arn")+" made "+a.Text("cluster", "createdAt"))
 	l.impact.Count, l.impact.Dependants = 1, int64(len(groups))
@@ -83,7 +86,8 @@ func eksCluster(l *look) error {
 
 func nodeGroup(l *look) error {
 	name := l.text("nodegroupName")
-	a, err := l.ask("eks", "DescribeNodegroup", map[string]any{"clusterName": l.text("clusterName"), "nodegroupName": name})
+	a, err := l.ask("eks", "DescribeNodegroup",
+		map[string]any{"clusterName": l.text("clusterName"), "nodegroupName": name})
 	if absent(err) {
 		return l.gone("node group", name)
 	}
@@ -91,7 +95,8 @@ func nodeGroup(l *look) error {
 		return err
 	}
 	n := a.Int("nodegroup", "scalingConfig", "desiredSize")
-	l.fact("Node group %s, %s, wants %d machines.", a.Text("nodegroup", "nodegroupArn"), a.Text("nodegroup", "status"), n)
+	l.fact("Node group %s, %s, wants %d machines.", a.Text("nodegroup", "nodegroupArn"),
+		a.Text("nodegroup", "status"), n)
 	l.bind("node group", a.Text("nodegroup", "nodegroupArn")+" made "+a.Text("nodegroup", "createdAt"))
 	l.impact.Count = n
 	return nil

@@ -31,7 +31,8 @@ func tableChanges(l *look) error {
 	if err != nil {
 		return err
 	}
-	l.fact("Table %s has %s, and deletion protection is %s.", name, countItems(l, name, a), onOff(a.Bool("Table", "DeletionProtectionEnabled")))
+	l.fact("Table %s has %s, and deletion protection is %s.", name, countItems(l, name, a),
+		onOff(a.Bool("Table", "DeletionProtectionEnabled")))
 	if replicas := a.List("Table", "Replicas"); len(replicas) > 0 {
 		var regions []string
 		for _, r := range replicas {
@@ -51,7 +52,8 @@ func tableChanges(l *look) error {
 		l.bind("point-in-time recovery", "unknown")
 		return nil
 	}
-	status := strings.ToLower(pitr.Text("ContinuousBackupsDescription", "PointInTimeRecoveryDescription", "PointInTimeRecoveryStatus"))
+	status := strings.ToLower(pitr.Text("ContinuousBackupsDescription", "PointInTimeRecoveryDescription",
+		"PointInTimeRecoveryStatus"))
 	l.fact("Point-in-time recovery is %s.", status)
 	l.bind("point-in-time recovery", status)
 	return nil
@@ -62,7 +64,8 @@ func tableChanges(l *look) error {
 func countItems(l *look, name string, described answer) string {
 	old := described.Int("Table", "ItemCount")
 	l.impact.Count, l.impact.Total = old, old
-	told := fmt.Sprintf("about %d items in %d bytes (counted by AWS every six hours)", old, described.Int("Table", "TableSizeBytes"))
+	told := fmt.Sprintf("about %d items in %d bytes (counted by AWS every six hours)", old,
+		described.Int("Table", "TableSizeBytes"))
 	page, err := l.ask("dynamodb", "Scan", map[string]any{"TableName": name, "Select": "COUNT"})
 	if err != nil {
 		return told
@@ -87,10 +90,12 @@ func dynamoBackup(l *look) error {
 	}
 	source := a.Text("BackupDescription", "SourceTableDetails", "TableName")
 	l.fact("It is a backup of table %s of %s, %d bytes.", source,
-		a.Text("BackupDescription", "BackupDetails", "BackupCreationDateTime"), a.Int("BackupDescription", "BackupDetails", "BackupSizeBytes"))
+		a.Text("BackupDescription", "BackupDetails", "BackupCreationDateTime"),
+		a.Int("BackupDescription", "BackupDetails", "BackupSizeBytes"))
 	others := 0
-	whole, err := l.each(list{service: "dynamodb", operation: "ListBackups", params: map[string]any{"TableName": source},
-		items: []string{"BackupSummaries"}, token: "ExclusiveStartBackupArn", next: "LastEvaluatedBackupArn"}, func(b answer) {
+	whole, err := l.each(list{service: "dynamodb", operation: "ListBackups",
+		params: map[string]any{"TableName": source},
+		items:  []string{"BackupSummaries"}, token: "ExclusiveStartBackupArn", next: "LastEvaluatedBackupArn"}, func(b answer) {
 		if b.Text("BackupArn") != arn {
 			others++
 		}

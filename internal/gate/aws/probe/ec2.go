@@ -56,8 +56,9 @@ func instancesGo(l *look) error {
 	l.impact.Dependants = int64(len(lost))
 	l.fact("%s deleted with them: %s.", plural(len(lost), "volume"), some(lost))
 	var kept []string
-	whole, err := l.each(list{service: "ec2", operation: "DescribeSnapshots", params: map[string]any{"Filters": filter("volume-id", lost...), "OwnerIds": []any{"self"}},
-		items: []string{"Snapshots"}, token: "NextToken", next: "NextToken"}, func(s answer) {
+	whole, err := l.each(list{service: "ec2", operation: "DescribeSnapshots",
+		params: map[string]any{"Filters": filter("volume-id", lost...), "OwnerIds": []any{"self"}},
+		items:  []string{"Snapshots"}, token: "NextToken", next: "NextToken"}, func(s answer) {
 		if v := s.Text("VolumeId"); !slices.Contains(kept, v) {
 			kept = append(kept, v)
 		}
@@ -87,8 +88,9 @@ func tellInstances(l *look, ids []string) (volumes []string, err error) {
 		return nil, fmt.Errorf("no instance is named")
 	}
 	var names, states, identity, scaled []string
-	whole, err := l.each(list{service: "ec2", operation: "DescribeInstances", params: map[string]any{"InstanceIds": asList(ids)},
-		items: []string{"Reservations"}, token: "NextToken", next: "NextToken"}, func(r answer) {
+	whole, err := l.each(list{service: "ec2", operation: "DescribeInstances",
+		params: map[string]any{"InstanceIds": asList(ids)},
+		items:  []string{"Reservations"}, token: "NextToken", next: "NextToken"}, func(r answer) {
 		for _, i := range r.List("Instances") {
 			id, name := i.Text("InstanceId"), ""
 			for _, t := range i.List("Tags") {
@@ -139,8 +141,9 @@ func volume(l *look) error {
 		l.bind("volume", id+" made "+v.Text("CreateTime"))
 	}
 	n := 0
-	whole, err := l.each(list{service: "ec2", operation: "DescribeSnapshots", params: map[string]any{"Filters": filter("volume-id", id), "OwnerIds": []any{"self"}},
-		items: []string{"Snapshots"}, token: "NextToken", next: "NextToken"}, func(answer) { n++ })
+	whole, err := l.each(list{service: "ec2", operation: "DescribeSnapshots",
+		params: map[string]any{"Filters": filter("volume-id", id), "OwnerIds": []any{"self"}},
+		items:  []string{"Snapshots"}, token: "NextToken", next: "NextToken"}, func(answer) { n++ })
 	if err == nil && whole {
 		l.fact("%s of it exist.", plural(n, "snapshot"))
 	}
@@ -158,12 +161,17 @@ func snapshot(l *look) error {
 		return err
 	}
 	for _, s := range a.List("Snapshots") {
-		l.fact("Taken of %s at %s, %d GiB: %q.", s.Text("VolumeId"), s.Text("StartTime"), s.Int("VolumeSize"), s.Text("Description"))
+		l.fact("Taken of %s at %s, %d GiB: %q.", s.Text("VolumeId"), s.Text("StartTime"), s.Int("VolumeSize"),
+			s.Text("Description"))
 		l.bind("snapshot", id+" of "+s.Text("StartTime"))
 	}
 	var images []string
-	_, err = l.each(list{service: "ec2", operation: "DescribeImages", params: map[string]any{"Filters": filter("block-device-mapping.snapshot-id", id), "Owners": []any{"self"}},
-		items: []string{"Images"}, token: "NextToken", next: "NextToken"}, func(i answer) { images = append(images, i.Text("ImageId")) })
+	_, err = l.each(list{service: "ec2", operation: "DescribeImages",
+		params: map[string]any{"Filters": filter("block-device-mapping.snapshot-id", id), "Owners": []any{"self"}},
+		items:  []string{"Images"}, token: "NextToken", next: "NextToken"}, func(i answer) {
+		images = append(images,
+			i.Text("ImageId"))
+	})
 	if err == nil && len(images) > 0 {
 		l.fact("%s made of it: %s.", plural(len(images), "image"), some(images))
 	}
@@ -181,12 +189,14 @@ func image(l *look) error {
 		return err
 	}
 	for _, i := range a.List("Images") {
-		l.fact("Image %q, made %s, last launched %s.", i.Text("Name"), i.Text("CreationDate"), orNever(i.Text("LastLaunchedTime")))
+		l.fact("Image %q, made %s, last launched %s.", i.Text("Name"), i.Text("CreationDate"),
+			orNever(i.Text("LastLaunchedTime")))
 		l.bind("image", id+" made "+i.Text("CreationDate"))
 	}
 	var running []string
-	whole, err := l.each(list{service: "ec2", operation: "DescribeInstances", params: map[string]any{"Filters": filter("image-id", id)},
-		items: []string{"Reservations"}, token: "NextToken", next: "NextToken"}, func(r answer) {
+	whole, err := l.each(list{service: "ec2", operation: "DescribeInstances",
+		params: map[string]any{"Filters": filter("image-id", id)},
+		items:  []string{"Reservations"}, token: "NextToken", next: "NextToken"}, func(r answer) {
 		for _, i := range r.List("Instances") {
 			running = append(running, i.Text("InstanceId"))
 		}
@@ -194,7 +204,8 @@ func image(l *look) error {
 	if err != nil {
 		return err
 	}
-	l.fact("%s made from it. Launch templates and scaling groups that name it can launch nothing once it is gone.", plural(len(running), "instance"))
+	l.fact("%s made from it. Launch templates and scaling groups that name it can launch nothing once it is gone.",
+		plural(len(running), "instance"))
 	l.impact.Dependants, l.impact.Reversible = int64(len(running)), false
 	if !whole {
 		l.fact("There are more than these.")
@@ -216,14 +227,17 @@ func interfacesIn(param, by, what string) prober {
 
 func interfaces(l *look, by, id, what string) error {
 	var attached []string
-	whole, err := l.each(list{service: "ec2", operation: "DescribeNetworkInterfaces", params: map[string]any{"Filters": filter(by, id)},
-		items: []string{"NetworkInterfaces"}, token: "NextToken", next: "NextToken"}, func(n answer) {
-		attached = append(attached, firstOf(n.Text("Attachment", "InstanceId"), n.Text("Description"), n.Text("NetworkInterfaceId")))
+	whole, err := l.each(list{service: "ec2", operation: "DescribeNetworkInterfaces",
+		params: map[string]any{"Filters": filter(by, id)},
+		items:  []string{"NetworkInterfaces"}, token: "NextToken", next: "NextToken"}, func(n answer) {
+		attached = append(attached, firstOf(n.Text("Attachment", "InstanceId"), n.Text("Description"),
+			n.Text("NetworkInterfaceId")))
 	})
 	if err != nil {
 		return err
 	}
-	l.fact("%s in %s %s: %s.", plural(len(attached), "network interface"), what, id, firstOf(tally(attached), "nobody uses it"))
+	l.fact("%s in %s %s: %s.", plural(len(attached), "network interface"), what, id,
+		firstOf(tally(attached), "nobody uses it"))
 	l.bind(what, id)
 	l.count(int64(len(attached)), whole)
 	return nil
@@ -281,7 +295,8 @@ func routes(l *look, by, id string) error {
 			subnets = append(subnets, s)
 		}
 	}
-	l.fact("Table %s of %s has %s and serves %s: %s.", t.Text("RouteTableId"), t.Text("VpcId"), plural(len(t.List("Routes")), "route"),
+	l.fact("Table %s of %s has %s and serves %s: %s.", t.Text("RouteTableId"), t.Text("VpcId"),
+		plural(len(t.List("Routes")), "route"),
 		plural(len(subnets), "subnet"), firstOf(some(subnets), "none by name"))
 	l.bind("route table", t.Text("RouteTableId"))
 	l.bindSet("subnets", subnets)

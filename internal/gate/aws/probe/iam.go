@@ -43,11 +43,13 @@ func role(l *look) error {
 	if err != nil {
 		return err
 	}
-	l.fact("Role %s, made %s, last used %s.", a.Text("Role", "Arn"), a.Text("Role", "CreateDate"), orNever(a.Text("Role", "RoleLastUsed", "LastUsedDate")))
+	l.fact("Role %s, made %s, last used %s.", a.Text("Role", "Arn"), a.Text("Role", "CreateDate"),
+		orNever(a.Text("Role", "RoleLastUsed", "LastUsedDate")))
 	attached(l, "ListAttachedRolePolicies", map[string]any{"RoleName": name})
 	var profiles []string
-	if _, err := l.each(list{service: "iam", operation: "ListInstanceProfilesForRole", params: map[string]any{"RoleName": name},
-		items: []string{"InstanceProfiles"}, token: "Marker", next: "Marker"}, func(p answer) { profiles = append(profiles, p.Text("InstanceProfileName")) }); err == nil && len(profiles) > 0 {
+	if _, err := l.each(list{service: "iam", operation: "ListInstanceProfilesForRole",
+		params: map[string]any{"RoleName": name},
+		items:  []string{"InstanceProfiles"}, token: "Marker", next: "Marker"}, func(p answer) { profiles = append(profiles, p.Text("InstanceProfileName")) }); err == nil && len(profiles) > 0 {
 		l.fact("Machines use it through %s.", some(profiles))
 	}
 	l.bind("role", a.Text("Role", "RoleId"))
@@ -59,7 +61,10 @@ func role(l *look) error {
 func attached(l *look, operation string, params map[string]any) {
 	var arns []string
 	_, err := l.each(list{service: "iam", operation: operation, params: params,
-		items: []string{"AttachedPolicies"}, token: "Marker", next: "Marker"}, func(p answer) { arns = append(arns, p.Text("PolicyArn")) })
+		items: []string{"AttachedPolicies"}, token: "Marker", next: "Marker"}, func(p answer) {
+		arns = append(arns,
+			p.Text("PolicyArn"))
+	})
 	switch {
 	case err != nil:
 		l.fact("Its policies could not be read.")
@@ -83,7 +88,8 @@ func user(l *look) error {
 	if err != nil {
 		return err
 	}
-	l.fact("User %s, made %s, password last used %s.", a.Text("User", "Arn"), a.Text("User", "CreateDate"), orNever(a.Text("User", "PasswordLastUsed")))
+	l.fact("User %s, made %s, password last used %s.", a.Text("User", "Arn"), a.Text("User", "CreateDate"),
+		orNever(a.Text("User", "PasswordLastUsed")))
 	attached(l, "ListAttachedUserPolicies", map[string]any{"UserName": name})
 	keys := 0
 	_, err = l.each(list{service: "iam", operation: "ListAccessKeys", params: map[string]any{"UserName": name},
@@ -105,7 +111,8 @@ func lastUse(l *look, key, status string) {
 		l.fact("Access key %s, %s: when it was last used could not be told.", key, status)
 		return
 	}
-	l.fact("Access key %s, %s, last used %s (%s).", key, status, orNever(a.Text("AccessKeyLastUsed", "LastUsedDate")), firstOf(a.Text("AccessKeyLastUsed", "ServiceName"), "no service"))
+	l.fact("Access key %s, %s, last used %s (%s).", key, status, orNever(a.Text("AccessKeyLastUsed", "LastUsedDate")),
+		firstOf(a.Text("AccessKeyLastUsed", "ServiceName"), "no service"))
 }
 
 func accessKey(l *look) error {
@@ -130,7 +137,8 @@ func managedPolicy(l *look) error {
 	if n > 0 {
 		if e, err := l.ask("iam", "ListEntitiesForPolicy", map[string]any{"PolicyArn": arn}); err == nil {
 			var who []string
-			for _, kind := range []struct{ list, name string }{{"PolicyRoles", "RoleName"}, {"PolicyUsers", "UserName"}, {"PolicyGroups", "GroupName"}} {
+			for _, kind := range []struct{ list, name string }{{"PolicyRoles", "RoleName"},
+				{"PolicyUsers", "UserName"}, {"PolicyGroups", "GroupName"}} {
 				for _, x := range e.List(kind.list) {
 					who = append(who, x.Text(kind.name))
 				}
@@ -179,8 +187,9 @@ func instanceProfile(l *look) error {
 	}
 	arn := a.Text("InstanceProfile", "Arn")
 	var users []string
-	whole, err := l.each(list{service: "ec2", operation: "DescribeInstances", params: map[string]any{"Filters": filter("iam-instance-profile.arn", arn)},
-		items: []string{"Reservations"}, token: "NextToken", next: "NextToken"}, func(r answer) {
+	whole, err := l.each(list{service: "ec2", operation: "DescribeInstances",
+		params: map[string]any{"Filters": filter("iam-instance-profile.arn", arn)},
+		items:  []string{"Reservations"}, token: "NextToken", next: "NextToken"}, func(r answer) {
 		for _, i := range r.List("Instances") {
 			users = append(users, i.Text("InstanceId"))
 		}
@@ -204,7 +213,8 @@ func accountWide(l *look) error {
 		return err
 	}
 	users := a.Int("SummaryMap", "Users")
-	l.fact("The account has %d users, %d roles and %d groups.", users, a.Int("SummaryMap", "Roles"), a.Int("SummaryMap", "Groups"))
+	l.fact("The account has %d users, %d roles and %d groups.", users, a.Int("SummaryMap", "Roles"),
+		a.Int("SummaryMap", "Groups"))
 	l.bind("account", l.call.Account)
 	l.impact.Count = users
 	return nil

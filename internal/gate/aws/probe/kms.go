@@ -35,13 +35,17 @@ func keyBehind(l *look, id string) error {
 		return err
 	}
 	meta := func(name string) string { return a.Text("KeyMetadata", name) }
-	l.fact("Key %s (%s), state %s, made %s, several regions: %t.", meta("KeyId"), meta("KeyUsage"), meta("KeyState"), meta("CreationDate"), a.Bool("KeyMetadata", "MultiRegion"))
+	l.fact("Key %s (%s), state %s, made %s, several regions: %t.", meta("KeyId"), meta("KeyUsage"), meta("KeyState"),
+		meta("CreationDate"), a.Bool("KeyMetadata", "MultiRegion"))
 	if d := meta("Description"); d != "" {
 		l.fact("Its description says %q.", d)
 	}
 	var users, names []string
 	whole, err := l.each(list{service: "kms", operation: "ListGrants", params: map[string]any{"KeyId": meta("KeyId")},
-		items: []string{"Grants"}, token: "Marker", next: "NextMarker"}, func(g answer) { users = append(users, g.Text("GranteePrincipal")) })
+		items: []string{"Grants"}, token: "Marker", next: "NextMarker"}, func(g answer) {
+		users = append(users,
+			g.Text("GranteePrincipal"))
+	})
 	switch {
 	case err != nil:
 		l.fact("Its grants could not be read.")

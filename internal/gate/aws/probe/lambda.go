@@ -33,10 +33,12 @@ func function(l *look) error {
 	if err != nil {
 		return err
 	}
-	l.fact("Function %s, %s, role %s, changed %s.", a.Text("FunctionArn"), firstOf(a.Text("Runtime"), a.Text("PackageType")), a.Text("Role"), a.Text("LastModified"))
+	l.fact("Function %s, %s, role %s, changed %s.", a.Text("FunctionArn"),
+		firstOf(a.Text("Runtime"), a.Text("PackageType")), a.Text("Role"), a.Text("LastModified"))
 	var sources, aliases []string
-	if _, err := l.each(list{service: "lambda", operation: "ListEventSourceMappings", params: map[string]any{"FunctionName": name},
-		items: []string{"EventSourceMappings"}, token: "Marker", next: "NextMarker"}, func(m answer) { sources = append(sources, m.Text("EventSourceArn")) }); err != nil {
+	if _, err := l.each(list{service: "lambda", operation: "ListEventSourceMappings",
+		params: map[string]any{"FunctionName": name},
+		items:  []string{"EventSourceMappings"}, token: "Marker", next: "NextMarker"}, func(m answer) { sources = append(sources, m.Text("EventSourceArn")) }); err != nil {
 		l.fact("What feeds it could not be read.")
 	} else if len(sources) > 0 {
 		l.fact("It is fed by %s.", some(sources))

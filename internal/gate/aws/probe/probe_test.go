@@ -23,7 +23,8 @@ type standIn struct {
 	asked   []string
 }
 
-func (s *standIn) Call(_ context.Context, service, operation, region string, params map[string]any) (awswire.Answer, error) {
+func (s *standIn) Call(_ context.Context, service, operation, region string, params map[string]any) (awswire.Answer,
+	error) {
 	op, ok := awswire.Find(service, operation)
 	if !ok {
 		s.t.Errorf("asked for %s:%s, which is not in the table", service, operation)
@@ -36,7 +37,8 @@ func (s *standIn) Call(_ context.Context, service, operation, region string, par
 	s.asked = append(s.asked, name)
 	body, ok := s.answers[name]
 	if !ok {
-		return awswire.Answer{}, &awswire.ServiceError{Status: 403, Code: "AccessDenied", Message: "the stand-in was told nothing of " + name}
+		return awswire.Answer{}, &awswire.ServiceError{Status: 403, Code: "AccessDenied",
+			Message: "the stand-in was told nothing of " + name}
 	}
 	if first, rest, more := strings.Cut(body, "\n--\n"); more {
 		body, s.answers[name] = first, rest
@@ -73,7 +75,8 @@ func TestNoProber(t *testing.T) {
 func TestRefusedQuestions(t *testing.T) {
 	for name := range probers {
 		service, operation, _ := strings.Cut(name, ":")
-		call := aws.Call{Service: service, Operation: operation, Region: "eu-west-1", Parameters: filled(t, service, operation)}
+		call := aws.Call{Service: service, Operation: operation, Region: "eu-west-1",
+			Parameters: filled(t, service, operation)}
 		s := &standIn{t: t}
 		impact, state, err := Probe(t.Context(), s, call, signalbox.Impact{Count: signalbox.CountUnknown})
 		if len(s.asked) == 0 {
@@ -96,11 +99,16 @@ func filled(t *testing.T, service, operation string) map[string]any {
 	}
 	p := map[string]any{}
 	for _, name := range []string{
-		"StackName", "ChangeSetName", "StackSetName", "Bucket", "Key", "TableName", "BackupArn", "DBInstanceIdentifier", "DBClusterIdentifier",
-		"DBSnapshotIdentifier", "DBClusterSnapshotIdentifier", "InstanceId", "VolumeId", "SnapshotId", "ImageId", "VpcId", "SubnetId", "GroupId",
-		"AssociationId", "RouteTableId", "RoleName", "UserName", "PolicyArn", "GroupName", "InstanceProfileName", "AccessKeyId", "KeyId", "AliasName",
-		"HostedZoneId", "Id", "HealthCheckId", "FunctionName", "UUID", "service", "cluster", "name", "clusterName", "nodegroupName",
-		"AutoScalingGroupName", "Name", "TrailName", "ConfigurationRecorderName", "DetectorId", "BackupVaultName", "RecoveryPointArn", "BackupPlanId",
+		"StackName", "ChangeSetName", "StackSetName", "Bucket", "Key", "TableName", "BackupArn",
+		"DBInstanceIdentifier", "DBClusterIdentifier",
+		"DBSnapshotIdentifier", "DBClusterSnapshotIdentifier", "InstanceId", "VolumeId", "SnapshotId", "ImageId",
+		"VpcId", "SubnetId", "GroupId",
+		"AssociationId", "RouteTableId", "RoleName", "UserName", "PolicyArn", "GroupName", "InstanceProfileName",
+		"AccessKeyId", "KeyId", "AliasName",
+		"HostedZoneId", "Id", "HealthCheckId", "FunctionName", "UUID", "service", "cluster", "name", "clusterName",
+		"nodegroupName",
+		"AutoScalingGroupName", "Name", "TrailName", "ConfigurationRecorderName", "DetectorId", "BackupVaultName",
+		"RecoveryPointArn", "BackupPlanId",
 		"AlarmName", "logGroupName", "TemplateBody",
 	} {
 		if o.Member(name) {
@@ -116,7 +124,8 @@ func filled(t *testing.T, service, operation string) map[string]any {
 	case "DeleteObjects":
 		p["Delete"] = map[string]any{"Objects": []any{map[string]any{"Key": "a"}}}
 	case "ChangeResourceRecordSets":
-		p["ChangeBatch"] = map[string]any{"Changes": []any{map[string]any{"Action": "DELETE", "ResourceRecordSet": map[string]any{"Name": "a", "Type": "A"}}}}
+		p["ChangeBatch"] = map[string]any{"Changes": []any{map[string]any{"Action": "DELETE",
+			"ResourceRecordSet": map[string]any{"Name": "a", "Type": "A"}}}}
 	}
 	return p
 }

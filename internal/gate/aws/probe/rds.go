@@ -53,7 +53,8 @@ func instanceChanges(l *look) error {
 	}
 	d := found[0]
 	l.fact("%s %s, %d GiB, status %s, in several zones: %t, deletion protection %s, automated backups kept for %d days.",
-		d.Text("Engine"), d.Text("EngineVersion"), d.Int("AllocatedStorage"), d.Text("DBInstanceStatus"), d.Bool("MultiAZ"),
+		d.Text("Engine"), d.Text("EngineVersion"), d.Int("AllocatedStorage"), d.Text("DBInstanceStatus"),
+		d.Bool("MultiAZ"),
 		onOff(d.Bool("DeletionProtection")), d.Int("BackupRetentionPeriod"))
 	var replicas []string
 	for _, r := range d.List("ReadReplicaDBInstanceIdentifiers") {
@@ -66,8 +67,9 @@ func instanceChanges(l *look) error {
 		l.fact("It is a member of cluster %s.", c)
 	}
 	kept := 0
-	whole, err := l.each(list{service: "rds", operation: "DescribeDBSnapshots", params: map[string]any{"DBInstanceIdentifier": name, "SnapshotType": "manual"},
-		items: []string{"DBSnapshots"}, token: "Marker", next: "Marker"}, func(answer) { kept++ })
+	whole, err := l.each(list{service: "rds", operation: "DescribeDBSnapshots",
+		params: map[string]any{"DBInstanceIdentifier": name, "SnapshotType": "manual"},
+		items:  []string{"DBSnapshots"}, token: "Marker", next: "Marker"}, func(answer) { kept++ })
 	switch {
 	case err != nil:
 		l.fact("Its manual snapshots could not be counted.")
@@ -102,7 +104,8 @@ func clusterChanges(l *look) error {
 	}
 	d := found[0]
 	members := d.List("DBClusterMembers")
-	l.fact("%s %s, %s, deletion protection %s, automated backups kept for %d days.", d.Text("Engine"), d.Text("EngineVersion"),
+	l.fact("%s %s, %s, deletion protection %s, automated backups kept for %d days.", d.Text("Engine"),
+		d.Text("EngineVersion"),
 		plural(len(members), "member"), onOff(d.Bool("DeletionProtection")), d.Int("BackupRetentionPeriod"))
 	l.bind("database cluster", d.Text("DbClusterResourceId")+" "+d.Text("DBClusterArn"))
 	l.impact.Count, l.impact.Dependants = 1, int64(len(members))
@@ -110,11 +113,13 @@ func clusterChanges(l *look) error {
 }
 
 func snapshotGoes(l *look) error {
-	return dbSnapshot(l, "DBSnapshotIdentifier", "DescribeDBSnapshots", "DBSnapshots", "DBInstanceIdentifier", "DBSnapshotArn")
+	return dbSnapshot(l, "DBSnapshotIdentifier", "DescribeDBSnapshots", "DBSnapshots", "DBInstanceIdentifier",
+		"DBSnapshotArn")
 }
 
 func clusterSnapshotGoes(l *look) error {
-	return dbSnapshot(l, "DBClusterSnapshotIdentifier", "DescribeDBClusterSnapshots", "DBClusterSnapshots", "DBClusterIdentifier", "DBClusterSnapshotArn")
+	return dbSnapshot(l, "DBClusterSnapshotIdentifier", "DescribeDBClusterSnapshots", "DBClusterSnapshots",
+		"DBClusterIdentifier", "DBClusterSnapshotArn")
 }
 
 // dbSnapshot tells of a snapshot, and whether others of its source remain.
@@ -132,7 +137,8 @@ func dbSnapshot(l *look, param, operation, items, source, arn string) error {
 		return fmt.Errorf("%s of %q gave %d snapshots", operation, name, len(found))
 	}
 	s := found[0]
-	l.fact("It was taken of %s at %s (%s, %d GiB).", s.Text(source), s.Text("SnapshotCreateTime"), s.Text("SnapshotType"), s.Int("AllocatedStorage"))
+	l.fact("It was taken of %s at %s (%s, %d GiB).", s.Text(source), s.Text("SnapshotCreateTime"),
+		s.Text("SnapshotType"), s.Int("AllocatedStorage"))
 	others := 0
 	whole, err := l.each(list{service: "rds", operation: operation, params: map[string]any{source: s.Text(source)},
 		items: []string{items}, token: "Marker", next: "Marker"}, func(o answer) {

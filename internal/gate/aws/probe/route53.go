@@ -38,7 +38,8 @@ func recordChanges(l *look) error {
 		}
 		now := "not there"
 		for _, r := range a.List("ResourceRecordSets") {
-			if strings.EqualFold(strings.TrimSuffix(r.Text("Name"), "."), strings.TrimSuffix(name, ".")) && r.Text("Type") == kind {
+			if strings.EqualFold(strings.TrimSuffix(r.Text("Name"), "."), strings.TrimSuffix(name, ".")) &&
+				r.Text("Type") == kind {
 				now = recordValue(r)
 			}
 		}
@@ -78,7 +79,8 @@ func zone(l *look) error {
 		return err
 	}
 	n := a.Int("HostedZone", "ResourceRecordSetCount")
-	l.fact("Zone %s, private: %t, with %d record sets.", a.Text("HostedZone", "Name"), a.Bool("HostedZone", "Config", "PrivateZone"), n)
+	l.fact("Zone %s, private: %t, with %d record sets.", a.Text("HostedZone", "Name"),
+		a.Bool("HostedZone", "Config", "PrivateZone"), n)
 	l.bind("hosted zone", a.Text("HostedZone", "Id")+" "+a.Text("HostedZone", "CallerReference"))
 	l.impact.Count, l.impact.Total = n, n
 	return nil
@@ -93,7 +95,9 @@ func healthCheck(l *look) error {
 	if err != nil {
 		return err
 	}
-	l.fact("It checks %s by %s.", firstOf(a.Text("HealthCheck", "HealthCheckConfig", "FullyQualifiedDomainName"), a.Text("HealthCheck", "HealthCheckConfig", "IPAddress"), "something else than an address"), a.Text("HealthCheck", "HealthCheckConfig", "Type"))
+	l.fact("It checks %s by %s.", firstOf(a.Text("HealthCheck", "HealthCheckConfig", "FullyQualifiedDomainName"),
+		a.Text("HealthCheck", "HealthCheckConfig", "IPAddress"), "something else than an address"),
+		a.Text("HealthCheck", "HealthCheckConfig", "Type"))
 	l.bind("health check", id)
 	l.impact.Count = 1
 	return nil

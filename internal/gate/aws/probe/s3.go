@@ -98,7 +98,8 @@ func replicated(l *look, bucket string) {
 	case err != nil:
 		l.fact("Whether it is replicated could not be told.")
 	default:
-		l.fact("It has %s.", plural(len(a.List("ReplicationConfiguration", "Rules"))+len(a.List("Rules")), "replication rule"))
+		l.fact("It has %s.", plural(len(a.List("ReplicationConfiguration", "Rules"))+len(a.List("Rules")),
+			"replication rule"))
 	}
 }
 
@@ -124,7 +125,8 @@ func bucketAccess(l *look) error {
 		l.fact("Whether public access is blocked could not be told.")
 	default:
 		all := true
-		for _, m := range []string{"BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"} {
+		for _, m := range []string{"BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy",
+			"RestrictPublicBuckets"} {
 			all = all && a.Bool(m)
 		}
 		l.fact("Public access is blocked altogether: %t.", all)

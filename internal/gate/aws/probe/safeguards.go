@@ -37,8 +37,10 @@ func trail(l *look) error {
 		return err
 	}
 	t := func(member string) bool { return a.Bool("Trail", member) }
-	l.fact("Trail %s writes to %s; all regions: %t, of the whole organisation: %t, log files validated: %t.", a.Text("Trail", "TrailARN"),
-		a.Text("Trail", "S3BucketName"), t("IsMultiRegionTrail"), t("IsOrganizationTrail"), t("LogFileValidationEnabled"))
+	l.fact("Trail %s writes to %s; all regions: %t, of the whole organisation: %t, log files validated: %t.",
+		a.Text("Trail", "TrailARN"),
+		a.Text("Trail", "S3BucketName"), t("IsMultiRegionTrail"), t("IsOrganizationTrail"),
+		t("LogFileValidationEnabled"))
 	s, err := l.ask("cloudtrail", "GetTrailStatus", map[string]any{"Name": name})
 	if err != nil {
 		l.fact("Whether it records now could not be told.")
@@ -77,7 +79,8 @@ func recordersNamed(l *look, name string) error {
 	}
 	found := a.List("ConfigurationRecordersStatus")
 	for _, r := range found {
-		l.fact("Recorder %s is %s since %s.", r.Text("name"), onOff(r.Bool("recording")), orNever(r.Text("lastStartTime")))
+		l.fact("Recorder %s is %s since %s.", r.Text("name"), onOff(r.Bool("recording")),
+			orNever(r.Text("lastStartTime")))
 		l.bind("configuration recorder", r.Text("name"))
 	}
 	l.impact.Count = int64(len(found))
@@ -93,7 +96,8 @@ func detector(l *look) error {
 	if err != nil {
 		return err
 	}
-	l.fact("The detector is %s, made %s, and publishes every %s.", a.Text("Status"), a.Text("CreatedAt"), firstOf(a.Text("FindingPublishingFrequency"), "while"))
+	l.fact("The detector is %s, made %s, and publishes every %s.", a.Text("Status"), a.Text("CreatedAt"),
+		firstOf(a.Text("FindingPublishingFrequency"), "while"))
 	l.bind("detector", id)
 	l.impact.Count = 1
 	return nil
@@ -125,14 +129,16 @@ func recoveryPoint(l *look) error {
 		return err
 	}
 	arn := l.text("RecoveryPointArn")
-	a, err := l.ask("backup", "DescribeRecoveryPoint", map[string]any{"BackupVaultName": l.text("BackupVaultName"), "RecoveryPointArn": arn})
+	a, err := l.ask("backup", "DescribeRecoveryPoint",
+		map[string]any{"BackupVaultName": l.text("BackupVaultName"), "RecoveryPointArn": arn})
 	if absent(err) {
 		return l.gone("recovery point", arn)
 	}
 	if err != nil {
 		return err
 	}
-	l.fact("It is of %s %s, taken %s, %d bytes, and one of the vault's %d.", a.Text("ResourceType"), a.Text("ResourceArn"), a.Text("CreationDate"), a.Int("BackupSizeInBytes"), n)
+	l.fact("It is of %s %s, taken %s, %d bytes, and one of the vault's %d.", a.Text("ResourceType"),
+		a.Text("ResourceArn"), a.Text("CreationDate"), a.Int("BackupSizeInBytes"), n)
 	l.bind("recovery point", arn)
 	l.impact.Count, l.impact.Reversible = 1, false
 	return nil
@@ -148,11 +154,13 @@ func backupPlan(l *look) error {
 		return err
 	}
 	selected := 0
-	if _, err := l.each(list{service: "backup", operation: "ListBackupSelections", params: map[string]any{"BackupPlanId": id},
-		items: []string{"BackupSelectionsList"}, token: "NextToken", next: "NextToken"}, func(answer) { selected++ }); err != nil {
+	if _, err := l.each(list{service: "backup", operation: "ListBackupSelections",
+		params: map[string]any{"BackupPlanId": id},
+		items:  []string{"BackupSelectionsList"}, token: "NextToken", next: "NextToken"}, func(answer) { selected++ }); err != nil {
 		l.fact("What it backs up could not be read.")
 	}
-	l.fact("Plan %s has %s for %s of resources, and ran last %s.", a.Text("BackupPlan", "BackupPlanName"), plural(len(a.List("BackupPlan", "Rules")), "rule"),
+	l.fact("Plan %s has %s for %s of resources, and ran last %s.", a.Text("BackupPlan", "BackupPlanName"),
+		plural(len(a.List("BackupPlan", "Rules")), "rule"),
 		plural(selected, "selection"), orNever(a.Text("LastExecutionDate")))
 	l.bind("backup plan", a.Text("BackupPlanArn")+" "+a.Text("VersionId"))
 	l.impact.Count, l.impact.Dependants = 1, int64(selected)
@@ -165,10 +173,12 @@ func alarm(l *look) error { return alarmsNamed(l, []string{l.text("AlarmName")})
 
 func alarmsNamed(l *look, names []string) error {
 	n := 0
-	_, err := l.each(list{service: "monitoring", operation: "DescribeAlarms", params: map[string]any{"AlarmNames": asList(names)},
-		items: []string{"MetricAlarms"}, token: "NextToken", next: "NextToken"}, func(a answer) {
+	_, err := l.each(list{service: "monitoring", operation: "DescribeAlarms",
+		params: map[string]any{"AlarmNames": asList(names)},
+		items:  []string{"MetricAlarms"}, token: "NextToken", next: "NextToken"}, func(a answer) {
 		n++
-		l.fact("Alarm %s on %s of %s: %s %s, state %s, actions %s.", a.Text("AlarmName"), a.Text("MetricName"), a.Text("Namespace"),
+		l.fact("Alarm %s on %s of %s: %s %s, state %s, actions %s.", a.Text("AlarmName"), a.Text("MetricName"),
+			a.Text("Namespace"),
 			a.Text("ComparisonOperator"), a.Text("Threshold"), a.Text("StateValue"), onOff(a.Bool("ActionsEnabled")))
 		l.bind("alarm", a.Text("AlarmArn")+" "+a.Text("ComparisonOperator")+" "+a.Text("Threshold"))
 	})
@@ -188,8 +198,9 @@ func logGroup(l *look) error {
 		return l.gone("log group", l.text("logGroupIdentifier"))
 	}
 	var found *answer
-	if _, err := l.each(list{service: "logs", operation: "DescribeLogGroups", params: map[string]any{"logGroupNamePrefix": name},
-		items: []string{"logGroups"}, token: "nextToken", next: "nextToken"}, func(g answer) {
+	if _, err := l.each(list{service: "logs", operation: "DescribeLogGroups",
+		params: map[string]any{"logGroupNamePrefix": name},
+		items:  []string{"logGroups"}, token: "nextToken", next: "nextToken"}, func(g answer) {
 		if g.Text("logGroupName") == name {
 			found = &g
 		}
@@ -216,8 +227,9 @@ func logGroup(l *look) error {
 func flowLogs(l *look) error {
 	ids := l.texts("FlowLogIds")
 	var of []string
-	if _, err := l.each(list{service: "ec2", operation: "DescribeFlowLogs", params: map[string]any{"FlowLogIds": asList(ids)},
-		items: []string{"FlowLogs"}, token: "NextToken", next: "NextToken"}, func(f answer) { of = append(of, f.Text("ResourceId")) }); err != nil {
+	if _, err := l.each(list{service: "ec2", operation: "DescribeFlowLogs",
+		params: map[string]any{"FlowLogIds": asList(ids)},
+		items:  []string{"FlowLogs"}, token: "NextToken", next: "NextToken"}, func(f answer) { of = append(of, f.Text("ResourceId")) }); err != nil {
 		return err
 	}
 	l.fact("They record the traffic of %s.", firstOf(some(of), "nothing"))

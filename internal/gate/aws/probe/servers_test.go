@@ -29,7 +29,8 @@ type server struct {
 	*awstest.Server
 }
 
-func (s server) Call(ctx context.Context, service, operation, region string, params map[string]any) (awswire.Answer, error) {
+func (s server) Call(ctx context.Context, service, operation, region string, params map[string]any) (awswire.Answer,
+	error) {
 	op, ok := awswire.Find(service, operation)
 	if !ok {
 		s.t.Fatalf("no %s:%s", service, operation)
@@ -74,9 +75,11 @@ func (s server) must(service, operation string, params map[string]any) awswire.A
 	return a
 }
 
-func probed(t *testing.T, c Caller, service, operation string, params map[string]any) (signalbox.Impact, signalbox.State) {
+func probed(t *testing.T, c Caller, service, operation string, params map[string]any) (signalbox.Impact,
+	signalbox.State) {
 	t.Helper()
-	impact, state, err := Probe(t.Context(), c, aws.Call{Service: service, Operation: operation, Region: awstest.Region, Parameters: params},
+	impact, state, err := Probe(t.Context(), c,
+		aws.Call{Service: service, Operation: operation, Region: awstest.Region, Parameters: params},
 		signalbox.Impact{Count: signalbox.CountUnknown, Reversible: true})
 	if err != nil {
 		t.Fatalf("probe %s: %v", operation, err)
@@ -88,7 +91,8 @@ func TestS3(t *testing.T) {
 	s := server{t, awstest.New(t, awstest.S3)}
 	s.must("s3", "CreateBucket", map[string]any{"Bucket": "files"})
 	put := func(key, body string) {
-		s.must("s3", "PutObject", map[string]any{"Bucket": "files", "Key": key, "Body": base64.StdEncoding.EncodeToString([]byte(body))})
+		s.must("s3", "PutObject", map[string]any{"Bucket": "files", "Key": key,
+			"Body": base64.StdEncoding.EncodeToString([]byte(body))})
 	}
 	put("a/1", "one")
 	put("a/2 ü+", "two22")
@@ -100,7 +104,8 @@ func TestS3(t *testing.T) {
 	}
 	// Other content under the same key is not what was approved.
 	put("a/1", "changed")
-	if _, later := probed(t, s, "s3", "DeleteObject", map[string]any{"Bucket": "files", "Key": "a/1"}); later.Equal(state) {
+	if _, later := probed(t, s, "s3", "DeleteObject",
+		map[string]any{"Bucket": "files", "Key": "a/1"}); later.Equal(state) {
 		t.Error("a changed object has the same state")
 	}
 	impact, state = probed(t, s, "s3", "DeleteObject", map[string]any{"Bucket": "files", "Key": "missing"})
@@ -111,14 +116,16 @@ func TestS3(t *testing.T) {
 	if impact.Count != 2 || impact.Reversible {
 		t.Errorf("impact %+v", impact)
 	}
-	impact, state = probed(t, s, "s3", "DeleteObjects", map[string]any{"Bucket": "files", "Delete": map[string]any{"Objects": []any{
-		map[string]any{"Key": "a/1"}, map[string]any{"Key": "a/2 ü+"}}}})
+	impact, state = probed(t, s, "s3", "DeleteObjects",
+		map[string]any{"Bucket": "files", "Delete": map[string]any{"Objects": []any{
+			map[string]any{"Key": "a/1"}, map[string]any{"Key": "a/2 ü+"}}}})
 	want(t, impact, state, []string{`"a/2 ü+" has 5 bytes`}, "object a/2 ü+")
 	if impact.Count != 2 {
 		t.Errorf("impact %+v", impact)
 	}
 
-	s.must("s3", "PutBucketVersioning", map[string]any{"Bucket": "files", "VersioningConfiguration": map[string]any{"Status": "Enabled"}})
+	s.must("s3", "PutBucketVersioning", map[string]any{"Bucket": "files",
+		"VersioningConfiguration": map[string]any{"Status": "Enabled"}})
 	put("a/3", "three")
 	impact, state = probed(t, s, "s3", "DeleteObject", map[string]any{"Bucket": "files", "Key": "a/3"})
 	want(t, impact, state, []string{"The old version stays"}, "enabled")
@@ -140,7 +147,8 @@ func TestDynamoDB(t *testing.T) {
 			"AttributeDefinitions": []any{map[string]any{"AttributeName": "id", "AttributeType": "S"}},
 		})
 		for {
-			status := s.must("dynamodb", "DescribeTable", map[string]any{"TableName": "orders"}).Text("Table", "TableStatus")
+			status := s.must("dynamodb", "DescribeTable", map[string]any{"TableName": "orders"}).Text("Table",
+				"TableStatus")
 			if status == "ACTIVE" {
 				return
 			}
@@ -148,7 +156,8 @@ func TestDynamoDB(t *testing.T) {
 	}
 	create()
 	for _, id := range []string{"1", "2", "3"} {
-		s.must("dynamodb", "PutItem", map[string]any{"TableName": "orders", "Item": map[string]any{"id": map[string]any{"S": id}}})
+		s.must("dynamodb", "PutItem", map[string]any{"TableName": "orders",
+			"Item": map[string]any{"id": map[string]any{"S": id}}})
 	}
 	impact, state := probed(t, s, "dynamodb", "DeleteTable", map[string]any{"TableName": "orders"})
 	want(t, impact, state, []string{"has 3 items", "deletion protection is off"}, "table")
@@ -161,7 +170,8 @@ func TestDynamoDB(t *testing.T) {
 
 func TestIAM(t *testing.T) {
 	s := server{t, awstest.New(t, awstest.IAM)}
-	role := map[string]any{"RoleName": "web", "AssumeRolePolicyDocument": `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}`}
+	role := map[string]any{"RoleName": "web",
+		"AssumeRolePolicyDocument": `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}`}
 	s.must("iam", "CreateRole", role)
 	impact, state := probed(t, s, "iam", "DeleteRole", map[string]any{"RoleName": "web"})
 	want(t, impact, state, []string{"role/web", "last used"}, "role")

@@ -144,7 +144,8 @@ func PlainQuery(raw string) (string, error) {
 	list := pairs[:0]
 	for _, p := range pairs {
 		switch p.name {
-		case "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature", "X-Amz-Security-Token", "X-Amz-Content-Sha256":
+		case "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders",
+			"X-Amz-Signature", "X-Amz-Security-Token", "X-Amz-Content-Sha256":
 		default:
 			list = append(list, pair{escape(p.name, false), escape(p.value, false)})
 		}
@@ -195,7 +196,8 @@ const upperHex = "0123456789ABCDEF"
 // where they are to be kept.
 func escape(s string, keepSlash bool) string {
 	plain := func(c byte) bool {
-		return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.' || c == '~' || keepSlash && c == '/'
+		return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_' ||
+			c == '.' || c == '~' || keepSlash && c == '/'
 	}
 	n := 0
 	for i := range len(s) {

@@ -13,7 +13,8 @@ import (
 
 // harmless are the x-amz-* headers that need not be covered by the signature:
 // those that are bound by it in another way, or that no service acts upon.
-var harmless = []string{"x-amz-content-sha256", "x-amz-date", "x-amz-security-token", "x-amz-user-agent", "x-amz-trace-id", "x-amz-cf-id"}
+var harmless = []string{"x-amz-content-sha256", "x-amz-date", "x-amz-security-token", "x-amz-user-agent",
+	"x-amz-trace-id", "x-amz-cf-id"}
 
 // Check verifies that the request was signed with secret, and not too long ago.
 // payload is the SHA-256 in hexadecimal of the body that came; it is looked at
@@ -25,7 +26,8 @@ func (s *Signature) Check(r *http.Request, secret, payload string, now time.Time
 	}
 	for name := range r.Header {
 		lower := strings.ToLower(name)
-		if !strings.HasPrefix(lower, "x-amz-") || slices.Contains(s.Headers, lower) || slices.Contains(harmless, lower) {
+		if !strings.HasPrefix(lower, "x-amz-") || slices.Contains(s.Headers, lower) ||
+			slices.Contains(harmless, lower) {
 			continue
 		}
 		return problem(Unsigned, "header %q came with the request and is not covered by its signature", lower)
@@ -44,7 +46,8 @@ func (s *Signature) Check(r *http.Request, secret, payload string, now time.Time
 	case s.Presigned && age > s.Expires:
 		return problem(Expired, "the presigned URL was good until %s", s.ValidUntil().UTC().Format(time.RFC3339))
 	case age < -maxSkew || !s.Presigned && age > maxSkew:
-		return problem(Skewed, "signed at %s, and it is %s here: set the client's clock", s.Time.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+		return problem(Skewed, "signed at %s, and it is %s here: set the client's clock",
+			s.Time.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

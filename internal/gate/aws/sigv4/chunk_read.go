@@ -63,7 +63,8 @@ func (s *Signature) Decode(body io.Reader, h http.Header, secret string) (*Chunk
 		if name = strings.ToLower(strings.TrimSpace(name)); name == "" {
 			continue
 		}
-		if !strings.HasPrefix(name, "x-amz-checksum-") || slices.Contains(c.declared, name) || len(c.declared) == maxTrailers {
+		if !strings.HasPrefix(name, "x-amz-checksum-") || slices.Contains(c.declared, name) ||
+			len(c.declared) == maxTrailers {
 			return nil, problem(Incomplete, "x-amz-trailer may name checksums (x-amz-checksum-*), each once")
 		}
 		c.declared = append(c.declared, name)
@@ -209,7 +210,8 @@ func (c *ChunkReader) end() error {
 				return problem(BadContent, "the trailers' signature must have 64 hexadecimal digits")
 			}
 			signature = value
-		case !slices.Contains(c.declared, name), slices.ContainsFunc(c.trailers, func(t Trailer) bool { return t.Name == name }):
+		case !slices.Contains(c.declared, name),
+			slices.ContainsFunc(c.trailers, func(t Trailer) bool { return t.Name == name }):
 			return problem(BadContent, "trailer %q was not announced in x-amz-trailer, or stands twice", name)
 		default:
 			c.trailers = append(c.trailers, Trailer{name, value})

@@ -47,7 +47,8 @@ type ChunkWriter struct {
 // the trailers, which trailers gives after src has ended. With a chain the
 // chunks are signed.
 func NewChunkWriter(src io.Reader, length int64, names []string, trailers func() []Trailer, chain *Chain) *ChunkWriter {
-	return &ChunkWriter{src: src, chain: chain, length: length, names: names, trailers: trailers, chunk: make([]byte, min(length, writeChunk))}
+	return &ChunkWriter{src: src, chain: chain, length: length, names: names, trailers: trailers,
+		chunk: make([]byte, min(length, writeChunk))}
 }
 
 // EncodedLength is how many bytes a [ChunkWriter] will give for a body of length

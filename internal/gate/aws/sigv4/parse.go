@@ -143,8 +143,10 @@ func parseQuery(r *http.Request, query []pair) (*Signature, error) {
 	s := &Signature{Presigned: true}
 	var scheme, credential, headers, signature, date, expires string
 	fields := map[string]*string{
-		"X-Amz-Algorithm": &scheme, "X-Amz-Credential": &credential, "X-Amz-SignedHeaders": &headers, "X-Amz-Signature": &signature,
-		"X-Amz-Date": &date, "X-Amz-Expires": &expires, "X-Amz-Security-Token": &s.Token, "X-Amz-Content-Sha256": &s.Payload,
+		"X-Amz-Algorithm": &scheme, "X-Amz-Credential": &credential, "X-Amz-SignedHeaders": &headers,
+		"X-Amz-Signature": &signature,
+		"X-Amz-Date":      &date, "X-Amz-Expires": &expires, "X-Amz-Security-Token": &s.Token,
+		"X-Amz-Content-Sha256": &s.Payload,
 	}
 	for _, p := range query {
 		if field := fields[p.name]; field != nil {

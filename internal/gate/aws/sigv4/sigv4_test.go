@@ -74,7 +74,8 @@ func TestAgainstSDK(t *testing.T) {
 			if service == "s3" || service == "s3-outposts" {
 				hash = UnsignedPayload
 			}
-			signed, headers, err := signer.PresignHTTP(context.Background(), credentials, r, hash, service, "eu-west-1", now)
+			signed, headers, err := signer.PresignHTTP(context.Background(), credentials, r, hash, service,
+				"eu-west-1", now)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -87,7 +88,8 @@ func TestAgainstSDK(t *testing.T) {
 			if rnd.IntN(2) == 0 || single {
 				r.Header.Set("X-Amz-Content-Sha256", hash)
 			}
-			if err := signer.SignHTTP(context.Background(), credentials, r, hash, service, "eu-west-1", now); err != nil {
+			if err := signer.SignHTTP(context.Background(), credentials, r, hash, service, "eu-west-1",
+				now); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -100,7 +102,8 @@ func TestAgainstSDK(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v\n%s", err, wire)
 		}
-		if s.Key != credentials.AccessKeyID || s.Token != credentials.SessionToken || s.Service != service || s.Presigned != presigned {
+		if s.Key != credentials.AccessKeyID || s.Token != credentials.SessionToken || s.Service != service ||
+			s.Presigned != presigned {
 			t.Fatalf("parsed %+v of\n%s", s, wire)
 		}
 		if err := s.Check(arrived, credentials.SecretAccessKey, hashOf(body), now); err != nil {
@@ -150,36 +153,48 @@ func TestRefusals(t *testing.T) {
 		headers []string
 		want    Problem
 	}{
-		"anonymous":             {"/", nil, Missing},
-		"SigV2 in the header":   {"/", []string{"Authorization: AWS K:sig"}, Unsupported},
-		"SigV2 presigned":       {"/k?AWSAccessKeyId=K&Signature=s&Expires=1", nil, Unsupported},
-		"SigV2 query":           {"/?Action=X&SignatureVersion=2&SignatureMethod=HmacSHA256", nil, Unsupported},
-		"SigV4A":                {"/", []string{"Authorization: AWS4-ECDSA-P256-SHA256 Credential=K/20150830/s3/aws4_request, SignedHeaders=host, Signature=00"}, Unsupported},
-		"SigV4A presigned":      {"/?X-Amz-Algorithm=AWS4-ECDSA-P256-SHA256&X-Amz-Signature=0", nil, Unsupported},
-		"bearer token":          {"/", []string{"Authorization: Bearer x"}, Unsupported},
-		"two headers":           {"/", []string{"Authorization: " + good, "Authorization: " + good, date}, Incomplete},
-		"header and query":      {"/?" + query + "&X-Amz-Expires=1", []string{"Authorization: " + good, date}, Incomplete},
-		"no date":               {"/", []string{"Authorization: " + good}, Incomplete},
-		"two dates":             {"/", []string{"Authorization: " + good, date, date}, Incomplete},
-		"another day":           {"/", []string{"Authorization: " + good, "X-Amz-Date: 20150831T123600Z"}, Incomplete},
-		"scope":                 {"/", []string{"Authorization: " + strings.Replace(good, "/us-east-1", "", 1), date}, Incomplete},
-		"scope with a slash":    {"/", []string{"Authorization: " + strings.Replace(good, "us-east-1", "us/east", 1), date}, Incomplete},
-		"field twice":           {"/", []string{"Authorization: " + good + ", Signature=" + strings.Repeat("0", 64), date}, Incomplete},
-		"unknown field":         {"/", []string{"Authorization: " + good + ", More=1", date}, Incomplete},
-		"short signature":       {"/", []string{"Authorization: " + good[:len(good)-1], date}, Incomplete},
-		"host not signed":       {"/", []string{"Authorization: " + strings.Replace(good, "host;", "", 1), date}, Unsigned},
-		"unsorted":              {"/", []string{"Authorization: " + strings.Replace(good, "host;x-amz-date", "x-amz-date;host", 1), date}, Incomplete},
-		"header name twice":     {"/", []string{"Authorization: " + strings.Replace(good, "host;", "host;host;", 1), date}, Incomplete},
-		"upper case":            {"/", []string{"Authorization: " + strings.Replace(good, "host", "Host", 1), date}, Incomplete},
-		"payload":               {"/", []string{"Authorization: " + good, date, "X-Amz-Content-Sha256: STREAMING-AWS4-HMAC-SHA256-EVENTS"}, Incomplete},
-		"payload twice":         {"/", []string{"Authorization: " + good, date, "X-Amz-Content-Sha256: UNSIGNED-PAYLOAD", "X-Amz-Content-Sha256: UNSIGNED-PAYLOAD"}, Incomplete},
-		"two tokens":            {"/", []string{"Authorization: " + good, date, "X-Amz-Security-Token: a", "X-Amz-Security-Token: b"}, Incomplete},
+		"anonymous":           {"/", nil, Missing},
+		"SigV2 in the header": {"/", []string{"Authorization: AWS K:sig"}, Unsupported},
+		"SigV2 presigned":     {"/k?AWSAccessKeyId=K&Signature=s&Expires=1", nil, Unsupported},
+		"SigV2 query":         {"/?Action=X&SignatureVersion=2&SignatureMethod=HmacSHA256", nil, Unsupported},
+		"SigV4A":              {"/", []string{"Authorization: AWS4-ECDSA-P256-SHA256 Credential=K/20150830/s3/aws4_request, SignedHeaders=host, Signature=00"}, Unsupported},
+		"SigV4A presigned":    {"/?X-Amz-Algorithm=AWS4-ECDSA-P256-SHA256&X-Amz-Signature=0", nil, Unsupported},
+		"bearer token":        {"/", []string{"Authorization: Bearer x"}, Unsupported},
+		"two headers":         {"/", []string{"Authorization: " + good, "Authorization: " + good, date}, Incomplete},
+		"header and query": {"/?" + query + "&X-Amz-Expires=1", []string{"Authorization: " + good, date},
+			Incomplete},
+		"no date":     {"/", []string{"Authorization: " + good}, Incomplete},
+		"two dates":   {"/", []string{"Authorization: " + good, date, date}, Incomplete},
+		"another day": {"/", []string{"Authorization: " + good, "X-Amz-Date: 20150831T123600Z"}, Incomplete},
+		"scope": {"/", []string{"Authorization: " + strings.Replace(good, "/us-east-1", "", 1), date},
+			Incomplete},
+		"scope with a slash": {"/", []string{"Authorization: " + strings.Replace(good, "us-east-1", "us/east", 1),
+			date}, Incomplete},
+		"field twice": {"/", []string{"Authorization: " + good + ", Signature=" + strings.Repeat("0", 64),
+			date}, Incomplete},
+		"unknown field":   {"/", []string{"Authorization: " + good + ", More=1", date}, Incomplete},
+		"short signature": {"/", []string{"Authorization: " + good[:len(good)-1], date}, Incomplete},
+		"host not signed": {"/", []string{"Authorization: " + strings.Replace(good, "host;", "", 1), date},
+			Unsigned},
+		"unsorted": {"/", []string{"Authorization: " +
+			strings.Replace(good, "host;x-amz-date", "x-amz-date;host", 1), date}, Incomplete},
+		"header name twice": {"/", []string{"Authorization: " + strings.Replace(good, "host;", "host;host;", 1),
+			date}, Incomplete},
+		"upper case": {"/", []string{"Authorization: " + strings.Replace(good, "host", "Host", 1), date},
+			Incomplete},
+		"payload": {"/", []string{"Authorization: " + good, date,
+			"X-Amz-Content-Sha256: STREAMING-AWS4-HMAC-SHA256-EVENTS"}, Incomplete},
+		"payload twice": {"/", []string{"Authorization: " + good, date,
+			"X-Amz-Content-Sha256: UNSIGNED-PAYLOAD", "X-Amz-Content-Sha256: UNSIGNED-PAYLOAD"}, Incomplete},
+		"two tokens": {"/", []string{"Authorization: " + good, date, "X-Amz-Security-Token: a",
+			"X-Amz-Security-Token: b"}, Incomplete},
 		"presigned for ever":    {"/?" + query + "&X-Amz-Expires=604801", nil, Incomplete},
 		"presigned negative":    {"/?" + query + "&X-Amz-Expires=-1", nil, Incomplete},
 		"presigned without end": {"/?" + query, nil, Incomplete},
 		"presigned twice":       {"/?" + query + "&X-Amz-Expires=1&X-Amz-Expires=9", nil, Incomplete},
-		"token twice":           {"/?" + query + "&X-Amz-Expires=1&X-Amz-Security-Token=a", []string{"X-Amz-Security-Token: b"}, Incomplete},
-		"broken escape":         {"/?a=%zz", nil, Incomplete},
+		"token twice": {"/?" + query + "&X-Amz-Expires=1&X-Amz-Security-Token=a",
+			[]string{"X-Amz-Security-Token: b"}, Incomplete},
+		"broken escape": {"/?a=%zz", nil, Incomplete},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := parse(t, append(append([]string{"GET " + c.target + " HTTP/1.1", "Host: h"}, c.headers...), "", "")...)
@@ -188,7 +203,8 @@ func TestRefusals(t *testing.T) {
 		})
 	}
 	// A covered header that did not arrive.
-	r := parse(t, "GET / HTTP/1.1", "Host: h", date, "Authorization: "+strings.Replace(good, "host;", "content-type;host;", 1), "", "")
+	r := parse(t, "GET / HTTP/1.1", "Host: h", date, "Authorization: "+
+		strings.Replace(good, "host;", "content-type;host;", 1), "", "")
 	s, err := Parse(r)
 	if err != nil {
 		t.Fatal(err)
@@ -198,7 +214,8 @@ func TestRefusals(t *testing.T) {
 
 // signedWith is a signature as a request would have it whose headers were checked.
 func signedWith(payload string) *Signature {
-	return &Signature{Key: "K", Time: s3Time, Region: "eu-west-1", Service: "s3", Payload: payload, signature: make([]byte, 32)}
+	return &Signature{Key: "K", Time: s3Time, Region: "eu-west-1", Service: "s3", Payload: payload,
+		signature: make([]byte, 32)}
 }
 
 func chunkHeaders(length int64, trailers ...string) http.Header {
@@ -212,7 +229,8 @@ func chunkHeaders(length int64, trailers ...string) http.Header {
 // What is encoded has the length that was told, and is decoded to the same; in
 // one byte at a time too, and the end comes only after the source's.
 func TestChunksThereAndBack(t *testing.T) {
-	trailers := []Trailer{{"x-amz-checksum-crc32", "AAAAAA=="}, {"x-amz-checksum-sha256", strings.Repeat("A", 43) + "="}}
+	trailers := []Trailer{{"x-amz-checksum-crc32", "AAAAAA=="},
+		{"x-amz-checksum-sha256", strings.Repeat("A", 43) + "="}}
 	for _, size := range []int64{0, 1, 2, 1000, writeChunk - 1, writeChunk, writeChunk + 1, 3*writeChunk + 5} {
 		for _, payload := range []string{StreamingSigned, StreamingSignedTrail, StreamingTrail} {
 			t.Run(fmt.Sprintf("%s of %d", payload, size), func(t *testing.T) {
@@ -227,14 +245,17 @@ func TestChunksThereAndBack(t *testing.T) {
 				if payload != StreamingSigned {
 					sent, names = trailers, []string{trailers[0].Name, trailers[1].Name}
 				}
-				encoded, err := io.ReadAll(NewChunkWriter(iotest.HalfReader(bytes.NewReader(body)), size, names, func() []Trailer { return sent }, chain))
+				encoded, err := io.ReadAll(NewChunkWriter(iotest.HalfReader(bytes.NewReader(body)), size, names,
+					func() []Trailer { return sent }, chain))
 				if err != nil {
 					t.Fatal(err)
 				}
 				if told, err := EncodedLength(size, names, chain != nil); err != nil || int64(len(encoded)) != told {
 					t.Errorf("%d bytes encoded, and %d were told, %v", len(encoded), told, err)
 				}
-				for name, src := range map[string]io.Reader{"at once": bytes.NewReader(encoded), "in bytes": iotest.OneByteReader(bytes.NewReader(encoded)), "with its error": iotest.DataErrReader(bytes.NewReader(encoded))} {
+				for name, src := range map[string]io.Reader{"at once": bytes.NewReader(encoded),
+					"in bytes":       iotest.OneByteReader(bytes.NewReader(encoded)),
+					"with its error": iotest.DataErrReader(bytes.NewReader(encoded))} {
 					c, err := s.Decode(src, chunkHeaders(size, names...), "secret")
 					if err != nil {
 						t.Fatal(err)
@@ -257,7 +278,8 @@ func TestChunksThereAndBack(t *testing.T) {
 		}
 	}
 	boom := errors.New("boom")
-	got, err := io.ReadAll(NewChunkWriter(io.MultiReader(strings.NewReader("abc"), iotest.ErrReader(boom)), 3, nil, func() []Trailer { return nil }, nil))
+	got, err := io.ReadAll(NewChunkWriter(io.MultiReader(strings.NewReader("abc"), iotest.ErrReader(boom)), 3, nil,
+		func() []Trailer { return nil }, nil))
 	if !errors.Is(err, boom) || string(got) != "3\r\nabc\r\n" {
 		t.Errorf("a source that fails at its end: %q, %v", got, err)
 	}
@@ -274,29 +296,34 @@ func TestChunkForms(t *testing.T) {
 		trailers      []string
 		want          Problem
 	}{
-		"longer than declared":    {StreamingTrail, "4\r\nabcd\r\n0\r\n\r\n", 3, nil, BadContent},
-		"shorter than declared":   {StreamingTrail, "2\r\nab\r\n0\r\n\r\n", 3, nil, BadContent},
-		"no size":                 {StreamingTrail, "\r\nabc\r\n0\r\n\r\n", 3, nil, BadContent},
-		"negative size":           {StreamingTrail, "-3\r\nabc\r\n0\r\n\r\n", 3, nil, BadContent},
-		"size with a sign":        {StreamingTrail, "+3\r\nabc\r\n0\r\n\r\n", 3, nil, BadContent},
-		"size with a prefix":      {StreamingTrail, "0x3\r\nabc\r\n0\r\n\r\n", 3, nil, BadContent},
-		"size with spaces":        {StreamingTrail, "3 \r\nabc\r\n0\r\n\r\n", 3, nil, BadContent},
-		"huge size":               {StreamingTrail, "ffffffffffffffff\r\nabc\r\n0\r\n\r\n", 3, nil, BadContent},
-		"long size":               {StreamingTrail, strings.Repeat("0", 17) + "3\r\nabc\r\n0\r\n\r\n", 3, nil, BadContent},
-		"bare newline":            {StreamingTrail, "3\nabc\r\n0\r\n\r\n", 3, nil, BadContent},
-		"longer than its size":    {StreamingTrail, "2\r\nabc\r\n0\r\n\r\n", 3, nil, BadContent},
-		"extension":               {StreamingTrail, "3" + zero + "\r\nabc\r\n0\r\n\r\n", 3, nil, BadContent},
-		"long line":               {StreamingTrail, strings.Repeat("0", 9000), 3, nil, BadContent},
-		"trailer not announced":   {StreamingTrail, "0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n", 0, nil, BadContent},
-		"trailer twice":           {StreamingTrail, "0\r\nx-amz-checksum-crc32:AAAAAA==\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n", 0, []string{"x-amz-checksum-crc32"}, BadContent},
-		"trailer missing":         {StreamingTrail, "0\r\n\r\n", 0, []string{"x-amz-checksum-crc32"}, BadContent},
-		"trailer without a colon": {StreamingTrail, "0\r\nx-amz-checksum-crc32\r\n\r\n", 0, []string{"x-amz-checksum-crc32"}, BadContent},
-		"unsigned chunk":          {StreamingSigned, "3\r\nabc\r\n0\r\n\r\n", 3, nil, BadContent},
-		"wrong signature":         {StreamingSigned, "3" + zero + "\r\nabc\r\n0\r\n\r\n", 3, nil, Mismatch},
-		"huge signed chunk":       {StreamingSigned, "500000" + zero + "\r\n", 5 << 20, nil, BadContent},
+		"longer than declared":  {StreamingTrail, "4\r\nabcd\r\n0\r\n\r\n", 3, nil, BadContent},
+		"shorter than declared": {StreamingTrail, "2\r\nab\r\n0\r\n\r\n", 3, nil, BadContent},
+		"no size":               {StreamingTrail, "\r\nabc\r\n0\r\n\r\n", 3, nil, BadContent},
+		"negative size":         {StreamingTrail, "-3\r\nabc\r\n0\r\n\r\n", 3, nil, BadContent},
+		"size with a sign":      {StreamingTrail, "+3\r\nabc\r\n0\r\n\r\n", 3, nil, BadContent},
+		"size with a prefix":    {StreamingTrail, "0x3\r\nabc\r\n0\r\n\r\n", 3, nil, BadContent},
+		"size with spaces":      {StreamingTrail, "3 \r\nabc\r\n0\r\n\r\n", 3, nil, BadContent},
+		"huge size":             {StreamingTrail, "ffffffffffffffff\r\nabc\r\n0\r\n\r\n", 3, nil, BadContent},
+		"long size": {StreamingTrail, strings.Repeat("0", 17) + "3\r\nabc\r\n0\r\n\r\n", 3, nil,
+			BadContent},
+		"bare newline":          {StreamingTrail, "3\nabc\r\n0\r\n\r\n", 3, nil, BadContent},
+		"longer than its size":  {StreamingTrail, "2\r\nabc\r\n0\r\n\r\n", 3, nil, BadContent},
+		"extension":             {StreamingTrail, "3" + zero + "\r\nabc\r\n0\r\n\r\n", 3, nil, BadContent},
+		"long line":             {StreamingTrail, strings.Repeat("0", 9000), 3, nil, BadContent},
+		"trailer not announced": {StreamingTrail, "0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n", 0, nil, BadContent},
+		"trailer twice": {StreamingTrail,
+			"0\r\nx-amz-checksum-crc32:AAAAAA==\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n", 0,
+			[]string{"x-amz-checksum-crc32"}, BadContent},
+		"trailer missing": {StreamingTrail, "0\r\n\r\n", 0, []string{"x-amz-checksum-crc32"}, BadContent},
+		"trailer without a colon": {StreamingTrail, "0\r\nx-amz-checksum-crc32\r\n\r\n", 0,
+			[]string{"x-amz-checksum-crc32"}, BadContent},
+		"unsigned chunk":    {StreamingSigned, "3\r\nabc\r\n0\r\n\r\n", 3, nil, BadContent},
+		"wrong signature":   {StreamingSigned, "3" + zero + "\r\nabc\r\n0\r\n\r\n", 3, nil, Mismatch},
+		"huge signed chunk": {StreamingSigned, "500000" + zero + "\r\n", 5 << 20, nil, BadContent},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d, err := signedWith(c.payload).Decode(strings.NewReader(c.body), chunkHeaders(c.length, c.trailers...), "secret")
+			d, err := signedWith(c.payload).Decode(strings.NewReader(c.body), chunkHeaders(c.length, c.trailers...),
+				"secret")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -418,7 +445,8 @@ func FuzzParse(f *testing.F) {
 	f.Add("AWS4-HMAC-SHA256 Credential=K/20150830/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31", "", suiteDate)
 	f.Add("", "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=K%2F20150830%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Date=20150830T123600Z&X-Amz-SignedHeaders=host&X-Amz-Expires=5&X-Amz-Signature=5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31", "")
 	f.Fuzz(func(t *testing.T, authorization, query, date string) {
-		r := &http.Request{Method: "GET", Host: "h", URL: &url.URL{Path: "/", RawQuery: query}, Header: http.Header{"X-Amz-Date": {date}}}
+		r := &http.Request{Method: "GET", Host: "h", URL: &url.URL{Path: "/", RawQuery: query},
+			Header: http.Header{"X-Amz-Date": {date}}}
 		if authorization != "" {
 			r.Header.Set("Authorization", authorization)
 		}

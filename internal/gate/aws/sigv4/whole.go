@@ -65,7 +65,8 @@ func (w *whole) verdict() error {
 	case !errors.Is(err, io.EOF):
 		return err
 	}
-	if w.declared != "" && subtle.ConstantTimeCompare([]byte(hex.EncodeToString(w.sum.Sum(nil))), []byte(w.declared)) != 1 {
+	if w.declared != "" && subtle.ConstantTimeCompare([]byte(hex.EncodeToString(w.sum.Sum(nil))),
+		[]byte(w.declared)) != 1 {
 		return problem(BadContent, "the body does not have the SHA-256 that x-amz-content-sha256 declares")
 	}
 	return io.EOF

@@ -258,7 +258,7 @@ func (i *Interlock) Erase(ctx context.Context, c Caller, idx int64, id, reason s
 	if err != nil {
 		return err
 	}
-	b := ledger.Batch{Changes: []ledger.Statement{ledger.Erase(idx)}, Records: []ledger.Record{record}}
+	b := ledger.Batch{Changes: i.state.EraseSecret(idx), Records: []ledger.Record{record}}
 	h, err := i.state.Hold(ctx, id)
 	switch {
 	case errors.Is(err, ErrNotFound):

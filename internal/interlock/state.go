@@ -180,6 +180,12 @@ type Statements interface {
 	// (0: there is none yet).
 	PutMemory(subject string, seen int64, row MemoryRow) []ledger.Statement
 
+	// The log.
+
+	// EraseSecret deletes what an entry hides; stale if there is nothing (any
+	// more). It goes in one batch with the record that says so.
+	EraseSecret(idx int64) []ledger.Statement
+
 	// Policies.
 
 	// AddPolicySet adds a set, or gives the one that is there already this status.

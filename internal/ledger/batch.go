@@ -82,13 +82,6 @@ var (
 	ErrClosed = errors.New("log is closed")
 )
 
-// Erase is the statement that deletes the secret of entry idx. Commit it in
-// one batch with the record that says so. It is stale if there is no secret
-// (any more).
-func Erase(idx int64) Statement {
-	return Statement{SQL: "DELETE FROM secret WHERE idx = $1", Args: []any{idx}, Rows: 1}
-}
-
 // check refuses what no database should be asked to do.
 func (b Batch) check() error {
 	if len(b.Records) > MaxRecords || len(b.Changes) > MaxChanges {

@@ -247,7 +247,7 @@ func TestEraseKeepsProofs(t *testing.T) {
 			t.Errorf("disclose = %q, %v", payload, err)
 		}
 		erase := w.batch(1)
-		erase.Changes = []ledger.Statement{ledger.Erase(r.Index)}
+		erase.Changes = w.store.EraseSecret(r.Index)
 		if _, err := w.commit(erase); err != nil {
 			t.Fatal(err)
 		}

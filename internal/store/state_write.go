@@ -37,6 +37,11 @@ func (s *Store) RaiseEpoch(seen int64) []ledger.Statement {
 	return list(one(func(ctx context.Context, q *db.Queries) { q.RaiseEpoch(ctx, seen) }))
 }
 
+// EraseSecret implements [interlock.State].
+func (s *Store) EraseSecret(idx int64) []ledger.Statement {
+	return list(one(func(ctx context.Context, q *db.Queries) { q.EraseSecret(ctx, idx) }))
+}
+
 // AddSession implements [interlock.State].
 func (s *Store) AddSession(r interlock.SessionRow) []ledger.Statement {
 	return list(one(func(ctx context.Context, q *db.Queries) {

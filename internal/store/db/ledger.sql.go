@@ -68,6 +68,15 @@ func (q *Queries) Entries(ctx context.Context, arg EntriesParams) ([]Entry, erro
 	return items, nil
 }
 
+const eraseSecret = `-- name: EraseSecret :exec
+DELETE FROM secret WHERE idx = $1
+`
+
+func (q *Queries) EraseSecret(ctx context.Context, idx int64) error {
+	_, err := q.db.Exec(ctx, eraseSecret, idx)
+	return err
+}
+
 const findEntry = `-- name: FindEntry :one
 SELECT idx FROM entry WHERE id = $1
 `

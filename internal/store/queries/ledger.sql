@@ -27,3 +27,6 @@ SELECT size, checkpoint FROM published WHERE id = 1;
 
 -- name: Publish :execrows
 UPDATE published SET size = sqlc.arg(size), checkpoint = sqlc.arg(checkpoint) WHERE id = 1 AND size = sqlc.arg(old);
+
+-- name: EraseSecret :exec
+DELETE FROM secret WHERE idx = $1;

@@ -412,7 +412,7 @@ func manyRecords(t *testing.T, s Store) {
 			batches = append(batches, batch)
 		}
 		if fails {
-			batches[1].Changes = []ledger.Statement{ledger.Erase(1 << 40)}
+			batches[1].Changes = s.EraseSecret(1 << 40)
 		}
 		for i, err := range commitAll(t, s, batches...) {
 			if want := fails && i == 1; errors.Is(err, ledger.ErrStale) != want || !want && err != nil {
@@ -454,14 +454,14 @@ func secretsAreErased(t *testing.T, s Store) {
 	if string(key) != "key" || string(payload) != "payload" || err != nil {
 		t.Errorf("secret = %q, %q, %v", key, payload, err)
 	}
-	mustCommit(t, s, []ledger.Statement{ledger.Erase(1)})
+	mustCommit(t, s, s.EraseSecret(1))
 	if _, _, err := s.Secret(ctx, 1); !errors.Is(err, ledger.ErrErased) {
 		t.Errorf("erased secret: %v", err)
 	}
 	if _, payload, err := s.Secret(ctx, 2); string(payload) != "only" || err != nil {
 		t.Errorf("the other secret = %q, %v", payload, err)
 	}
-	wantStale(t, commit(t, s, []ledger.Statement{ledger.Erase(1)}))
+	wantStale(t, commit(t, s, s.EraseSecret(1)))
 	diff(t, "rows", rowIDs(t, s), []string{"open", "hidden", "half"})
 }
 

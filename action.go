@@ -45,6 +45,10 @@ const (
 	Development Environment = "development"
 )
 
+// Production reports whether the environment counts as production: whatever is not
+// known to be milder.
+func (e Environment) Production() bool { return e != Staging && e != Development }
+
 // A Scope says how much of what is there an action touches.
 type Scope string
 

@@ -240,7 +240,7 @@ func (p *program) apart(ctx context.Context, at string, s client.Server, gates [
 	if err != nil || !here(ctx, u.Hostname()) || s.User < 0 || s.User != os.Getuid() && os.Getuid() != 0 {
 		return err
 	}
-	if slices.ContainsFunc(gates, func(g client.Gate) bool { return config.IsProduction(g.Environment) }) && !allowed {
+	if slices.ContainsFunc(gates, func(g client.Gate) bool { return g.Environment.Production() }) && !allowed {
 		return hinted{errors.New("the server runs on this machine as your own user (or you are root), beside a gate to production: the command could read its keys, and every promise would be void"),
 			"run the server as another user or elsewhere; --allow-same-user runs the command all the same"}
 	}

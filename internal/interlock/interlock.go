@@ -4,8 +4,8 @@
 // The one thing to know: [Interlock.Do] is the whole system in one function.
 // Every gate calls it, or its two halves [Interlock.Admit] and
 // [Interlock.Execute] where the protocol has transactions of its own. A gate
-// knows its protocol and nothing else; policy, approval and session are values
-// and rules without I/O; the ledger makes it durable.
+// knows its protocol and nothing else; control, policy, approval and session are
+// values and rules without I/O; the ledger makes it durable.
 package interlock
 
 import (

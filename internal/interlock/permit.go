@@ -62,11 +62,7 @@ func spend(intent string, ceiling int64, account func(touched map[string]int64) 
 }
 
 // limited reports whether changes of this kind run under a measured ceiling:
-// those of agents in production. An environment that is not known to be
-// milder counts as production.
+// those of agents in production.
 func limited(r Request) bool {
-	if r.Session.Actor.Kind != signalbox.Agent {
-		return false
-	}
-	return r.Gate.Environment != signalbox.Staging && r.Gate.Environment != signalbox.Development
+	return r.Session.Actor.Kind == signalbox.Agent && r.Gate.Environment.Production()
 }

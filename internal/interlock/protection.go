@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 	"github.com/signalbox-dev/signalbox/proof"
@@ -132,11 +131,11 @@ func (p protection) lowered(now protection) []string {
 		for _, was := range p.Gates {
 			// A gate is known by its name and by what stands behind it: another
 			// name in front of the same target is no way round.
-			if !production(was.Environment) || was.Name != g.Name && was.Target != g.Target {
+			if !was.Environment.Production() || was.Name != g.Name && was.Target != g.Target {
 				continue
 			}
 			known = true
-			if !production(g.Environment) {
+			if !g.Environment.Production() {
 				out = append(out, fmt.Sprintf("gate %s: environment %s, now %s", g.Name, was.Environment,
 					g.Environment))
 			}
@@ -146,7 +145,7 @@ func (p protection) lowered(now protection) []string {
 				out = append(out, fmt.Sprintf("gate %s: reads each, now %s", g.Name, g.Reads))
 			}
 		}
-		if !known && production(g.Environment) {
+		if !known && g.Environment.Production() {
 			out = append(out, more("gate "+g.Name+" (new): ceiling.request", control.DefaultCeilingRequest,
 				g.CeilingRequest)...)
 			out = append(out, more("gate "+g.Name+" (new): ceiling.total", control.DefaultCeilingTotal,
@@ -165,10 +164,6 @@ func more(what string, was, is int64) []string {
 	return []string{fmt.Sprintf("%s: %d, now %d", what, was, is)}
 }
 
-func production(e signalbox.Environment) bool {
-	return e != signalbox.Staging && e != signalbox.Development
-}
-
 // merged gives what is kept when a process with settings now starts where p is
 // kept: now, and the production gates that it does not have, so that they are
 // known when they come back.
@@ -181,7 +176,7 @@ func (p protection) merged(now protection) protection {
 	}
 	now.Gates = slices.Clone(now.Gates)
 	for _, g := range p.Gates {
-		if production(g.Environment) && now.gate(g.Name) == nil {
+		if g.Environment.Production() && now.gate(g.Name) == nil {
 			now.Gates = append(now.Gates, g)
 		}
 	}

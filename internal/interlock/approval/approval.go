@@ -135,7 +135,7 @@ func (h Hold) MayAnswer(v Voter, yes bool, allowLiveAgents bool, now time.Time) 
 	if h.Verdict.Presence {
 		return fmt.Errorf("hold %s: %w", h.ID, ErrPresence)
 	}
-	if len(v.LiveAgents) > 0 && h.Environment != signalbox.Development && h.Environment != signalbox.Staging &&
+	if len(v.LiveAgents) > 0 && h.Environment.Production() &&
 		!allowLiveAgents {
 		return fmt.Errorf("%s has agent session %s, hold %s: %w (end it first: signalbox session end %s)", v.Name,
 			v.LiveAgents[0], h.ID, ErrLiveAgent, v.LiveAgents[0])

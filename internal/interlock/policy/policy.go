@@ -155,8 +155,8 @@ type Memory struct {
 // Tier is what the default policy makes of an environment: itself if it is
 // staging or development, production for every other name.
 func Tier(e signalbox.Environment) signalbox.Environment {
-	if e == signalbox.Staging || e == signalbox.Development {
-		return e
+	if e.Production() {
+		return signalbox.Production
 	}
-	return signalbox.Production
+	return e
 }

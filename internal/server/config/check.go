@@ -118,7 +118,7 @@ func Loopback(host string) bool {
 
 // Production reports whether any gate's target counts as production.
 func (c Config) Production() bool {
-	return slices.ContainsFunc(c.Gates, func(g Gate) bool { return IsProduction(g.Environment) })
+	return slices.ContainsFunc(c.Gates, func(g Gate) bool { return g.Environment.Production() })
 }
 
 // Variables names the environment variables that secrets are read from.
@@ -141,12 +141,6 @@ func (c Config) Variables() []string {
 		}
 	}
 	return names
-}
-
-// IsProduction reports whether an environment counts as production: whatever is
-// not known to be milder.
-func IsProduction(e signalbox.Environment) bool {
-	return e != signalbox.Staging && e != signalbox.Development
 }
 
 // check notes what is wrong with the meaning of a complete configuration.

@@ -121,7 +121,7 @@ func TestCanonicalForm(t *testing.T) {
 // A golden digest of a whole request, from the wire.
 func TestCanonicalFormFromTheWire(t *testing.T) {
 	digest := func(id string, change func(*client), body string, header ...string) signalbox.Digest {
-		b := newBench(t, nil)
+		b := newTestGate(t, nil)
 		b.Decide = holding("dynamodb:PutItem")
 		c := b.client(id)
 		if change != nil {
@@ -149,7 +149,7 @@ func TestCanonicalFormFromTheWire(t *testing.T) {
 
 // What approvers read has everything that they decide about.
 func TestTextForPeople(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	b.Decide = func(r interlock.Request) error { return holding(r.Actions[0].Native)(r) }
 	b.client("agent-kiro").as("s3").do(t.Context(), "PUT", "/bucket/key", []byte("hello"), "X-Amz-Acl", "public-read")
 	text := b.Requests[0].Text

@@ -14,7 +14,7 @@ func TestConforms(t *testing.T) {
 		for _, way := range []string{"HTTP/1.1", "HTTP/2 over TLS"} {
 			t.Run(way+" by "+actor, func(t *testing.T) {
 				gatetest.Exercise(t, func(t *testing.T) gatetest.Subject {
-					b := newBench(t, nil)
+					b := newTestGate(t, nil)
 					c := b.client(actor)
 					if way != "HTTP/1.1" {
 						c.secure()

@@ -57,7 +57,7 @@ func TestForwards(t *testing.T) {
 			header: []string{"X-Amz-Meta-Name", "a  b", "Content-Type", "text/plain"}, native: "s3:PutObject"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, nil)
+			b := newTestGate(t, nil)
 			agent := b.client("agent-kiro").as(c.service)
 			agent.host = c.host
 			if _, err := agent.do(t.Context(), c.method, c.target, []byte(c.body), c.header...); err != nil {
@@ -89,7 +89,7 @@ func TestForwards(t *testing.T) {
 
 // Reads are recorded in a summary, a second late at most.
 func TestReadsAreSummedUp(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	c := b.client("agent-kiro")
 	for range 3 {
 		if err := c.list(t.Context()); err != nil {
@@ -109,7 +109,7 @@ func TestReadsAreSummedUp(t *testing.T) {
 // What was read travels with the write that comes next: one append, and durable
 // before the write goes on.
 func TestReadsTravelWithTheWrite(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	c := b.client("agent-kiro")
 	for range 2 {
 		if err := c.list(t.Context()); err != nil {
@@ -140,7 +140,7 @@ func TestReadsTravelWithTheWrite(t *testing.T) {
 // A write waits for reads that another has taken along, and records them itself
 // when that came to nothing.
 func TestWritesWaitForReadsOfOthers(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	c := b.client("agent-kiro")
 	if err := c.list(t.Context()); err != nil {
 		t.Fatal(err)
@@ -166,7 +166,7 @@ func TestWritesWaitForReadsOfOthers(t *testing.T) {
 }
 
 func TestReadsOfEach(t *testing.T) {
-	b := newBench(t, func(c *Config, _ *upstream) { c.ReadEach = true })
+	b := newTestGate(t, func(c *Config, _ *upstream) { c.ReadEach = true })
 	if err := b.client("agent-kiro").list(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestReadsOfEach(t *testing.T) {
 
 // Refusals have the shape of the service that was meant.
 func TestErrorShapes(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	b.Decide = func(r interlock.Request) error {
 		return holding(r.Actions[0].Native)(r)
 	}
@@ -206,7 +206,7 @@ func TestErrorShapes(t *testing.T) {
 
 // Who is nobody here gets nothing, and is told what to do.
 func TestStrangers(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	ctx := t.Context()
 	with := func(change func(*client)) error {
 		c := b.client("agent-kiro")
@@ -244,7 +244,7 @@ func TestStrangers(t *testing.T) {
 
 // Guesses are slowed down, and who signs rightly is not.
 func TestGuessesAreLimited(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	bad := b.client("agent-kiro")
 	bad.key.SecretAccessKey = "guess"
 	limited := 0
@@ -268,7 +268,7 @@ func TestGuessesAreLimited(t *testing.T) {
 }
 
 // raw sends bytes and gives what comes back.
-func (b *bench) raw(t *testing.T, text string) string {
+func (b *testGate) raw(t *testing.T, text string) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", b.addr)
 	if err != nil {
@@ -298,7 +298,7 @@ func (c *client) dump(t *testing.T, method, target, body string, header ...strin
 // What two readers could understand in two ways is refused, however well it is
 // signed.
 func TestSmuggling(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	c := b.client("agent-kiro")
 	json := []string{"X-Amz-Target", "DynamoDB_20120810.ListTables", "Content-Type", "application/x-amz-json-1.0"}
 	good := c.dump(t, "POST", "/", "{}", json...)
@@ -392,7 +392,7 @@ func TestSmuggling(t *testing.T) {
 
 // A presigned URL is the session's, for as long as the session is.
 func TestPresigned(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	c := b.client("agent-kiro").as("s3")
 	presign := func(method, target string, seconds int, header http.Header) *http.Request {
 		r, err := http.NewRequest(method, c.base+target, nil)
@@ -458,7 +458,7 @@ func TestPresigned(t *testing.T) {
 // A request that AWS has perhaps acted upon and did not answer is unknown, and
 // said so in a way that no SDK repeats. What AWS cannot have acted upon is not.
 func TestLostAnswers(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	c := b.client("human-alice")
 	cut := func(w http.ResponseWriter, _ *http.Request, _ []byte) { panic(http.ErrAbortHandler) }
 	b.up.answer(cut)
@@ -508,7 +508,7 @@ func TestLostAnswers(t *testing.T) {
 
 // S3 may say 200 and then that it failed.
 func TestLateErrorsOfS3(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	b.up.answer(func(w http.ResponseWriter, _ *http.Request, _ []byte) {
 		io.WriteString(w, "<?xml version=\"1.0\"?>\n\n  <Error><Code>SlowDown</Code><Message>later</Message></Error>")
 	})
@@ -524,7 +524,7 @@ func TestLateErrorsOfS3(t *testing.T) {
 
 // A GET that changes something is not repeated when a connection breaks.
 func TestNothingIsSentTwice(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	c := b.client("human-alice").as("ec2")
 	for _, cut := range []bool{false, true, true} {
 		b.up.answer(func(w http.ResponseWriter, _ *http.Request, _ []byte) {
@@ -550,7 +550,7 @@ func TestNothingIsSentTwice(t *testing.T) {
 
 // Who stops the gate does not lose what AWS was asked to do.
 func TestShutdownWaitsForOutcomes(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	arrived, answer := make(chan bool), make(chan bool)
 	b.up.answer(func(w http.ResponseWriter, _ *http.Request, _ []byte) {
 		arrived <- true
@@ -581,7 +581,7 @@ func TestShutdownWaitsForOutcomes(t *testing.T) {
 
 // Plain text does not pass where TLS is required, and TLS gives HTTP/2.
 func TestTransports(t *testing.T) {
-	b := newBench(t, func(c *Config, _ *upstream) { c.RequireTLS = true })
+	b := newTestGate(t, func(c *Config, _ *upstream) { c.RequireTLS = true })
 	if err := b.client("agent-kiro").list(t.Context()); err == nil || status(err) != 0 {
 		t.Errorf("plain: %v", err)
 	}
@@ -603,7 +603,7 @@ func TestTransports(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	b := newBench(t, func(c *Config, _ *upstream) { c.MaxConnections, c.MaxPerSession = 3, 1 })
+	b := newTestGate(t, func(c *Config, _ *upstream) { c.MaxConnections, c.MaxPerSession = 3, 1 })
 	arrived, answer := make(chan bool), make(chan bool)
 	b.up.answer(func(w http.ResponseWriter, _ *http.Request, _ []byte) {
 		arrived <- true
@@ -636,7 +636,7 @@ func TestLimits(t *testing.T) {
 // Operations that carry no signature by design are called with the session's
 // credential as a bearer token, where the configuration names them.
 func TestUnsignedOperations(t *testing.T) {
-	b := newBench(t, func(c *Config, _ *upstream) { c.Upstream.Unsigned = []string{"cognito-idp:InitiateAuth"} })
+	b := newTestGate(t, func(c *Config, _ *upstream) { c.Upstream.Unsigned = []string{"cognito-idp:InitiateAuth"} })
 	b.up.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "" {
 			t.Errorf("arrived signed: %v", r.Header)

@@ -156,8 +156,8 @@ func (u *upstream) answer(reply func(w http.ResponseWriter, r *http.Request, bod
 	u.reply = reply
 }
 
-// A bench is a gate in front of an account.
-type bench struct {
+// A testGate is a gate in front of an account.
+type testGate struct {
 	*gatetest.Script
 	t    testing.TB
 	gate *Gate
@@ -168,11 +168,11 @@ type bench struct {
 	told oracle.Log // what arrives must be told in it
 }
 
-// newBench starts a gate; change may change its configuration.
-func newBench(t testing.TB, change func(*Config, *upstream)) *bench {
+// newTestGate starts a gate; change may change its configuration.
+func newTestGate(t testing.TB, change func(*Config, *upstream)) *testGate {
 	t.Helper()
 	s := &gatetest.Script{T: t, Name: func(r interlock.Request) string { return r.Actions[0].Native }, Ceiling: -1}
-	b := &bench{Script: s, t: t, up: newUpstream(t, false), log: &gatetest.LogBuffer{}, told: s.Log.Entries}
+	b := &testGate{Script: s, t: t, up: newUpstream(t, false), log: &gatetest.LogBuffer{}, told: s.Log.Entries}
 	t.Cleanup(func() {
 		var arrived []oracle.Arrival
 		for _, a := range b.up.arrivals() {
@@ -212,7 +212,7 @@ func newBench(t testing.TB, change func(*Config, *upstream)) *bench {
 	return b
 }
 
-func (b *bench) start(config Config) {
+func (b *testGate) start(config Config) {
 	b.t.Helper()
 	g, err := New(config)
 	if err != nil {
@@ -234,7 +234,7 @@ func rootFile(t testing.TB, s *httptest.Server) string {
 
 // A client is one session's.
 type client struct {
-	b          *bench
+	b          *testGate
 	key        aws.Credentials
 	http       *http.Client
 	base       string
@@ -245,7 +245,7 @@ type client struct {
 	beforeSend func(*http.Request) // after signing
 }
 
-func (b *bench) client(id string) *client {
+func (b *testGate) client(id string) *client {
 	return &client{
 		b: b, http: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: b.root},
 			ForceAttemptHTTP2: true}},

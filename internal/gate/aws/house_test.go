@@ -19,14 +19,14 @@ import (
 
 // A house is a gate with a whole Signalbox behind it.
 type house struct {
-	*bench
+	*testGate
 	*gatetest.House
 }
 
 func newHouse(t *testing.T, change func(*Config, *upstream)) *house {
 	t.Helper()
 	h := &house{House: gatetest.NewHouse(t)}
-	h.bench = newBench(t, func(c *Config, u *upstream) {
+	h.testGate = newTestGate(t, func(c *Config, u *upstream) {
 		c.Interlock = h.House.Interlock()
 		if change != nil {
 			change(c, u)
@@ -374,7 +374,7 @@ func TestAssumeRole(t *testing.T) {
 	}
 	for _, secret := range []string{"role-secret", "role-token", human.key.SecretAccessKey, role.key.SecretAccessKey,
 		realSecret} {
-		if strings.Contains(h.bench.log.String(), secret) {
+		if strings.Contains(h.testGate.log.String(), secret) {
 			t.Errorf("the log holds %q", secret)
 		}
 	}

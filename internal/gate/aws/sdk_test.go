@@ -18,7 +18,7 @@ func TestSDKUploads(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		for _, size := range []int{5, 9 << 20} {
 			t.Run(fmt.Sprintf("%d bytes, TLS %v", size, secure), func(t *testing.T) {
-				b := newBench(t, func(c *Config, u *upstream) { overTLS(t, secure, c, u) })
+				b := newTestGate(t, func(c *Config, u *upstream) { overTLS(t, secure, c, u) })
 				body := bytes.Repeat([]byte("x"), size)
 				b.up.answer(func(w http.ResponseWriter, r *http.Request, _ []byte) {
 					if r.Method == http.MethodGet {

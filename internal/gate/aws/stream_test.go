@@ -45,7 +45,7 @@ func TestStreams(t *testing.T) {
 				c.wantTLS = c.want
 			}
 			t.Run(fmt.Sprintf("%s, TLS %v", name, secure), func(t *testing.T) {
-				b := newBench(t, func(config *Config, u *upstream) { overTLS(t, secure, config, u) })
+				b := newTestGate(t, func(config *Config, u *upstream) { overTLS(t, secure, config, u) })
 				want := c.want
 				if secure {
 					want = c.wantTLS
@@ -107,7 +107,7 @@ func overTLS(t *testing.T, secure bool, config *Config, u *upstream) {
 
 // Short bodies in chunks are held, and go on whole with their checksum.
 func TestShortChunks(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	c := b.client("human-alice").as("s3")
 	for _, payload := range []string{"STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
 		"STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"} {
@@ -133,7 +133,7 @@ func TestShortChunks(t *testing.T) {
 // A body that streams is not asked for before the verdict.
 func TestExpectContinue(t *testing.T) {
 	for _, refused := range []bool{false, true} {
-		b := newBench(t, nil)
+		b := newTestGate(t, nil)
 		if refused {
 			b.Decide = holding("s3:PutObject")
 		}
@@ -177,7 +177,7 @@ func TestExpectContinue(t *testing.T) {
 
 // Long bodies of operations without a payload are refused.
 func TestLongBodies(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	_, err := b.client("human-alice").call(t.Context(), "PutItem", `{"TableName":"`+strings.Repeat("x", maxWhole)+`"}`)
 	wantError(t, err, http.StatusRequestEntityTooLarge, "RequestEntityTooLarge")
 }
@@ -185,7 +185,7 @@ func TestLongBodies(t *testing.T) {
 // A halt cuts what streams, in both directions, within a second.
 func TestHaltCutsStreams(t *testing.T) {
 	t.Run("down", func(t *testing.T) {
-		b := newBench(t, nil)
+		b := newTestGate(t, nil)
 		b.up.answer(func(w http.ResponseWriter, r *http.Request, _ []byte) {
 			w.Header().Set("Content-Length", "1000000000")
 			for r.Context().Err() == nil {
@@ -214,7 +214,7 @@ func TestHaltCutsStreams(t *testing.T) {
 		}
 	})
 	t.Run("up", func(t *testing.T) {
-		b := newBench(t, nil)
+		b := newTestGate(t, nil)
 		c := b.client("human-alice").as("s3")
 		r := c.request(t.Context(), "PUT", "/bucket/key", nil, "X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD")
 		body, feed := io.Pipe()

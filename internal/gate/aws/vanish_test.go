@@ -29,7 +29,7 @@ type frames struct {
 	stream uint32
 }
 
-func (b *bench) frames(ctx context.Context) (*frames, error) {
+func (b *testGate) frames(ctx context.Context) (*frames, error) {
 	d := &tls.Dialer{Config: &tls.Config{RootCAs: b.root, NextProtos: []string{"h2"}}}
 	conn, err := d.DialContext(ctx, "tcp", b.addr)
 	if err != nil {
@@ -90,7 +90,7 @@ const (
 
 // A client that goes away in the middle ends its request, and nothing else.
 func TestClientsVanish(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	stranger := b.client("agent-kiro").secure()
 	stranger.key.SecretAccessKey = "guess"
 	cancelled := []byte{0, 0, 0, 8}
@@ -144,7 +144,7 @@ func TestClientsVanish(t *testing.T) {
 
 // settled waits until nothing works for a request any more, and sees that all
 // that was taken was given back.
-func (b *bench) settled() {
+func (b *testGate) settled() {
 	b.t.Helper()
 	gatetest.Eventually(b.t, func() bool { return b.gate.sessions.Clients() == 0 })
 	all := b.gate.MaxHeld - b.gate.MaxHeld/4
@@ -162,7 +162,7 @@ func (b *bench) settled() {
 
 // Clients that cancel what AWS is answering, or what they are sending.
 func TestClientsCancel(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	c := b.client("human-alice").secure()
 	item := []byte(`{"TableName":"t","Item":{"id":{"S":"` + strings.Repeat("x", 100<<10) + `"}}}`)
 	var group errgroup.Group
@@ -200,7 +200,7 @@ func TestClientsCancel(t *testing.T) {
 // AWS may answer before it has the body. The transport is still reading it then,
 // and finds nobody there when the request has ended.
 func TestAnswerBeforeTheBody(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	b.up.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
 	})
@@ -234,7 +234,7 @@ func TestAnswerBeforeTheBody(t *testing.T) {
 // A defect in one request is that request's end.
 func TestDefects(t *testing.T) {
 	var panics atomic.Int64
-	b := newBench(t, func(c *Config, _ *upstream) { c.Panicked = func(string) { panics.Add(1) } })
+	b := newTestGate(t, func(c *Config, _ *upstream) { c.Panicked = func(string) { panics.Add(1) } })
 	c := b.client("agent-kiro").secure()
 	b.Decide = func(interlock.Request) error { panic("a defect in deciding") }
 	wantError(t, c.put(t.Context()), 503, "SignalboxUnavailable")
@@ -254,7 +254,7 @@ func TestDefects(t *testing.T) {
 
 // Strangers take nothing that others need: not memory, not a session's places.
 func TestStrangersTakeNothing(t *testing.T) {
-	b := newBench(t, func(c *Config, _ *upstream) { c.MaxHeld, c.MaxPerSession = 32<<20, 2 })
+	b := newTestGate(t, func(c *Config, _ *upstream) { c.MaxHeld, c.MaxPerSession = 32<<20, 2 })
 	stranger := b.client("agent-kiro")
 	stranger.key.SecretAccessKey = "guess"
 	for i := range 64 {
@@ -295,7 +295,7 @@ func TestStrangersTakeNothing(t *testing.T) {
 
 // Who sends a byte now and then is waited for no longer than who sends nothing.
 func TestDripping(t *testing.T) {
-	b := newBench(t, func(c *Config, _ *upstream) { c.HeaderTimeout, c.StallTimeout = time.Second, time.Second })
+	b := newTestGate(t, func(c *Config, _ *upstream) { c.HeaderTimeout, c.StallTimeout = time.Second, time.Second })
 	drip := func(c *client, payload string) {
 		conn, err := net.Dial("tcp", b.addr)
 		if err != nil {
@@ -340,7 +340,7 @@ func TestDripping(t *testing.T) {
 
 // Silent connections shut nobody out.
 func TestSilence(t *testing.T) {
-	b := newBench(t, func(c *Config, _ *upstream) { c.MaxConnections = 8 })
+	b := newTestGate(t, func(c *Config, _ *upstream) { c.MaxConnections = 8 })
 	honest := b.client("human-alice")
 	if err := honest.list(t.Context()); err != nil {
 		t.Fatal(err)

@@ -280,7 +280,7 @@ func TestNothingIsDestroyedUnrecorded(t *testing.T) {
 	for name, play := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Decide, s.Ceiling = destroys, 100 })
+			b := newTestGate(t, func(_ *Config, s *gatetest.Script) { s.Decide, s.Ceiling = destroys, 100 })
 			b.direct(t, shop)
 			r, err := dialRaw(b, t, nil)
 			if err != nil {
@@ -297,7 +297,7 @@ func TestNothingIsDestroyedUnrecorded(t *testing.T) {
 
 // What a text calls is not run while the text is only looked at.
 func TestProbesRunNothing(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Decide, s.Ceiling = destroys, 100 })
+	b := newTestGate(t, func(_ *Config, s *gatetest.Script) { s.Decide, s.Ceiling = destroys, 100 })
 	b.direct(t, shop+`CREATE FUNCTION mark() RETURNS int LANGUAGE sql IMMUTABLE AS $$ SELECT pg_catalog.lo_create(0)::int $$`)
 	r, err := dialRaw(b, t, nil)
 	if err != nil {
@@ -315,7 +315,7 @@ func TestProbesRunNothing(t *testing.T) {
 // An agent's connection whose READ ONLY default is lifted by anything but the
 // gate ends, with what is open on it.
 func TestLostReadOnlyEndsTheConnection(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Ceiling = 100 }) // all is allowed
+	b := newTestGate(t, func(_ *Config, s *gatetest.Script) { s.Ceiling = 100 }) // all is allowed
 	b.direct(t, shop)
 	r, err := dialRaw(b, t, nil)
 	if err != nil {
@@ -351,7 +351,7 @@ func TestFlushedChangesHaveAnIntent(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Decide = gatetest.Holding("DROP TABLE") })
+			b := newTestGate(t, func(_ *Config, s *gatetest.Script) { s.Decide = gatetest.Holding("DROP TABLE") })
 			b.direct(t, `CREATE TABLE t (a int); CREATE SEQUENCE s; CREATE FUNCTION f() RETURNS int VOLATILE LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'`)
 			r, err := dialRawAs(b, t, "human-alice", nil)
 			if err != nil {

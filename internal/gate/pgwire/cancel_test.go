@@ -27,7 +27,7 @@ func onlyKey(t *testing.T, g *Gate) []byte {
 // The cancel key does not reach statements of the gate's own, however often it is
 // shown.
 func TestCancelsHitOnlyTheClientsStatements(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Ceiling = 100 })
+	b := newTestGate(t, func(_ *Config, s *gatetest.Script) { s.Ceiling = 100 })
 	b.direct(t, shop)
 	r, err := dialRaw(b, t, nil)
 	if err != nil {
@@ -66,7 +66,7 @@ func TestCancelsHitOnlyTheClientsStatements(t *testing.T) {
 // A COMMIT that the server has confirmed is done, and one whose answer is the end
 // of the connection is unknown: never failed.
 func TestTerminatedCommitIsNeverFailed(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	b.direct(t, "CREATE TABLE log (id int)")
 	want := 0
 	for i := range 60 {

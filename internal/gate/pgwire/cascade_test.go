@@ -10,7 +10,7 @@ import (
 // What a deletion takes with it is shown before people approve, and what they
 // approved is enough for it to run.
 func TestCascadeIsShownAndRuns(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Decide = gatetest.Holding("DELETE", "UPDATE", "DROP") })
+	b := newTestGate(t, func(_ *Config, s *gatetest.Script) { s.Decide = gatetest.Holding("DELETE", "UPDATE", "DROP") })
 	b.direct(t, `CREATE TABLE p (id int PRIMARY KEY, note text); CREATE TABLE c (id int PRIMARY KEY, p int REFERENCES p ON DELETE CASCADE);
 CREATE TABLE g (c int REFERENCES c ON DELETE CASCADE); CREATE TABLE tree (id int PRIMARY KEY, up int REFERENCES tree ON DELETE CASCADE);
 INSERT INTO p SELECT n FROM generate_series(1, 1000) n; INSERT INTO c SELECT n, n FROM generate_series(1, 1000) n;
@@ -72,7 +72,7 @@ INSERT INTO g SELECT 1 + n % 1000 FROM generate_series(1, 3000) n; INSERT INTO t
 // Extensions bring operators and functions beside PostgreSQL's own: what reads
 // goes on reading. What a user puts beside them is a user's.
 func TestExtensionsDoNotCloseTheGate(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	b.direct(t, `CREATE EXTENSION citext; CREATE EXTENSION hstore; CREATE EXTENSION ltree; CREATE EXTENSION pg_trgm; CREATE EXTENSION pgcrypto;
 CREATE EXTENSION "uuid-ossp"; CREATE EXTENSION btree_gist; CREATE EXTENSION intarray; CREATE EXTENSION cube; CREATE EXTENSION isn; CREATE EXTENSION unaccent;
 CREATE TABLE t (id int PRIMARY KEY, mail citext, note text, tags hstore, path ltree); INSERT INTO t VALUES (1, 'A@b', 'note', 'a=>1', 'a.b');

@@ -15,14 +15,14 @@ import (
 func BenchmarkMigration(b *testing.B) {
 	for _, tables := range []int{100, 2000} {
 		b.Run(fmt.Sprintf("tables=%d", tables), func(b *testing.B) {
-			bench := newBench(b, nil)
-			bench.direct(b, schemaOf(tables))
-			direct, err := pgx.Connect(b.Context(), bench.db.URL())
+			g := newTestGate(b, nil)
+			g.direct(b, schemaOf(tables))
+			direct, err := pgx.Connect(b.Context(), g.db.URL())
 			if err != nil {
 				b.Fatal(err)
 			}
 			defer direct.Close(context.Background())
-			gate := bench.connect(b, "human-alice")
+			gate := g.connect(b, "human-alice")
 			for _, block := range []bool{false, true} {
 				b.Run(fmt.Sprintf("block=%t/direct", block), func(b *testing.B) { migrate(b, direct, block) })
 				b.Run(fmt.Sprintf("block=%t/gate", block), func(b *testing.B) { migrate(b, gate, block) })

@@ -39,7 +39,7 @@ func TestConforms(t *testing.T) {
 		for _, actor := range []string{"human-alice", "agent-kiro"} {
 			t.Run(name+" by "+actor, func(t *testing.T) {
 				gatetest.Exercise(t, func(t *testing.T) gatetest.Subject {
-					b := newBench(t, nil)
+					b := newTestGate(t, nil)
 					b.direct(t, "CREATE TABLE t (a int)")
 					conn := b.connect(t, actor)
 					return gatetest.Subject{

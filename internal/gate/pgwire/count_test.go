@@ -12,7 +12,7 @@ import (
 // TestExactCount asks for counts where statistics say something else, by every
 // protocol, in a transaction and outside; nothing may have changed afterwards.
 func TestExactCount(t *testing.T) {
-	b := newBench(t, func(c *Config, s *gatetest.Script) {
+	b := newTestGate(t, func(c *Config, s *gatetest.Script) {
 		c.ExactCounts = true
 		s.Decide = gatetest.Holding("DROP", "DELETE", "UPDATE", "INSERT", "TRUNCATE")
 	})
@@ -85,7 +85,7 @@ CREATE FUNCTION spy(int) RETURNS bool LANGUAGE sql AS $$SELECT nextval('called')
 
 // TestExactCountIsTheCeiling: what was counted is approved, and not a row more.
 func TestExactCountIsTheCeiling(t *testing.T) {
-	b := newBench(t, func(c *Config, s *gatetest.Script) { c.ExactCounts, s.Probing = true, true })
+	b := newTestGate(t, func(c *Config, s *gatetest.Script) { c.ExactCounts, s.Probing = true, true })
 	b.direct(t, "CREATE TABLE t (a int); INSERT INTO t SELECT generate_series(1, 1000)")
 	conn := b.connect(t, "agent-kiro")
 	remove := func() error {

@@ -13,7 +13,7 @@ import (
 )
 
 func TestListenReachesIdleClient(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	conn := b.connect(t, "human-alice")
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -34,7 +34,7 @@ func TestListenReachesIdleClient(t *testing.T) {
 }
 
 func TestCancelReachesTheRightBackend(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	bystander := b.connect(t, "human-bob")
 	slow := make(chan error, 1)
 	go func() {
@@ -70,7 +70,7 @@ func TestCancelReachesTheRightBackend(t *testing.T) {
 }
 
 func TestHaltCutsWithinASecond(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	b.direct(t, "CREATE TABLE t (a int)")
 	idle := b.connect(t, "human-alice")
 	open := b.connect(t, "human-alice")
@@ -117,7 +117,7 @@ func TestHaltCutsWithinASecond(t *testing.T) {
 }
 
 func TestWaitForApproval(t *testing.T) {
-	b := newBench(t, func(c *Config, s *gatetest.Script) {
+	b := newTestGate(t, func(c *Config, s *gatetest.Script) {
 		c.Gate.Wait = time.Minute
 		s.Decide, s.Waits = gatetest.Holding("DROP TABLE"), make(chan struct{})
 	})
@@ -147,7 +147,7 @@ func TestWaitForApproval(t *testing.T) {
 
 // Nothing runs for a client that gave up while it waited.
 func TestWaitingClientGoesAway(t *testing.T) {
-	b := newBench(t, func(c *Config, s *gatetest.Script) {
+	b := newTestGate(t, func(c *Config, s *gatetest.Script) {
 		c.Gate.Wait = time.Minute
 		s.Decide, s.Waits = gatetest.Holding("DROP TABLE"), make(chan struct{})
 	})
@@ -177,7 +177,7 @@ func TestWaitingClientGoesAway(t *testing.T) {
 // What the server's own connection says when it breaks off: unknown, if the
 // effects may have become final.
 func TestServerLostMidStatement(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	b.direct(t, "CREATE TABLE t (a int)")
 	ctx := t.Context()
 	conn := b.connect(t, "human-alice")

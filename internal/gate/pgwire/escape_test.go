@@ -26,12 +26,12 @@ type raw struct {
 	f *pgproto3.Frontend
 }
 
-func dialRaw(b *bench, t *testing.T, params map[string]string) (*raw, error) {
+func dialRaw(b *testGate, t *testing.T, params map[string]string) (*raw, error) {
 	t.Helper()
 	return dialRawAs(b, t, "agent-kiro", params)
 }
 
-func dialRawAs(b *bench, t *testing.T, session string, params map[string]string) (*raw, error) {
+func dialRawAs(b *testGate, t *testing.T, session string, params map[string]string) (*raw, error) {
 	t.Helper()
 	cfg, err := pgx.ParseConfig(b.url(session))
 	if err != nil {
@@ -208,7 +208,7 @@ func TestNothingRunsUnderAnotherName(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t, func(_ *Config, s *gatetest.Script) {
+			b := newTestGate(t, func(_ *Config, s *gatetest.Script) {
 				if c.held != "" {
 					s.Decide = gatetest.Holding(c.held)
 				}
@@ -236,7 +236,7 @@ func TestNothingRunsUnderAnotherName(t *testing.T) {
 // What a ROLLBACK does not undo is recorded before it is forwarded, in a
 // transaction too.
 func TestIrrevocableIsCarriedAtOnce(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	b.direct(t, "CREATE SEQUENCE s1; CREATE TABLE orders (id int)")
 	r, err := dialRaw(b, t, nil)
 	if err != nil {
@@ -270,7 +270,7 @@ func TestIrrevocableIsCarriedAtOnce(t *testing.T) {
 // A statement that runs outside of transactions takes nothing with it past a
 // ceiling.
 func TestLoneStatementHasNoCompany(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Ceiling = 10 })
+	b := newTestGate(t, func(_ *Config, s *gatetest.Script) { s.Ceiling = 10 })
 	b.direct(t, "CREATE TABLE orders (id int); INSERT INTO orders SELECT generate_series(1, 500)")
 	r, err := dialRaw(b, t, nil)
 	if err != nil {
@@ -301,7 +301,7 @@ func TestNamesAreReadAgainAfterATransaction(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var classified string
-			b := newBench(t, func(_ *Config, s *gatetest.Script) {
+			b := newTestGate(t, func(_ *Config, s *gatetest.Script) {
 				s.Decide = func(r interlock.Request) error {
 					classified = fmt.Sprint(r.Actions[signalbox.Gravest(r.Actions)].Resources)
 					return nil
@@ -326,7 +326,7 @@ func TestNamesAreReadAgainAfterATransaction(t *testing.T) {
 func TestExecuteIsBoundToItsStatement(t *testing.T) {
 	var canonical []signalbox.Digest
 	var shown []string
-	b := newBench(t, func(_ *Config, s *gatetest.Script) {
+	b := newTestGate(t, func(_ *Config, s *gatetest.Script) {
 		s.Decide = func(r interlock.Request) error {
 			if strings.HasPrefix(r.Text, "EXECUTE") {
 				canonical, shown = append(canonical, r.Canonical), append(shown, r.Text)

@@ -20,7 +20,7 @@ import (
 )
 
 // newBackend gives a connection of the gate to its server, without a client.
-func newBackend(t *testing.T, b *bench) *conn {
+func newBackend(t *testing.T, b *testGate) *conn {
 	t.Helper()
 	near, far := net.Pipe()
 	go io.Copy(io.Discard, far) // notices
@@ -102,7 +102,7 @@ func randomDDL(r *rand.Rand) string {
 // connection itself, in transactions and outside, and compares what is brought up
 // to date with what is read whole.
 func TestFactsAreWhatIsThere(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	defer b.oracle.Rebase(t) // the test itself changes the target
 	b.direct(t, "CREATE SCHEMA other")
 	c := newBackend(t, b)
@@ -207,7 +207,7 @@ func (c *conn) agree(t *testing.T, before *facts, story []string) *facts {
 
 // TestFactsShareWhatDidNotChange: a definition costs the parts that it touches.
 func TestFactsShareWhatDidNotChange(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	defer b.oracle.Rebase(t) // the test itself changes the target
 	b.direct(t, "CREATE TABLE t (id int PRIMARY KEY); CREATE FUNCTION f(int) RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE VIEW v AS SELECT f(id) FROM t; CREATE DOMAIN d AS int CHECK (VALUE > 0)")
 	c := newBackend(t, b)
@@ -242,7 +242,7 @@ func TestFactsShareWhatDidNotChange(t *testing.T) {
 }
 
 // keysOf gives the keys of a table that all connections judge by.
-func (b *bench) keysOf(table string) ([][]string, bool) {
+func (b *testGate) keysOf(table string) ([][]string, bool) {
 	b.gate.catalogs.mu.Lock()
 	defer b.gate.catalogs.mu.Unlock()
 	r, ok := b.gate.catalogs.shared.facts.catalog(0).Relations[table]
@@ -250,7 +250,7 @@ func (b *bench) keysOf(table string) ([][]string, bool) {
 }
 
 func TestKeyOfRenamedColumn(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	b.direct(t, "CREATE TABLE orders (id int PRIMARY KEY)")
 	conn := b.connect(t, "human-alice")
 	exec := func(sql string) {
@@ -282,7 +282,7 @@ func TestKeyOfRenamedColumn(t *testing.T) {
 // TestUncommittedIsNotShared: what one connection has not committed is nothing to
 // judge others by, however long its transaction lasts.
 func TestUncommittedIsNotShared(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	b.direct(t, "CREATE TABLE orders (id int PRIMARY KEY)")
 	conn := b.connect(t, "human-alice")
 	long := func() { // longer than the snapshot is believed

@@ -63,7 +63,7 @@ func (x panickingExecutor) Execute(ctx context.Context, p *interlock.Permit) (si
 // counted, and what it was doing is known by nobody.
 func TestPanicEndsOneConnection(t *testing.T) {
 	var panics atomic.Int64
-	b := newBench(t, func(c *Config, s *gatetest.Script) {
+	b := newTestGate(t, func(c *Config, s *gatetest.Script) {
 		c.Interlock = panicking{s}
 		c.Panicked = func(string) { panics.Add(1) }
 	})
@@ -111,7 +111,7 @@ func TestShortMessagesOfAServer(t *testing.T) {
 			t.Errorf("%c: %v", typ, err)
 		}
 	}
-	bystanders := newBench(t, nil)
+	bystanders := newTestGate(t, nil)
 	bystander := bystanders.connect(t, "human-bob")
 	for name, answer := range map[string][]byte{
 		"ready without status":   {'Z', 0, 0, 0, 4},
@@ -125,7 +125,7 @@ func TestShortMessagesOfAServer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newFakeServer(t, func(c net.Conn) { hostile(c, answer) })
-			b := newBench(t, func(c *Config, _ *gatetest.Script) {
+			b := newTestGate(t, func(c *Config, _ *gatetest.Script) {
 				s.behind(c)
 				c.Upstream.Auth = "none"
 			})

@@ -29,7 +29,7 @@ func code(err error) string {
 
 // The intent comes before the effect, the outcome after it, reads before both.
 func TestJournalOfAutocommit(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	b.direct(t, "CREATE TABLE t (a int PRIMARY KEY)")
 	conn := b.connect(t, "human-alice")
 	ctx := t.Context()
@@ -61,7 +61,7 @@ func TestJournalOfAutocommit(t *testing.T) {
 }
 
 func TestHeldOutsideOfTransaction(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Decide = gatetest.Holding("DROP TABLE") })
+	b := newTestGate(t, func(_ *Config, s *gatetest.Script) { s.Decide = gatetest.Holding("DROP TABLE") })
 	b.direct(t, "CREATE TABLE t (a int)")
 	out, err := b.psql(t, "agent-kiro", "DROP TABLE t;\nSELECT 'still here';\n")
 	if err != nil {
@@ -93,7 +93,7 @@ func TestHeldInTransaction(t *testing.T) {
 	for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeExec, pgx.QueryExecModeCacheStatement,
 		pgx.QueryExecModeSimpleProtocol} {
 		t.Run(mode.String(), func(t *testing.T) {
-			b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Decide = gatetest.Holding("DROP TABLE") })
+			b := newTestGate(t, func(_ *Config, s *gatetest.Script) { s.Decide = gatetest.Holding("DROP TABLE") })
 			b.direct(t, "CREATE TABLE t (a int)")
 			conn := b.connect(t, "human-alice")
 			ctx := t.Context()
@@ -130,7 +130,7 @@ func TestHeldInTransaction(t *testing.T) {
 
 // An explicit transaction is one intent, recorded before its COMMIT.
 func TestTransactionIsOneIntent(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	b.direct(t, "CREATE TABLE t (a int)")
 	for _, actor := range []string{"human-alice", "agent-kiro"} {
 		b.Clear()
@@ -161,7 +161,7 @@ COMMIT;
 }
 
 func TestCeilingRollsBack(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Ceiling = 5 })
+	b := newTestGate(t, func(_ *Config, s *gatetest.Script) { s.Ceiling = 5 })
 	b.direct(t, `CREATE TABLE parent (id int PRIMARY KEY); CREATE TABLE child (id int REFERENCES parent ON DELETE CASCADE);
 INSERT INTO parent SELECT generate_series(1,10); INSERT INTO child SELECT 1 FROM generate_series(1,100);`)
 	count := func() string {
@@ -232,7 +232,7 @@ INSERT INTO parent SELECT generate_series(1,10); INSERT INTO child SELECT 1 FROM
 
 // An agent's reads run READ ONLY, whatever the classifier thinks of them.
 func TestAgentReadsAreReadOnly(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	b.direct(t, `CREATE TABLE t (a int); INSERT INTO t VALUES (1); CREATE SEQUENCE s`)
 	conn := b.connect(t, "agent-kiro")
 	ctx := t.Context()
@@ -277,7 +277,7 @@ func TestAgentReadsAreReadOnly(t *testing.T) {
 
 // Refusals in the middle of pipelines leave both sides of the same mind.
 func TestPipelines(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Decide = gatetest.Holding("DROP TABLE") })
+	b := newTestGate(t, func(_ *Config, s *gatetest.Script) { s.Decide = gatetest.Holding("DROP TABLE") })
 	b.direct(t, "CREATE TABLE t (a int)")
 	ctx := t.Context()
 	for _, actor := range []string{"human-alice", "agent-kiro"} {
@@ -337,7 +337,7 @@ func TestPipelines(t *testing.T) {
 }
 
 func TestBatchAndCopy(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	b.direct(t, "CREATE TABLE t (a int, b text)")
 	ctx := t.Context()
 	for _, actor := range []string{"human-alice", "agent-kiro"} {
@@ -390,7 +390,7 @@ func TestBatchAndCopy(t *testing.T) {
 }
 
 func TestUnavailableRefuses(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *gatetest.Script) {
+	b := newTestGate(t, func(_ *Config, s *gatetest.Script) {
 		s.Failing = fmt.Errorf("%w: disk full", interlock.ErrUnavailable)
 	})
 	b.direct(t, "CREATE TABLE t (a int)")
@@ -422,7 +422,7 @@ func TestUnavailableRefuses(t *testing.T) {
 // A client that takes its time in the middle of a COPY is not idle: nobody else
 // may listen to its server.
 func TestCopyAtLeisure(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	b.direct(t, "CREATE TABLE t (a int)")
 	conn := b.connect(t, "human-alice")
 	from, to := io.Pipe()

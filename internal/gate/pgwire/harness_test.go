@@ -39,8 +39,8 @@ func first(r interlock.Request) string {
 	return text
 }
 
-// A bench is a gate in front of a database of a real server.
-type bench struct {
+// A testGate is a gate in front of a database of a real server.
+type testGate struct {
 	*gatetest.Script
 	gate   *Gate
 	oracle *oracle.Oracle
@@ -50,8 +50,8 @@ type bench struct {
 	root   string // file with the gate's certificate
 }
 
-// newBench starts a gate in front of a fresh database.
-func newBench(t testing.TB, change func(*Config, *gatetest.Script)) *bench {
+// newTestGate starts a gate in front of a fresh database.
+func newTestGate(t testing.TB, change func(*Config, *gatetest.Script)) *testGate {
 	t.Helper()
 	db := pgtest.Shared(t)
 	s := &gatetest.Script{T: t, Name: first, Ceiling: -1, ProbeHeld: true}
@@ -78,7 +78,7 @@ func newBench(t testing.TB, change func(*Config, *gatetest.Script)) *bench {
 		t.Fatal(err)
 	}
 	addr := gatetest.Serve(t, g).(*net.TCPAddr)
-	return &bench{Script: s, gate: g, oracle: o, db: db, host: "127.0.0.1", port: addr.Port, root: pemFile(t, pem)}
+	return &testGate{Script: s, gate: g, oracle: o, db: db, host: "127.0.0.1", port: addr.Port, root: pemFile(t, pem)}
 }
 
 // pemFile writes a certificate to a file.
@@ -99,19 +99,19 @@ func (w testWriter) Write(p []byte) (int, error) {
 }
 
 // url gives a connection URL for a session.
-func (b *bench) url(id string, extra ...string) string {
+func (b *testGate) url(id string, extra ...string) string {
 	query := strings.Join(append([]string{"sslmode=disable"}, extra...), "&")
 	return fmt.Sprintf("postgres://%s:%s@%s:%d/%s?%s", id, password(signalbox.SessionID(id)), b.host, b.port,
 		b.db.Name, query)
 }
 
 // psql runs psql through the gate, in the server's own version.
-func (b *bench) psql(t testing.TB, id, script string, args ...string) (string, error) {
+func (b *testGate) psql(t testing.TB, id, script string, args ...string) (string, error) {
 	t.Helper()
 	return run(b.psqlCommand(id, args...), script)
 }
 
-func (b *bench) psqlCommand(id string, args ...string) *exec.Cmd {
+func (b *testGate) psqlCommand(id string, args ...string) *exec.Cmd {
 	cmd := b.db.Command(context.Background(), b.db.Name, "psql",
 		append([]string{"-X", "-q", "-v", "VERBOSITY=verbose"}, args...)...)
 	cmd.Env = append(cmd.Env, "PGHOST="+b.host, "PGPORT="+strconv.Itoa(b.port), "PGUSER="+id, "PGPASSWORD="+
@@ -120,7 +120,7 @@ func (b *bench) psqlCommand(id string, args ...string) *exec.Cmd {
 }
 
 // direct runs psql on the server itself.
-func (b *bench) direct(t testing.TB, script string, args ...string) string {
+func (b *testGate) direct(t testing.TB, script string, args ...string) string {
 	t.Helper()
 	var out string
 	var err error
@@ -142,7 +142,7 @@ func run(cmd *exec.Cmd, input string) (string, error) {
 }
 
 // connect opens a pgx connection through the gate.
-func (b *bench) connect(t testing.TB, id string, extra ...string) *pgx.Conn {
+func (b *testGate) connect(t testing.TB, id string, extra ...string) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(context.Background(), b.url(id, extra...))
 	if err != nil {
@@ -163,7 +163,7 @@ func eventually(t testing.TB, what string, so func() bool) {
 }
 
 // running waits until the server runs a statement that has some words.
-func (b *bench) running(t testing.TB, words string) {
+func (b *testGate) running(t testing.TB, words string) {
 	t.Helper()
 	sql := "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%" + words +
 		"%' AND state = 'active' AND pid <> pg_backend_pid()"

@@ -20,7 +20,7 @@ import (
 
 // libpq's TLS modes, its channel binding, and what it must refuse.
 func TestTLSModes(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	other := newCertificateFile(t)
 	cases := []struct {
 		name string
@@ -79,7 +79,7 @@ func newCertificateFile(t *testing.T) string {
 }
 
 func TestRequireTLS(t *testing.T) {
-	b := newBench(t, func(c *Config, _ *gatetest.Script) { c.RequireTLS = true })
+	b := newTestGate(t, func(c *Config, _ *gatetest.Script) { c.RequireTLS = true })
 	if _, err := pgx.Connect(t.Context(), b.url("human-alice")); code(err) != "28000" &&
 		!strings.Contains(fmt.Sprint(err), "28000") {
 		t.Errorf("without TLS: %v", err)
@@ -92,7 +92,7 @@ func TestRequireTLS(t *testing.T) {
 // Wrong passwords, unknown sessions and sessions that have ended look alike,
 // and are answered slowly after a while.
 func TestWrongPasswords(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	b.gate.logins.pause = time.Millisecond
 	messages := make(map[string]bool)
 	for _, user := range []string{"human-alice", "human-gone", "nobody"} {
@@ -132,7 +132,7 @@ func TestWrongPasswords(t *testing.T) {
 }
 
 func TestStartupRefusals(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	b.direct(t, "CREATE TABLE t (a int)")
 	cases := map[string]struct{ query, want string }{
 		"another database":   {"database=nowhere", "3D000"},
@@ -162,7 +162,7 @@ type wire struct {
 	net.Conn
 }
 
-func (b *bench) wire(t *testing.T) wire {
+func (b *testGate) wire(t *testing.T) wire {
 	conn, err := net.Dial("tcp", net.JoinHostPort(b.host, strconv.Itoa(b.port)))
 	if err != nil {
 		t.Fatal(err)
@@ -182,7 +182,7 @@ func startup(version uint32, fields ...string) []byte {
 }
 
 func TestBadStartups(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	cases := map[string]struct {
 		send []byte
 		want string
@@ -221,7 +221,7 @@ func TestBadStartups(t *testing.T) {
 // Messages that are not PostgreSQL's end the connection with an error, and
 // nothing of them is forwarded.
 func TestMalformedMessages(t *testing.T) {
-	b := newBench(t, func(c *Config, _ *gatetest.Script) { c.MaxMessage = 1 << 20 })
+	b := newTestGate(t, func(c *Config, _ *gatetest.Script) { c.MaxMessage = 1 << 20 })
 	cases := map[string]struct {
 		send []byte
 		want string
@@ -264,7 +264,7 @@ func TestMalformedMessages(t *testing.T) {
 // Idle clients cost little: the server is reached at the first query.
 func TestIdleConnectionsAreCheap(t *testing.T) {
 	const n = 1000
-	b := newBench(t, func(c *Config, _ *gatetest.Script) { c.MaxPerSession = 2 * n })
+	b := newTestGate(t, func(c *Config, _ *gatetest.Script) { c.MaxPerSession = 2 * n })
 	// Heap and stacks: what the process has of the system besides, the race
 	// detector's shadow above all, is not the gate's.
 	inUse := func() int64 {

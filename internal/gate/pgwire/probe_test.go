@@ -10,7 +10,7 @@ import (
 )
 
 func TestProbe(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *gatetest.Script) {
+	b := newTestGate(t, func(_ *Config, s *gatetest.Script) {
 		s.Decide = gatetest.Holding("DROP", "DELETE", "UPDATE", "TRUNCATE")
 	})
 	b.direct(t, `CREATE TABLE orders (id int PRIMARY KEY, note text); INSERT INTO orders SELECT generate_series(1, 1234);
@@ -87,7 +87,7 @@ CREATE TABLE lines (id int REFERENCES orders ON DELETE CASCADE); CREATE VIEW v A
 // What is approved is looked at again under a lock, in the transaction that
 // acts on it.
 func TestApprovedRunsUnderLock(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Probing = true })
+	b := newTestGate(t, func(_ *Config, s *gatetest.Script) { s.Probing = true })
 	b.direct(t, "CREATE TABLE t (a int); CREATE TABLE u (a int)")
 	for _, actor := range []string{"human-alice", "agent-kiro"} {
 		conn := b.connect(t, actor)

@@ -7,7 +7,7 @@ import (
 
 // The same script gives the same bytes direct and through the gate.
 func TestPsqlSameBytes(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	scripts := map[string]string{
 		"ddl and describe": `CREATE TABLE orders (id int PRIMARY KEY, note text NOT NULL DEFAULT 'x', at timestamptz);
 CREATE VIEW v AS SELECT id FROM orders; CREATE INDEX ON orders (note);

@@ -12,7 +12,7 @@ import (
 )
 
 func TestReadsAreSummed(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	conn := b.connect(t, "human-alice")
 	ctx := t.Context()
 	for i := range 10 {
@@ -46,7 +46,7 @@ func TestReadsAreSummed(t *testing.T) {
 // What was read goes into the log beside the write that was refused, and not
 // with it; and whoever waits for those reads waits for that.
 func TestReadsOutliveTheirWrite(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	b.direct(t, "CREATE TABLE t (a int)")
 	conn := b.connect(t, "human-alice")
 	ctx := t.Context()

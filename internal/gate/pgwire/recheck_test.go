@@ -24,7 +24,7 @@ func TestP4WhatChangedMeanwhileIsNotApproved(t *testing.T) {
 		for _, block := range []bool{true, false} {
 			for _, actor := range []string{"human-alice", "agent-kiro"} {
 				for _, mode := range []pgx.QueryExecMode{pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeExec} {
-					b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Probing = true })
+					b := newTestGate(t, func(_ *Config, s *gatetest.Script) { s.Probing = true })
 					b.direct(t, "CREATE TABLE t (a int); INSERT INTO t VALUES (1); ANALYZE")
 					conn := b.connect(t, actor)
 					if block {
@@ -70,7 +70,7 @@ func TestP4WhatChangedMeanwhileIsNotApproved(t *testing.T) {
 // TestLockOutlivesTheStatement: what an approved statement in a transaction acts on
 // stays locked to the transaction's end.
 func TestLockOutlivesTheStatement(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Probing = true })
+	b := newTestGate(t, func(_ *Config, s *gatetest.Script) { s.Probing = true })
 	b.direct(t, "CREATE TABLE t (a int); INSERT INTO t VALUES (1); CREATE TABLE u (a int)")
 	conn := b.connect(t, "human-alice")
 	for _, sql := range []string{"BEGIN", "DELETE FROM t WHERE a = 1"} {

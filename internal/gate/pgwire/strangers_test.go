@@ -22,7 +22,7 @@ import (
 
 // Our own outage and a halt are told as such, and are nobody's failed attempts.
 func TestOutageAndHaltAtLogin(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	b.gate.logins.pause = time.Hour
 	tell := func(err error) { b.Mu.Lock(); b.Login = err; b.Mu.Unlock() }
 	for range 20 {
@@ -47,7 +47,7 @@ func TestOutageAndHaltAtLogin(t *testing.T) {
 
 // Silent connections shut nobody out: the oldest make room.
 func TestSilentConnectionsShutNobodyOut(t *testing.T) {
-	b := newBench(t, func(c *Config, _ *gatetest.Script) { c.MaxStarting, c.MaxConnections = 8, 4 })
+	b := newTestGate(t, func(c *Config, _ *gatetest.Script) { c.MaxStarting, c.MaxConnections = 8, 4 })
 	silent := make([]wire, 20)
 	for i := range silent {
 		silent[i] = b.wire(t)
@@ -71,7 +71,7 @@ func TestSilentConnectionsShutNobodyOut(t *testing.T) {
 
 // One session cannot use up the connections of the database.
 func TestConnectionsOfOneSession(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	for range 32 {
 		b.connect(t, "agent-kiro")
 	}
@@ -84,7 +84,7 @@ func TestConnectionsOfOneSession(t *testing.T) {
 
 // Strangers who guess keys use up nothing: a right cancel request gets through.
 func TestCancelThroughAFlood(t *testing.T) {
-	b := newBench(t, nil)
+	b := newTestGate(t, nil)
 	conn := b.connect(t, "human-alice")
 	for range 400 {
 		w := b.wire(t)
@@ -217,7 +217,7 @@ func TestUpstreamAuthentication(t *testing.T) {
 			return Upstream{Host: "127.0.0.1", Port: s.Addr().(*net.TCPAddr).Port, User: "gate", Password: "s3cret",
 				SSLMode: "disable", Auth: auth}
 		}
-		g := newBench(t, func(c *Config, _ *gatetest.Script) { c.Upstream = up("") }).gate
+		g := newTestGate(t, func(c *Config, _ *gatetest.Script) { c.Upstream = up("") }).gate
 		if _, err := g.connect(t.Context(), nil); err == nil {
 			t.Errorf("%T: connected", ask)
 		}
@@ -227,7 +227,7 @@ func TestUpstreamAuthentication(t *testing.T) {
 		default:
 		}
 		if _, ok := ask.(*pgproto3.AuthenticationCleartextPassword); ok {
-			g = newBench(t, func(c *Config, _ *gatetest.Script) { c.Upstream = up("scram-sha-256,password") }).gate
+			g = newTestGate(t, func(c *Config, _ *gatetest.Script) { c.Upstream = up("scram-sha-256,password") }).gate
 			g.connect(t.Context(), nil)
 			if p := <-said; p != "s3cret" {
 				t.Errorf("allowed, and told %q", p)
@@ -245,7 +245,7 @@ func TestUpstreamErrorsNameNobody(t *testing.T) {
 	}
 	port := l.Addr().(*net.TCPAddr).Port
 	l.Close() // nobody is there
-	b := newBench(t, func(c *Config, _ *gatetest.Script) { c.Upstream.Port, c.Upstream.User = port, "gatekeeper" })
+	b := newTestGate(t, func(c *Config, _ *gatetest.Script) { c.Upstream.Port, c.Upstream.User = port, "gatekeeper" })
 	silent := func(err error) {
 		t.Helper()
 		for _, secret := range []string{fmt.Sprint(port), "gatekeeper"} {
@@ -283,7 +283,7 @@ func fatal(err error) error {
 // others for one attempt's time, all together.
 func TestHangingUpstreamQueuesNobody(t *testing.T) {
 	s := newFakeServer(t, func(c net.Conn) { io.Copy(io.Discard, c) })
-	b := newBench(t, func(c *Config, _ *gatetest.Script) {
+	b := newTestGate(t, func(c *Config, _ *gatetest.Script) {
 		s.behind(c)
 		c.Upstream.ConnectTimeout = time.Hour
 	})

@@ -71,7 +71,7 @@ func TestOrdinaryWorkOfAgents(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, protocol := range []string{"simple", "extended"} {
-				b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Decide, s.Ceiling = destroys, 100 })
+				b := newTestGate(t, func(_ *Config, s *gatetest.Script) { s.Decide, s.Ceiling = destroys, 100 })
 				b.direct(t, shop)
 				r, err := dialRaw(b, t, nil)
 				if err != nil {
@@ -97,7 +97,7 @@ func TestOrdinaryWorkOfAgents(t *testing.T) {
 
 // A driver that describes a statement before it binds it can write.
 func TestDescribeFirst(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Ceiling = 100 })
+	b := newTestGate(t, func(_ *Config, s *gatetest.Script) { s.Ceiling = 100 })
 	b.direct(t, shop)
 	r, err := dialRaw(b, t, nil)
 	if err != nil {
@@ -127,7 +127,7 @@ func TestEachStatementOfAUnitIsJudgedWhenItRuns(t *testing.T) {
 	for _, kind := range []string{"agent-kiro", "human-alice"} {
 		t.Run(kind, func(t *testing.T) {
 			var classified []string
-			b := newBench(t, func(_ *Config, s *gatetest.Script) {
+			b := newTestGate(t, func(_ *Config, s *gatetest.Script) {
 				s.Decide = func(r interlock.Request) error {
 					for _, a := range r.Actions {
 						if a.Verb == signalbox.Create {
@@ -163,7 +163,7 @@ func TestEachStatementOfAUnitIsJudgedWhenItRuns(t *testing.T) {
 
 // A unit holds so many statements and no more, and says so.
 func TestUnitsAreBounded(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Ceiling = -1 })
+	b := newTestGate(t, func(_ *Config, s *gatetest.Script) { s.Ceiling = -1 })
 	b.direct(t, "CREATE TABLE log (id int)")
 	r, err := dialRaw(b, t, nil)
 	if err != nil {
@@ -191,7 +191,7 @@ func TestUnitsAreBounded(t *testing.T) {
 
 // The server's own log has what intent and outcome refer to.
 func TestReferenceIsTheServers(t *testing.T) {
-	b := newBench(t, func(_ *Config, s *gatetest.Script) { s.Ceiling = 100 })
+	b := newTestGate(t, func(_ *Config, s *gatetest.Script) { s.Ceiling = 100 })
 	b.direct(t, "CREATE TABLE log (id int)")
 	conn := b.connect(t, "agent-kiro")
 	for _, sql := range []string{"INSERT INTO log VALUES (1)", "BEGIN", "INSERT INTO log VALUES (2)", "COMMIT"} {

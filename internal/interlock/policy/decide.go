@@ -142,7 +142,7 @@ func (s *Set) decideAs(w *world) signalbox.Verdict {
 	if len(resources) == 0 {
 		resources = everything
 	}
-	t := tally{permitted: true}
+	t := joined{permitted: true}
 	w.look(resources[0])
 	allowed := t.ask(sh.once[permits], w)
 	t.ask(sh.once[forbids], w)
@@ -161,15 +161,15 @@ func (s *Set) decideAs(w *world) signalbox.Verdict {
 	return t.verdict()
 }
 
-// A tally joins what the policies say about one principal.
-type tally struct {
+// A joined is what all the policies say about one principal.
+type joined struct {
 	permitted          bool // some permit matched, for every resource
 	allow, hold, deny  signalbox.Verdict
 	allows, held, over bool
 }
 
 // ask evaluates policies of one effect and reports whether any matched.
-func (t *tally) ask(rules ruleList, w *world) bool {
+func (t *joined) ask(rules ruleList, w *world) bool {
 	if len(rules) == 0 {
 		return false
 	}
@@ -194,7 +194,7 @@ func (t *tally) ask(rules ruleList, w *world) bool {
 	return len(diagnostic.Reasons) > 0
 }
 
-func (t *tally) refuse(v signalbox.Verdict) {
+func (t *joined) refuse(v signalbox.Verdict) {
 	v.Decision = signalbox.Deny
 	join(&t.deny, &t.over, v)
 }
@@ -207,7 +207,7 @@ func join(into *signalbox.Verdict, any *bool, v signalbox.Verdict) {
 	*into, *any = v, true
 }
 
-func (t *tally) verdict() signalbox.Verdict {
+func (t *joined) verdict() signalbox.Verdict {
 	switch {
 	case t.over:
 		return t.deny

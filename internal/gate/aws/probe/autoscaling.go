@@ -35,7 +35,7 @@ func scalingGroup(l *look) error {
 	}
 	now := int64(len(states))
 	l.fact("Group %s has %s (%s), at least %d, at most %d, wanted %d.", name, plural(len(states), "instance"),
-		tally(states), g.Int("MinSize"), g.Int("MaxSize"), g.Int("DesiredCapacity"))
+		frequencies(states), g.Int("MinSize"), g.Int("MaxSize"), g.Int("DesiredCapacity"))
 	l.bind("scaling group", g.Text("AutoScalingGroupARN"))
 	l.impact.Total, l.impact.Count = now, now
 	want, sized := l.number("DesiredCapacity")

@@ -55,7 +55,7 @@ func readStack(l *look, name string) (*stack, error) {
 		ids = append(ids, r.kind+" "+r.logical+" "+r.physical)
 	}
 	l.fact("Stack %s, %s, has %s: %s.", d.Text("StackName"), d.Text("StackStatus"),
-		plural(len(s.resources), "resource"), firstOf(tally(kinds), "none"))
+		plural(len(s.resources), "resource"), firstOf(frequencies(kinds), "none"))
 	if s.nested > 0 {
 		l.fact("%s within it are counted.", plural(s.nested, "stack"))
 	}

@@ -117,9 +117,9 @@ func tellInstances(l *look, ids []string) (volumes []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l.fact("%s (%s): %s.", plural(len(names), "instance"), tally(states), some(names))
+	l.fact("%s (%s): %s.", plural(len(names), "instance"), frequencies(states), some(names))
 	if len(scaled) > 0 {
-		l.fact("Of scaling groups: %s.", tally(scaled))
+		l.fact("Of scaling groups: %s.", frequencies(scaled))
 	}
 	l.bindSet("instances", identity)
 	l.bindSet("volumes", volumes)
@@ -237,7 +237,7 @@ func interfaces(l *look, by, id, what string) error {
 		return err
 	}
 	l.fact("%s in %s %s: %s.", plural(len(attached), "network interface"), what, id,
-		firstOf(tally(attached), "nobody uses it"))
+		firstOf(frequencies(attached), "nobody uses it"))
 	l.bind(what, id)
 	l.count(int64(len(attached)), whole)
 	return nil

@@ -54,7 +54,7 @@ func keyBehind(l *look, id string) error {
 	case len(users) == 0:
 		l.fact("It has no grants.")
 	default:
-		l.fact("It is granted to %s.", tally(users))
+		l.fact("It is granted to %s.", frequencies(users))
 	}
 	l.impact.Dependants = int64(len(users))
 	if _, err := l.each(list{service: "kms", operation: "ListAliases", params: map[string]any{"KeyId": meta("KeyId")},

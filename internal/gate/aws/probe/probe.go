@@ -232,8 +232,8 @@ func some(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// tally writes how often each value came: "3 AWS::EC2::Instance, 1 AWS::S3::Bucket".
-func tally(values []string) string {
+// frequencies writes how often each value came: "3 AWS::EC2::Instance, 1 AWS::S3::Bucket".
+func frequencies(values []string) string {
 	n := map[string]int{}
 	var order []string
 	for _, v := range values {

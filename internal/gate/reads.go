@@ -34,6 +34,7 @@ type Reads struct {
 	mu         sync.Mutex // guards all below; taken before a counter's
 	counters   []*Counter // own among them
 	unrecorded []proof.Reads
+	failed     time.Time // when recording last failed
 	inFlight   []*recording
 	attempts   sync.WaitGroup // to record
 }
@@ -165,7 +166,7 @@ func (c *Counter) due() bool {
 func (r *Reads) Due() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.unrecorded) > 0 || slices.ContainsFunc(r.counters, (*Counter).due)
+	return len(r.unrecorded) > 0 && time.Since(r.failed) >= readsEvery || slices.ContainsFunc(r.counters, (*Counter).due)
 }
 
 // Flush begins to record what was counted, and gives a function that waits until
@@ -251,6 +252,7 @@ func (r *Reads) done(f *recording, err error) {
 	defer r.mu.Unlock()
 	r.inFlight = slices.DeleteFunc(r.inFlight, func(o *recording) bool { return o == f })
 	if err != nil {
+		r.failed = time.Now()
 		for _, sum := range f.sums {
 			r.keep(sum)
 		}

@@ -85,6 +85,10 @@ func TestReadsSumUp(t *testing.T) {
 
 // What the log does not take is kept and counted, whatever it is.
 func TestReadsLoseNothing(t *testing.T) {
+	synctest.Test(t, readsLoseNothing)
+}
+
+func readsLoseNothing(t *testing.T) {
 	s := shelf{fail: errors.New("disk full")}
 	r := newReads(place, s.record)
 	now := time.Now()
@@ -98,6 +102,10 @@ func TestReadsLoseNothing(t *testing.T) {
 			t.Fatal("a failed record was taken for durable")
 		}
 	}
+	if r.Due() {
+		t.Error("what has just failed is tried again at once")
+	}
+	time.Sleep(readsEvery)
 	if !r.Due() {
 		t.Error("what was kept is not due")
 	}

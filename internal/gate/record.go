@@ -2,7 +2,6 @@ package gate
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/signalbox-dev/signalbox"
@@ -13,34 +12,17 @@ import (
 // read is durable before x is executed: its summaries go with the intent, so that
 // a write waits for the log once.
 func (s *Session) Do(ctx context.Context, r interlock.Request, x interlock.Executor) (signalbox.Outcome, error) {
-	return s.recordReads(x, func(x interlock.Executor) (signalbox.Outcome,
-		error) {
-		return s.gate.Interlock.Do(ctx, r, x)
-	})
+	after := &afterReads{Executor: x, reads: s.Reads}
+	out, err := s.gate.Interlock.Do(ctx, r, after)
+	return out, after.orFailed(err)
 }
 
 // Execute is [Interlock.Execute] for requests of the session, and records what it
 // has read as [Session.Do] does.
 func (s *Session) Execute(ctx context.Context, as []Admission, x interlock.Executor) (signalbox.Outcome, error) {
-	return s.recordReads(x, func(x interlock.Executor) (signalbox.Outcome,
-		error) {
-		return s.gate.Interlock.Execute(ctx, as, x)
-	})
-}
-
-func (s *Session) recordReads(x interlock.Executor,
-	do func(interlock.Executor) (signalbox.Outcome, error)) (signalbox.Outcome, error) {
 	after := &afterReads{Executor: x, reads: s.Reads}
-	out, err := do(after)
-	if after.taken != nil {
-		// Of no effect when the intent was recorded. Otherwise the summaries are
-		// recorded by the next who asks, or when they are due.
-		after.taken.Done(errors.New("the intent that they were to be recorded with was not recorded"))
-	}
-	if err == nil && after.failed != nil {
-		return out, after.failed
-	}
-	return out, err
+	out, err := s.gate.Interlock.Execute(ctx, as, after)
+	return out, after.orFailed(err)
 }
 
 // afterReads is an executor that is called when what the session has read is
@@ -48,28 +30,34 @@ func (s *Session) recordReads(x interlock.Executor,
 type afterReads struct {
 	interlock.Executor
 	reads  *Reads
-	taken  *Taken // nil: no intent was tried
+	taken  *Taken // with the last attempt to record the intent
 	failed error  // of what was read before and is recorded by others; nothing was forwarded
 }
 
-// Prepare takes what was read. When the intent has to be tried again, the same
-// summaries go with it.
+// Prepare takes what was read. When the intent is not recorded, the summaries are
+// recorded with the next attempt, by the next who asks, or when they are due: nobody
+// waits for them longer than for one commit.
 func (x *afterReads) Prepare(ctx context.Context) interlock.Prepared {
-	if x.taken == nil {
-		x.taken = x.reads.Take()
-	}
 	p := x.Executor.Prepare(ctx)
-	p.Reads = append(p.Reads, x.taken.Sums...)
+	x.taken = x.reads.Take()
+	p.Reads, p.Recorded = x.taken.Sums, x.taken.Done
 	return p
 }
 
 func (x *afterReads) Execute(ctx context.Context, p *interlock.Permit) (signalbox.Outcome, error) {
-	x.taken.Done(nil)
 	if err := x.taken.Earlier(); err != nil {
 		x.failed = fmt.Errorf("%w: reads: %w", interlock.ErrUnavailable, err)
 		return NotForwarded(x.failed), nil
 	}
 	return x.Executor.Execute(ctx, p)
+}
+
+// orFailed gives what the client is told: why nothing was forwarded, if so.
+func (x *afterReads) orFailed(err error) error {
+	if err == nil {
+		return x.failed
+	}
+	return err
 }
 
 // NotForwarded is the outcome of a request that never left the gate.

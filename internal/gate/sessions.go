@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -65,6 +66,9 @@ type Session struct {
 // Context ends when the session must stop at this gate; its cause says why.
 func (s *Session) Context() context.Context { return s.ctx }
 
+// LogValue keeps the credential out of logs.
+func (s *Session) LogValue() slog.Value { return slog.StringValue(string(s.ID)) }
+
 // over reports whether the session must stop, or was forgotten here.
 func (s *Session) over() bool {
 	select {
@@ -124,10 +128,8 @@ func (all *Sessions) attend(before *Session, from signalbox.Session, credential 
 		}
 		s.Reads = newReads(place, func(sums []proof.Reads) error {
 			// A summary that has begun is recorded, whoever leaves meanwhile.
-			return g.Guard("record reads", func() error {
-				return g.Interlock.Reads(context.WithoutCancel(all.ctx),
-					sums)
-			})
+			ctx := context.WithoutCancel(all.ctx)
+			return g.Guard("record reads", func() error { return g.Interlock.Reads(ctx, sums) })
 		})
 	}
 	s.ctx, s.cut = context.WithCancelCause(all.ctx)
@@ -224,8 +226,8 @@ func (all *Sessions) Sweep() {
 // unrecorded tells operators of reads that are not in the log.
 func (s *Session) unrecorded(err error) {
 	if err != nil {
-		s.gate.Logger.Error("reads could not be recorded", "session", string(s.ID), "gate", s.gate.Gate.Name, "error",
-			err)
+		s.gate.Logger.Error("reads could not be recorded",
+			"session", string(s.ID), "gate", s.gate.Gate.Name, "error", err)
 	}
 }
 

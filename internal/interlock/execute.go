@@ -18,7 +18,7 @@ func (i *Interlock) execute(ctx context.Context, as []*Admission, x Executor) (s
 	if len(as) == 0 {
 		return signalbox.Outcome{}, fmt.Errorf("%w: nothing was admitted", ErrUnavailable)
 	}
-	in, err := i.intend(ctx, as, x.Prepare(ctx))
+	in, err := i.prepare(ctx, as, x)
 	if err != nil {
 		return signalbox.Outcome{}, err
 	}
@@ -64,6 +64,20 @@ func (i *Interlock) execute(ctx context.Context, as []*Admission, x Executor) (s
 		return out, &UnknownError{Intent: in.id, Err: err}
 	}
 	return out, nil
+}
+
+// errInterrupted is what is known of an intent while it is being recorded.
+var errInterrupted = errors.New("the intent was not recorded")
+
+// prepare asks the executor how it stands, and makes the intent durable. What it
+// was to record with the intent it is told of in any case: others wait for it.
+func (i *Interlock) prepare(ctx context.Context, as []*Admission, x Executor) (in intended, err error) {
+	prepared := x.Prepare(ctx)
+	err = errInterrupted // so it stays if there is a panic
+	if prepared.Recorded != nil {
+		defer func() { prepared.Recorded(err) }()
+	}
+	return i.intend(ctx, as, prepared)
 }
 
 // An intended is an intent that is durable.

@@ -231,6 +231,7 @@ type target struct {
 	touched  map[string]int64
 	execute  func(*interlock.Permit) (signalbox.Outcome, error) // nil: done
 	reads    []proof.Reads                                      // recorded with each intent
+	recorded []error                                            // what it was told of them
 }
 
 func newTarget() *target {
@@ -247,7 +248,11 @@ func (x *target) Probe(context.Context) (signalbox.Impact, signalbox.State, erro
 }
 
 func (x *target) Prepare(context.Context) interlock.Prepared {
-	return interlock.Prepared{Reads: x.reads}
+	return interlock.Prepared{Reads: x.reads, Recorded: func(err error) {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.recorded = append(x.recorded, err)
+	}}
 }
 
 func (x *target) Execute(_ context.Context, p *interlock.Permit) (signalbox.Outcome, error) {

@@ -887,4 +887,7 @@ func TestReadsTravelWithTheIntent(t *testing.T) {
 	if n := h.countKind(proof.KindReads); n != 2 {
 		t.Errorf("%d summaries, want the 2 of the write that was executed", n)
 	}
+	if len(x.recorded) != 2 || x.recorded[0] != nil || x.recorded[1] == nil {
+		t.Errorf("told that they were recorded: %v, want nil and an error", x.recorded)
+	}
 }

@@ -84,6 +84,9 @@ type Prepared struct {
 	// the intent: durable when Execute is called, and if it is never called, not
 	// known to be recorded.
 	Reads []proof.Reads
+	// Recorded, if not nil, is told what came of Reads: nil when they are durable,
+	// an error when that is not known. It is called once, before Execute.
+	Recorded func(error)
 }
 
 // HeldError says that a request waits for approvals.

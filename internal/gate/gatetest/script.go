@@ -240,16 +240,18 @@ func (s *Script) Execute(ctx context.Context, as []gate.Admission, x interlock.E
 	}
 	s.Mu.Unlock()
 	prepared := x.Prepare(ctx)
-	if failing != nil {
-		return signalbox.Outcome{}, failing
+	err := failing
+	if refuse := s.RefuseNext.Swap(nil); err == nil && refuse != nil {
+		err = *refuse
 	}
-	if refuse := s.RefuseNext.Swap(nil); refuse != nil {
-		return signalbox.Outcome{}, *refuse
+	if err == nil && len(prepared.Reads) > 0 {
+		err = s.Reads(ctx, prepared.Reads)
 	}
-	if len(prepared.Reads) > 0 {
-		if err := s.Reads(ctx, prepared.Reads); err != nil {
-			return signalbox.Outcome{}, err
-		}
+	if prepared.Recorded != nil {
+		prepared.Recorded(err)
+	}
+	if err != nil {
+		return signalbox.Outcome{}, err
 	}
 	p := &interlock.Permit{Intent: "01INTENT", Still: func(signalbox.Impact, signalbox.State) string { return "" }}
 	if s.Probing {

@@ -118,8 +118,8 @@ func (p *program) environment(caller []string, session []variable, secrets, keep
 
 // variables are what leads a command to the gates. Authorities and the like stand
 // in files of the folder.
-func (p *program) variables(server string, gates []gate.Access, o client.OpenedSession, f gate.Folder) ([]variable,
-	error) {
+func (p *program) variables(server string, gates []gate.Access, o client.OpenedSession,
+	f gate.Folder) ([]variable, error) {
 	var list strings.Builder
 	if err := writeJSON(&list, gates, ""); err != nil {
 		return nil, err

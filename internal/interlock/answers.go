@@ -31,8 +31,8 @@ func (i *Interlock) Answer(ctx context.Context, c Caller, id string, yes bool, c
 	return approval.Hold{}, fmt.Errorf("%w: the hold kept changing, try again", ErrUnavailable)
 }
 
-func (i *Interlock) answer(ctx context.Context, who Caller, id string, yes bool, comment string) (approval.Hold,
-	error) {
+func (i *Interlock) answer(ctx context.Context, who Caller, id string, yes bool,
+	comment string) (approval.Hold, error) {
 	c, err := i.authorized(ctx, by(who))
 	if err != nil {
 		return approval.Hold{}, err

@@ -348,8 +348,8 @@ func (i *Interlock) Admit(ctx context.Context, r Request, x Executor) (*Admissio
 // the gate found when it looked again in the transaction that will act. If not,
 // the permit is dead and the admission void: admit the request anew, which opens
 // another hold. An admission without an approval stands.
-func (i *Interlock) Recheck(ctx context.Context, a *Admission, now signalbox.Impact, state signalbox.State) (bool,
-	error) {
+func (i *Interlock) Recheck(ctx context.Context, a *Admission, now signalbox.Impact,
+	state signalbox.State) (bool, error) {
 	if a.hold == nil {
 		return true, nil
 	}

@@ -44,8 +44,8 @@ func (i *Interlock) ProposePolicy(ctx context.Context, c Caller, files []policy.
 	return i.changePolicy(ctx, byAdmin(c), signalbox.Actor{Kind: signalbox.Human, Name: c.Person.Name}, files)
 }
 
-func (i *Interlock) changePolicy(ctx context.Context, a *authority, by signalbox.Actor, files []policy.File) (bool,
-	error) {
+func (i *Interlock) changePolicy(ctx context.Context, a *authority, by signalbox.Actor,
+	files []policy.File) (bool, error) {
 	set, err := policy.Load(files)
 	if err != nil {
 		return false, err

@@ -18,8 +18,8 @@ import (
 
 // admitByPermit looks for the permit of a request. Where the verdict wants one and
 // there is none, it opens a hold, or names the one that is open.
-func (i *Interlock) admitByPermit(ctx context.Context, c *snapshot, a *Admission, views []session.View) (*Admission,
-	error) {
+func (i *Interlock) admitByPermit(ctx context.Context, c *snapshot, a *Admission,
+	views []session.View) (*Admission, error) {
 	r := a.request
 	key := i.retryKeyOf(r)
 	h, err := i.state.HoldByRetryKey(ctx, key)

@@ -31,8 +31,8 @@ func (h *halted) Unwrap() error { return ErrHalted }
 // that it may learn, and that are no failures of its own: what wraps
 // [ErrUnavailable]; and, when it has proved the credential, which is given
 // nevertheless, what wraps [ErrHalted].
-func (i *Interlock) Authenticate(ctx context.Context, gate string, id signalbox.SessionID) (signalbox.Session, string,
-	error) {
+func (i *Interlock) Authenticate(ctx context.Context, gate string,
+	id signalbox.SessionID) (signalbox.Session, string, error) {
 	// Before the session: in an outage all names are answered alike.
 	c, err := i.current(ctx)
 	if err != nil {

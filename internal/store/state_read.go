@@ -153,8 +153,8 @@ func (s *Store) Sessions(ctx context.Context, live bool, now time.Time) ([]inter
 }
 
 // OpenSessionsOf implements [interlock.State].
-func (s *Store) OpenSessionsOf(ctx context.Context, person string, now time.Time, limit int) ([]interlock.SessionRow,
-	error) {
+func (s *Store) OpenSessionsOf(ctx context.Context, person string, now time.Time,
+	limit int) ([]interlock.SessionRow, error) {
 	rows, err := s.read().OpenSessionsOf(ctx,
 		db.OpenSessionsOfParams{Author: person, Now: millis(now), Most: int64(limit)})
 	if err != nil {

@@ -64,8 +64,8 @@ type caller struct {
 var _ probe.Caller = caller{}
 
 // Call implements [probe.Caller].
-func (c caller) Call(ctx context.Context, service, operation, region string, params map[string]any) (awswire.Answer,
-	error) {
+func (c caller) Call(ctx context.Context, service, operation, region string,
+	params map[string]any) (awswire.Answer, error) {
 	return c.g.call(ctx, c.as, service, operation, region, params, "probe", c.note)
 }
 

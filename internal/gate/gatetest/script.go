@@ -209,8 +209,8 @@ func (s *Script) Admit(ctx context.Context, r interlock.Request, x interlock.Exe
 }
 
 // Recheck compares with what Admit found. What differs is held from then on.
-func (s *Script) Recheck(_ context.Context, a gate.Admission, now signalbox.Impact, state signalbox.State) (bool,
-	error) {
+func (s *Script) Recheck(_ context.Context, a gate.Admission, now signalbox.Impact,
+	state signalbox.State) (bool, error) {
 	d := s.Probed.differs(now, state)
 	if d == "" {
 		return true, nil

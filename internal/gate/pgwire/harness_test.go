@@ -155,7 +155,7 @@ func (b *testGate) connect(t testing.TB, id string, extra ...string) *pgx.Conn {
 // eventually waits until something is so, for ten seconds at most.
 func eventually(t testing.TB, what string, so func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !so(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); !so(); <-time.After(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("after ten seconds it is not so that %s", what)
 		}

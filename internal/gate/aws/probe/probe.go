@@ -67,8 +67,8 @@ func collect(services ...map[string]prober) map[string]prober {
 // Probe measures what the call would touch now. shown is the impact that the
 // request itself shows; what the account tells replaces it. An error means that
 // it could not be measured, and is fit to be shown to approvers.
-func Probe(ctx context.Context, c Caller, call aws.Call, shown signalbox.Impact) (signalbox.Impact, signalbox.State,
-	error) {
+func Probe(ctx context.Context, c Caller, call aws.Call,
+	shown signalbox.Impact) (signalbox.Impact, signalbox.State, error) {
 	op, ok := awswire.Find(call.Service, call.Operation)
 	if !ok {
 		return shown, nil, ErrNoProber

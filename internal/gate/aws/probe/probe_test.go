@@ -23,8 +23,8 @@ type standIn struct {
 	asked   []string
 }
 
-func (s *standIn) Call(_ context.Context, service, operation, region string, params map[string]any) (awswire.Answer,
-	error) {
+func (s *standIn) Call(_ context.Context, service, operation, region string,
+	params map[string]any) (awswire.Answer, error) {
 	op, ok := awswire.Find(service, operation)
 	if !ok {
 		s.t.Errorf("asked for %s:%s, which is not in the table", service, operation)

@@ -29,8 +29,8 @@ type server struct {
 	*awstest.Server
 }
 
-func (s server) Call(ctx context.Context, service, operation, region string, params map[string]any) (awswire.Answer,
-	error) {
+func (s server) Call(ctx context.Context, service, operation, region string,
+	params map[string]any) (awswire.Answer, error) {
 	op, ok := awswire.Find(service, operation)
 	if !ok {
 		s.t.Fatalf("no %s:%s", service, operation)

@@ -85,9 +85,9 @@ vuln: check-tools
 	esac
 
 .PHONY: generate
-generate: generate-tools ## write generated code anew (SQL of internal/store, tree reader and walk of internal/classify/sql, AWS's operations)
+generate: generate-tools ## write generated code anew (SQL of internal/store, tree reader and walk of internal/classify/sql/pgtree, AWS's operations)
 	cd internal/store && ../../$(BIN)/sqlc generate
-	go generate ./internal/classify/sql ./internal/classify/aws/awswire
+	go generate ./internal/classify/sql/pgtree ./internal/classify/aws/awswire
 
 .PHONY: generate-tools
 generate-tools:
@@ -97,9 +97,9 @@ generate-tools:
 fresh: generate-tools
 	@echo "check: generated code is what make generate would write"
 	@cd internal/store && ../../$(BIN)/sqlc diff
-	@for f in children nodes; do cp internal/classify/sql/$$f.go .cache/$$f.go.was; done
-	@go generate ./internal/classify/sql
-	@for f in children nodes; do cmp internal/classify/sql/$$f.go .cache/$$f.go.was || exit 1; done
+	@for f in children nodes; do cp internal/classify/sql/pgtree/$$f.go .cache/$$f.go.was; done
+	@go generate ./internal/classify/sql/pgtree
+	@for f in children nodes; do cmp internal/classify/sql/pgtree/$$f.go .cache/$$f.go.was || exit 1; done
 	@cp internal/classify/aws/awswire/table.bin .cache/table.bin.was
 	@go generate ./internal/classify/aws/awswire
 	@cmp internal/classify/aws/awswire/table.bin .cache/table.bin.was

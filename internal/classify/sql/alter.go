@@ -6,6 +6,7 @@ import (
 	pg "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/classify/sql/pgtree"
 )
 
 // An alteration says how a subcommand of ALTER TABLE is judged.
@@ -130,7 +131,7 @@ func (j *judge) alterTable(x *pg.AlterTableStmt) {
 		res.Type = kind
 	}
 	for _, n := range x.GetCmds() {
-		cmd, ok := unwrap(n).(*pg.AlterTableCmd)
+		cmd, ok := pgtree.Unwrap(n).(*pg.AlterTableCmd)
 		if !ok {
 			j.unknown("an unknown part of ALTER TABLE")
 			return
@@ -140,7 +141,7 @@ func (j *judge) alterTable(x *pg.AlterTableStmt) {
 			j.unknown("an unknown subcommand of ALTER TABLE")
 			return
 		}
-		if d, ok := unwrap(cmd.GetDef()).(*pg.ReplicaIdentityStmt); ok && d.GetIdentityType() == "n" {
+		if d, ok := pgtree.Unwrap(cmd.GetDef()).(*pg.ReplicaIdentityStmt); ok && d.GetIdentityType() == "n" {
 			alt.verb, alt.reason = signalbox.Safeguard, "replicas are not told which rows change: updates and deletes of a published table fail"
 		}
 		a := signalbox.Action{
@@ -154,7 +155,7 @@ func (j *judge) alterTable(x *pg.AlterTableStmt) {
 			a.Resources = append(a.Resources,
 				signalbox.Resource{Type: partKind(cmd.GetSubtype()), Name: res.Name + "." + cmd.GetName(), Whole: true})
 		}
-		if p, ok := unwrap(cmd.GetDef()).(*pg.PartitionCmd); ok && p.GetName() != nil {
+		if p, ok := pgtree.Unwrap(cmd.GetDef()).(*pg.PartitionCmd); ok && p.GetName() != nil {
 			part, _, _ := j.table(p.GetName())
 			a.Resources = append(a.Resources, part)
 			j.s.Lone = j.s.Lone || p.GetConcurrent()
@@ -165,7 +166,7 @@ func (j *judge) alterTable(x *pg.AlterTableStmt) {
 		if cmd.GetSubtype() == pg.AlterTableType_AT_AlterColumnType {
 			j.alterType(&a, cmd)
 		}
-		if k, ok := unwrap(cmd.GetDef()).(*pg.Constraint); ok && k.GetContype() == pg.ConstrType_CONSTR_FOREIGN &&
+		if k, ok := pgtree.Unwrap(cmd.GetDef()).(*pg.Constraint); ok && k.GetContype() == pg.ConstrType_CONSTR_FOREIGN &&
 			strings.ContainsAny(k.GetFkDelAction(), "cnd") {
 			a.Traits = append(a.Traits, signalbox.TraitCascade, signalbox.TraitDeferred)
 			a.Reason = "from here on, deleting elsewhere deletes or empties rows of this table"
@@ -186,7 +187,7 @@ func (j *judge) alterTable(x *pg.AlterTableStmt) {
 			j.auditLoss(a.Native, res)
 		}
 		j.effect(a)
-		j.walk(unwrap(cmd.GetDef()))
+		j.walk(pgtree.Unwrap(cmd.GetDef()))
 	}
 	j.writes = append(j.writes, res.Name)
 	if r != nil {
@@ -200,12 +201,12 @@ func (j *judge) alterTable(x *pg.AlterTableStmt) {
 // guardsView reports whether storage options are among those that decide what
 // a view lets through.
 func guardsView(def *pg.Node) bool {
-	list, ok := unwrap(def).(*pg.List)
+	list, ok := pgtree.Unwrap(def).(*pg.List)
 	if !ok {
 		return false
 	}
 	for _, n := range list.GetItems() {
-		if d, ok := unwrap(n).(*pg.DefElem); ok {
+		if d, ok := pgtree.Unwrap(n).(*pg.DefElem); ok {
 			switch d.GetDefname() {
 			case "security_barrier", "security_invoker", "check_option":
 				return true
@@ -216,7 +217,7 @@ func guardsView(def *pg.Node) bool {
 }
 
 func (j *judge) alterType(a *signalbox.Action, cmd *pg.AlterTableCmd) {
-	def, ok := unwrap(cmd.GetDef()).(*pg.ColumnDef)
+	def, ok := pgtree.Unwrap(cmd.GetDef()).(*pg.ColumnDef)
 	if !ok || def.GetRawDefault() != nil {
 		return
 	}

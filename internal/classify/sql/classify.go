@@ -9,6 +9,7 @@ import (
 	pg "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/classify/sql/pgtree"
 )
 
 // MaxText is the longest text that is parsed, in bytes. Longer ones are worst.
@@ -50,7 +51,7 @@ func classify(text string, cat *Catalog, tokens []token, lookup lookup) (r Resul
 	if why := tooMuch(text, tokens); why != "" {
 		return unparsed(text, why), false, true
 	}
-	statements, err := parse(text)
+	statements, err := pgtree.Parse(text)
 	if err != nil {
 		return unparsed(text, err.Error()), false, true
 	}
@@ -243,7 +244,7 @@ func (b *batch) inner(n *pg.Node) (Statement, bool) {
 func (b *batch) judge(n *pg.Node) (Statement, bool) {
 	j := &judge{batch: b, readOnly: true}
 	j.s.Kind = KindUtility
-	j.top(unwrap(n))
+	j.top(pgtree.Unwrap(n))
 	return j.finish(), !j.looked
 }
 

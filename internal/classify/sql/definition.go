@@ -6,6 +6,7 @@ import (
 	pg "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/classify/sql/pgtree"
 )
 
 // definition judges CREATE, ALTER, COMMENT and their like. Expressions inside
@@ -26,7 +27,7 @@ func (j *judge) definition(m any) bool {
 		a.Resources = append(a.Resources, signalbox.Resource{Type: "table", Name: name})
 		j.s.Lone = x.GetConcurrent()
 		j.walkAll(x.GetIndexParams())
-		j.walk(unwrap(x.GetWhereClause()))
+		j.walk(pgtree.Unwrap(x.GetWhereClause()))
 	case *pg.CreateSeqStmt:
 		name, _ := j.relation(x.GetSequence())
 		a := j.one(signalbox.Create, "CREATE SEQUENCE", "sequence", name, "adds a sequence")
@@ -39,7 +40,7 @@ func (j *judge) definition(m any) bool {
 		j.one(signalbox.Create, "CREATE SCHEMA", "schema", cmpOr(x.GetSchemaname(), roleName(x.GetAuthrole())),
 			"adds a schema")
 		for _, n := range x.GetSchemaElts() {
-			j.top(unwrap(n))
+			j.top(pgtree.Unwrap(n))
 		}
 	case *pg.CreatedbStmt:
 		j.s.Lone = true
@@ -47,7 +48,7 @@ func (j *judge) definition(m any) bool {
 	case *pg.AlterDatabaseStmt:
 		j.one(signalbox.Update, "ALTER DATABASE", "database", x.GetDbname(), "changes a database", signalbox.TraitTop)
 		for _, n := range x.GetOptions() {
-			if d, ok := unwrap(n).(*pg.DefElem); ok && d.GetDefname() == "allow_connections" {
+			if d, ok := pgtree.Unwrap(n).(*pg.DefElem); ok && d.GetDefname() == "allow_connections" {
 				j.one(signalbox.Safeguard, "ALTER DATABASE", "database", x.GetDbname(),
 					"says whether anybody can connect", signalbox.TraitTop)
 			}
@@ -76,7 +77,7 @@ func (j *judge) definition(m any) bool {
 	case *pg.RenameStmt:
 		j.rename(x)
 	case *pg.AlterObjectSchemaStmt:
-		name := dotted(objectName(unwrap(x.GetObject())))
+		name := dotted(objectName(pgtree.Unwrap(x.GetObject())))
 		if v := x.GetRelation(); v != nil {
 			name, _ = j.relation(v)
 		}
@@ -84,13 +85,13 @@ func (j *judge) definition(m any) bool {
 			name, "moves the object to another schema", signalbox.TraitRename)
 	case *pg.AlterObjectDependsStmt:
 		j.one(signalbox.Update, "ALTER DEPENDS ON EXTENSION", objectKind(x.GetObjectType()),
-			dotted(objectName(unwrap(x.GetObject()))), "ties an object to an extension")
+			dotted(objectName(pgtree.Unwrap(x.GetObject()))), "ties an object to an extension")
 	case *pg.CommentStmt:
-		j.one(signalbox.Update, "COMMENT", objectKind(x.GetObjtype()), dotted(objectName(unwrap(x.GetObject()))),
+		j.one(signalbox.Update, "COMMENT", objectKind(x.GetObjtype()), dotted(objectName(pgtree.Unwrap(x.GetObject()))),
 			"describes an object", signalbox.TraitMaintenance)
 	case *pg.SecLabelStmt:
 		j.one(signalbox.Safeguard, "SECURITY LABEL", objectKind(x.GetObjtype()),
-			dotted(objectName(unwrap(x.GetObject()))), "changes what mandatory access control decides by")
+			dotted(objectName(pgtree.Unwrap(x.GetObject()))), "changes what mandatory access control decides by")
 	default:
 		return j.types(m) || j.code(m) || j.links(m) || j.security(m)
 	}
@@ -100,12 +101,12 @@ func (j *judge) definition(m any) bool {
 func (j *judge) createTable(native, kind string, x *pg.CreateStmt) *signalbox.Action {
 	name, _ := j.relation(x.GetRelation())
 	for _, n := range x.GetTableElts() {
-		if like, ok := unwrap(n).(*pg.TableLikeClause); ok {
+		if like, ok := pgtree.Unwrap(n).(*pg.TableLikeClause); ok {
 			source, _ := j.relation(like.GetRelation())
 			j.reads = append(j.reads, source)
 			continue
 		}
-		j.walk(unwrap(n))
+		j.walk(pgtree.Unwrap(n))
 	}
 	j.walkAll(x.GetConstraints())
 	if x.GetPartspec() != nil {
@@ -116,7 +117,7 @@ func (j *judge) createTable(native, kind string, x *pg.CreateStmt) *signalbox.Ac
 	}
 	a := j.one(signalbox.Create, native, kind, name, "adds a table")
 	for _, n := range x.GetInhRelations() {
-		if v, ok := unwrap(n).(*pg.RangeVar); ok {
+		if v, ok := pgtree.Unwrap(n).(*pg.RangeVar); ok {
 			parent, _, _ := j.table(v)
 			a.Resources = append(a.Resources, parent)
 		}
@@ -143,7 +144,7 @@ func (j *judge) createView(x *pg.ViewStmt) {
 	// What a view calls is run by whoever reads it.
 	sandbox := *j.batch
 	inner := &judge{batch: &sandbox}
-	inner.top(unwrap(x.GetQuery()))
+	inner.top(pgtree.Unwrap(x.GetQuery()))
 	j.reads = append(j.reads, inner.reads...)
 	var ts []signalbox.Trait
 	for _, a := range inner.effects {
@@ -169,7 +170,7 @@ func (j *judge) alterSequence(x *pg.AlterSeqStmt) {
 	name, _ := j.relation(x.GetSequence())
 	a := j.one(signalbox.Update, "ALTER SEQUENCE", "sequence", name, "changes how numbers are given")
 	for _, n := range x.GetOptions() {
-		if d, ok := unwrap(n).(*pg.DefElem); ok && d.GetDefname() == "restart" {
+		if d, ok := pgtree.Unwrap(n).(*pg.DefElem); ok && d.GetDefname() == "restart" {
 			a.Native, a.Reason = "ALTER SEQUENCE RESTART", "moves a sequence: later inserts may collide"
 			a.Impact.Reversible = false
 		}
@@ -185,7 +186,7 @@ func (j *judge) alterSystem(x *pg.AlterSystemStmt) {
 
 func (j *judge) rename(x *pg.RenameStmt) {
 	kind := objectKind(x.GetRenameType())
-	name := dotted(objectName(unwrap(x.GetObject())))
+	name := dotted(objectName(pgtree.Unwrap(x.GetObject())))
 	if v := x.GetRelation(); v != nil {
 		name, _ = j.relation(v)
 	}
@@ -226,7 +227,7 @@ func (j *judge) types(m any) bool {
 		}
 		a := j.one(verb, "ALTER DOMAIN", "domain", dotted(nameParts(x.GetTypeName())), reason)
 		j.cascade(a, x.GetBehavior())
-		j.walk(unwrap(x.GetDef()))
+		j.walk(pgtree.Unwrap(x.GetDef()))
 	case *pg.AlterEnumStmt:
 		verb := signalbox.Create
 		if x.GetOldVal() != "" {
@@ -345,7 +346,7 @@ func (j *judge) createFunction(x *pg.CreateFunctionStmt) {
 	name := dotted(parts)
 	a := j.install("CREATE "+strings.ToUpper(kind), kind, name)
 	for _, n := range x.GetOptions() {
-		d, ok := unwrap(n).(*pg.DefElem)
+		d, ok := pgtree.Unwrap(n).(*pg.DefElem)
 		if !ok {
 			continue
 		}
@@ -356,7 +357,7 @@ func (j *judge) createFunction(x *pg.CreateFunctionStmt) {
 				a.Traits = addTrait(a.Traits, signalbox.TraitIdentity)
 			}
 		case "language":
-			if lang, ok := unwrap(d.GetArg()).(*pg.String); ok {
+			if lang, ok := pgtree.Unwrap(d.GetArg()).(*pg.String); ok {
 				j.constant()
 				switch l := strings.ToLower(lang.GetSval()); {
 				case l == "c" || l == "internal" || strings.HasSuffix(l, "u") && strings.HasPrefix(l, "pl"):
@@ -375,7 +376,7 @@ func (j *judge) alterFunction(x *pg.AlterFunctionStmt) {
 	name := dotted(objectName(x.GetFunc()))
 	a := j.one(signalbox.Update, "ALTER FUNCTION", "function", name, "changes how a function runs")
 	for _, n := range x.GetActions() {
-		if d, ok := unwrap(n).(*pg.DefElem); ok {
+		if d, ok := pgtree.Unwrap(n).(*pg.DefElem); ok {
 			switch d.GetDefname() {
 			case "security", "support", "set", "leakproof":
 				a.Verb, a.Reason, a.Impact.Reversible = signalbox.Safeguard, "changes with whose rights, or under which settings, a function runs", false

@@ -7,6 +7,7 @@ import (
 	pg "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/classify/sql/pgtree"
 )
 
 // query judges a SELECT or VALUES at any depth.
@@ -16,7 +17,7 @@ func (j *judge) query(q *pg.SelectStmt) {
 		j.into(into, "SELECT INTO", j.rows(q))
 	}
 	j.secretOutput(q.GetTargetList(), q.GetFromClause())
-	if !children(q, func(m any) {
+	if !pgtree.Children(q, func(m any) {
 		switch m.(type) {
 		case *pg.WithClause, *pg.IntoClause:
 			return // judged above
@@ -38,14 +39,14 @@ func (j *judge) with(w *pg.WithClause) func() {
 	j.scopes = append(outer[:len(outer):len(outer)], names)
 	if w.GetRecursive() {
 		for _, n := range w.GetCtes() {
-			if c, ok := unwrap(n).(*pg.CommonTableExpr); ok {
+			if c, ok := pgtree.Unwrap(n).(*pg.CommonTableExpr); ok {
 				names[c.GetCtename()] = true
 			}
 		}
 	}
 	for _, n := range w.GetCtes() {
-		j.walk(unwrap(n))
-		if c, ok := unwrap(n).(*pg.CommonTableExpr); ok {
+		j.walk(pgtree.Unwrap(n))
+		if c, ok := pgtree.Unwrap(n).(*pg.CommonTableExpr); ok {
 			names[c.GetCtename()] = true
 		}
 	}
@@ -160,7 +161,7 @@ func selectionReason(native string, s selection) string {
 func (j *judge) insert(x *pg.InsertStmt) {
 	j.settled = true
 	defer j.with(x.GetWithClause())()
-	q, _ := unwrap(x.GetSelectStmt()).(*pg.SelectStmt)
+	q, _ := pgtree.Unwrap(x.GetSelectStmt()).(*pg.SelectStmt)
 	s := selection{rank: rankKey, count: 1} // DEFAULT VALUES
 	if q != nil {
 		s = j.rows(q)
@@ -196,7 +197,7 @@ func (j *judge) insert(x *pg.InsertStmt) {
 			}
 		}
 	}
-	j.walk(unwrap(x.GetSelectStmt()))
+	j.walk(pgtree.Unwrap(x.GetSelectStmt()))
 	if conflict != nil {
 		j.walk(conflict)
 	}
@@ -230,7 +231,7 @@ func readsFrom(q *pg.SelectStmt, name string) bool {
 	if len(q.GetFromClause()) != 1 {
 		return false
 	}
-	v, ok := unwrap(q.GetFromClause()[0]).(*pg.RangeVar)
+	v, ok := pgtree.Unwrap(q.GetFromClause()[0]).(*pg.RangeVar)
 	return ok && (v.GetRelname() == name || strings.HasSuffix(name, "."+v.GetRelname()))
 }
 
@@ -241,7 +242,7 @@ func (j *judge) update(x *pg.UpdateStmt) {
 	j.write(signalbox.Update, "UPDATE", x.GetRelation(), j.selects(x.GetWhereClause(), t))
 	j.walkAll(x.GetTargetList())
 	j.walkAll(x.GetFromClause())
-	j.walk(unwrap(x.GetWhereClause()))
+	j.walk(pgtree.Unwrap(x.GetWhereClause()))
 	j.secretOutput(x.GetReturningList(), nil)
 	j.walkAll(x.GetReturningList())
 }
@@ -252,7 +253,7 @@ func (j *judge) delete(x *pg.DeleteStmt) {
 	t := j.targetOf(x.GetRelation(), x.GetUsingClause())
 	j.write(signalbox.Delete, "DELETE", x.GetRelation(), j.selects(x.GetWhereClause(), t))
 	j.walkAll(x.GetUsingClause())
-	j.walk(unwrap(x.GetWhereClause()))
+	j.walk(pgtree.Unwrap(x.GetWhereClause()))
 	j.secretOutput(x.GetReturningList(), nil)
 	j.walkAll(x.GetReturningList())
 }
@@ -263,7 +264,7 @@ func (j *judge) merge(x *pg.MergeStmt) {
 	t := j.targetOf(x.GetRelation(), []*pg.Node{x.GetSourceRelation()})
 	s := j.selects(x.GetJoinCondition(), t)
 	for _, n := range x.GetMergeWhenClauses() {
-		when, ok := unwrap(n).(*pg.MergeWhenClause)
+		when, ok := pgtree.Unwrap(n).(*pg.MergeWhenClause)
 		if !ok {
 			continue
 		}
@@ -292,8 +293,8 @@ func (j *judge) merge(x *pg.MergeStmt) {
 		}
 		j.walk(when)
 	}
-	j.walk(unwrap(x.GetSourceRelation()))
-	j.walk(unwrap(x.GetJoinCondition()))
+	j.walk(pgtree.Unwrap(x.GetSourceRelation()))
+	j.walk(pgtree.Unwrap(x.GetJoinCondition()))
 	j.secretOutput(x.GetReturningList(), nil)
 	j.walkAll(x.GetReturningList())
 }

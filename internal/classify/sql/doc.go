@@ -51,5 +51,3 @@
 // casts that the server adds by itself, and how many rows there are. Against the
 // last, the gate puts a ceiling.
 package sql
-
-//go:generate go run gen.go

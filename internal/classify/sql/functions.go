@@ -9,6 +9,7 @@ import (
 	pg "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/classify/sql/pgtree"
 )
 
 //go:embed functions.txt
@@ -290,7 +291,7 @@ func (j *judge) trait(t signalbox.Trait) { j.traits = addTrait(j.traits, t) }
 // textArg gives the text of a constant argument, "*" if it is not constant.
 func (j *judge) textArg(args []*pg.Node, i int) string {
 	if i < len(args) {
-		if s, ok := j.text(unwrap(args[i])); ok {
+		if s, ok := j.text(pgtree.Unwrap(args[i])); ok {
 			return s
 		}
 	}
@@ -301,7 +302,7 @@ func (j *judge) textArg(args []*pg.Node, i int) string {
 func (j *judge) text(m any) (string, bool) {
 	switch x := m.(type) {
 	case *pg.TypeCast:
-		return j.text(unwrap(x.GetArg()))
+		return j.text(pgtree.Unwrap(x.GetArg()))
 	case *pg.A_Const:
 		if s := x.GetSval(); s != nil {
 			j.constant()

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/signalbox-dev/signalbox"
@@ -60,92 +59,6 @@ func TestEveryAlterTableSubcommand(t *testing.T) {
 		}
 	}
 }
-
-// children must know every message below a statement, and miss no field.
-func TestChildrenComplete(t *testing.T) {
-	seen := map[protoreflect.FullName]bool{}
-	var visit func(protoreflect.MessageDescriptor)
-	visit = func(d protoreflect.MessageDescriptor) {
-		if seen[d.FullName()] {
-			return
-		}
-		seen[d.FullName()] = true
-		m := messageOf(t, d)
-		if d.Name() != "Node" && !children(m, func(any) {}) {
-			t.Errorf("children does not know %s", d.Name())
-		}
-		for i := range d.Fields().Len() {
-			f := d.Fields().Get(i)
-			if f.Message() == nil {
-				continue
-			}
-			visit(f.Message())
-			if d.Name() == "Node" {
-				continue
-			}
-			// A message in this field alone must be visited.
-			m := messageOf(t, d)
-			child := filled(t, f.Message())
-			if f.IsList() {
-				m.ProtoReflect().Mutable(f).List().Append(protoreflect.ValueOfMessage(child))
-			} else {
-				m.ProtoReflect().Set(f, protoreflect.ValueOfMessage(child))
-			}
-			visits := 0
-			children(m, func(any) { visits++ })
-			if visits != 1 {
-				t.Errorf("%s.%s: visited %d times", d.Name(), f.Name(), visits)
-			}
-		}
-	}
-	visit((&pg.RawStmt{}).ProtoReflect().Descriptor())
-}
-
-func filled(t *testing.T, d protoreflect.MessageDescriptor) protoreflect.Message {
-	if d.Name() == "Node" {
-		return (&pg.Node{Node: &pg.Node_Integer{Integer: &pg.Integer{}}}).ProtoReflect()
-	}
-	return messageOf(t, d).ProtoReflect()
-}
-
-func messageOf(t *testing.T, d protoreflect.MessageDescriptor) proto.Message {
-	t.Helper()
-	if d.Name() == "RawStmt" {
-		return &pg.RawStmt{}
-	}
-	if d.Name() == "Node" {
-		return &pg.Node{}
-	}
-	m, ok := found[d.FullName()]
-	if !ok {
-		t.Fatalf("no message %s", d.FullName())
-	}
-	return m.ProtoReflect().New().Interface()
-}
-
-// found holds one message of each type reachable from a node.
-var found = func() map[protoreflect.FullName]proto.Message {
-	all := map[protoreflect.FullName]proto.Message{}
-	var visit func(m protoreflect.Message)
-	visit = func(m protoreflect.Message) {
-		if _, ok := all[m.Descriptor().FullName()]; ok {
-			return
-		}
-		all[m.Descriptor().FullName()] = m.Interface()
-		fs := m.Descriptor().Fields()
-		for i := range fs.Len() {
-			if f := fs.Get(i); f.Message() != nil {
-				if f.IsList() {
-					visit(m.NewField(f).List().NewElement().Message())
-				} else {
-					visit(m.NewField(f).Message())
-				}
-			}
-		}
-	}
-	visit((&pg.RawStmt{}).ProtoReflect())
-	return all
-}()
 
 func TestReviewedFunctions(t *testing.T) {
 	classes := map[string]bool{}

@@ -6,13 +6,14 @@ import (
 	pg "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/classify/sql/pgtree"
 )
 
 // nameParts gives the strings of a list of name parts.
 func nameParts(nodes []*pg.Node) []string {
 	parts := make([]string, 0, len(nodes))
 	for _, n := range nodes {
-		switch x := unwrap(n).(type) {
+		switch x := pgtree.Unwrap(n).(type) {
 		case *pg.String:
 			parts = append(parts, x.GetSval())
 		case *pg.A_Star:

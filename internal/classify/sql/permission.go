@@ -6,6 +6,7 @@ import (
 	pg "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/classify/sql/pgtree"
 )
 
 // permission judges roles, grants and ownership.
@@ -21,7 +22,7 @@ func (j *judge) permission(m any) bool {
 		a := j.one(signalbox.Permission, native, "role", "*", reason)
 		a.Resources = nil
 		for _, n := range x.GetGrantedRoles() {
-			if p, ok := unwrap(n).(*pg.AccessPriv); ok {
+			if p, ok := pgtree.Unwrap(n).(*pg.AccessPriv); ok {
 				if x.GetIsGrant() && powerful(p.GetPrivName()) {
 					a.Traits = addTrait(a.Traits, signalbox.TraitAdmin)
 				}
@@ -29,10 +30,10 @@ func (j *judge) permission(m any) bool {
 			}
 		}
 		for _, n := range x.GetGranteeRoles() {
-			a.Resources = append(a.Resources, signalbox.Resource{Type: "role", Name: roleName(unwrap(n))})
+			a.Resources = append(a.Resources, signalbox.Resource{Type: "role", Name: roleName(pgtree.Unwrap(n))})
 		}
 		for _, n := range x.GetOpt() { // WITH ADMIN, which lets the member give it on
-			if d, ok := unwrap(n).(*pg.DefElem); ok && x.GetIsGrant() && d.GetDefname() == "admin" && j.optionOn(d) {
+			if d, ok := pgtree.Unwrap(n).(*pg.DefElem); ok && x.GetIsGrant() && d.GetDefname() == "admin" && j.optionOn(d) {
 				a.Traits = addTrait(a.Traits, signalbox.TraitAdmin)
 			}
 		}
@@ -47,11 +48,11 @@ func (j *judge) permission(m any) bool {
 		name := roleName(x.GetRole())
 		a := j.one(signalbox.Permission, "ALTER ROLE", "role", name, "changes what a role may do")
 		for _, n := range x.GetOptions() {
-			if d, ok := unwrap(n).(*pg.DefElem); ok && d.GetDefname() == "password" {
+			if d, ok := pgtree.Unwrap(n).(*pg.DefElem); ok && d.GetDefname() == "password" {
 				a.Traits = addTrait(a.Traits, signalbox.TraitCredentials)
 				a.Reason = "sets a role's password"
 			}
-			if d, ok := unwrap(n).(*pg.DefElem); ok && powers(d.GetDefname()) && j.optionOn(d) {
+			if d, ok := pgtree.Unwrap(n).(*pg.DefElem); ok && powers(d.GetDefname()) && j.optionOn(d) {
 				a.Traits = addTrait(a.Traits, signalbox.TraitAdmin)
 				a.Reason = "gives a role powers: " + strings.ToUpper(d.GetDefname())
 			}
@@ -66,7 +67,7 @@ func (j *judge) permission(m any) bool {
 		a := j.one(signalbox.Delete, "DROP ROLE", "role", "*", "removes roles")
 		a.Resources = nil
 		for _, n := range x.GetRoles() {
-			a.Resources = append(a.Resources, signalbox.Resource{Type: "role", Name: roleName(unwrap(n)), Whole: true})
+			a.Resources = append(a.Resources, signalbox.Resource{Type: "role", Name: roleName(pgtree.Unwrap(n)), Whole: true})
 		}
 		j.counted(a)
 	case *pg.DropOwnedStmt:
@@ -83,7 +84,7 @@ func (j *judge) permission(m any) bool {
 		j.roles(a, append(x.GetRoles()[:len(x.GetRoles()):len(x.GetRoles())],
 			&pg.Node{Node: &pg.Node_RoleSpec{RoleSpec: x.GetNewrole()}}))
 	case *pg.AlterOwnerStmt:
-		name := dotted(objectName(unwrap(x.GetObject())))
+		name := dotted(objectName(pgtree.Unwrap(x.GetObject())))
 		if v := x.GetRelation(); v != nil {
 			name, _ = j.relation(v)
 		}
@@ -106,7 +107,7 @@ func opens(x *pg.GrantStmt) []signalbox.Trait {
 	}
 	var ts []signalbox.Trait
 	for _, n := range x.GetGrantees() {
-		if roleName(unwrap(n)) == "PUBLIC" {
+		if roleName(pgtree.Unwrap(n)) == "PUBLIC" {
 			ts = addTrait(ts, signalbox.TraitPublic)
 		}
 	}
@@ -145,7 +146,7 @@ func powerful(role string) bool {
 func (j *judge) roles(a *signalbox.Action, nodes []*pg.Node) {
 	a.Resources = nil
 	for _, n := range nodes {
-		a.Resources = append(a.Resources, signalbox.Resource{Type: "role", Name: roleName(unwrap(n)), Whole: true})
+		a.Resources = append(a.Resources, signalbox.Resource{Type: "role", Name: roleName(pgtree.Unwrap(n)), Whole: true})
 	}
 }
 
@@ -190,7 +191,7 @@ func (j *judge) grant(x *pg.GrantStmt) {
 	a := j.one(signalbox.Permission, native, kind, "*", reason, opens(x)...)
 	a.Resources = nil
 	for _, n := range x.GetObjects() {
-		switch o := unwrap(n).(type) {
+		switch o := pgtree.Unwrap(n).(type) {
 		case *pg.RangeVar:
 			res, _, _ := j.table(o)
 			a.Resources = append(a.Resources, res)
@@ -208,7 +209,7 @@ func (j *judge) grant(x *pg.GrantStmt) {
 		j.counted(a)
 	}
 	for _, n := range x.GetGrantees() {
-		a.Resources = append(a.Resources, signalbox.Resource{Type: "role", Name: roleName(unwrap(n))})
+		a.Resources = append(a.Resources, signalbox.Resource{Type: "role", Name: roleName(pgtree.Unwrap(n))})
 	}
 }
 
@@ -217,7 +218,7 @@ func (j *judge) grant(x *pg.GrantStmt) {
 func (j *judge) createRole(x *pg.CreateRoleStmt) {
 	a := j.one(signalbox.Create, "CREATE ROLE", "role", x.GetRole(), "makes a role without powers")
 	for _, n := range x.GetOptions() {
-		d, ok := unwrap(n).(*pg.DefElem)
+		d, ok := pgtree.Unwrap(n).(*pg.DefElem)
 		if !ok {
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 	pg "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/classify/sql/pgtree"
 )
 
 // objectKind is the resource type for a kind of object.
@@ -49,7 +50,7 @@ func objectName(m any) []string {
 	case *pg.List:
 		var parts []string
 		for _, n := range x.GetItems() {
-			parts = append(parts, objectName(unwrap(n))...)
+			parts = append(parts, objectName(pgtree.Unwrap(n))...)
 		}
 		return parts
 	case *pg.TypeName:
@@ -111,7 +112,7 @@ func (j *judge) drop(x *pg.DropStmt) {
 	j.s.Lone = x.GetConcurrent()
 	temporary := len(x.GetObjects()) > 0
 	for _, n := range x.GetObjects() {
-		parts := objectName(unwrap(n))
+		parts := objectName(pgtree.Unwrap(n))
 		res := signalbox.Resource{Type: kind, Name: dotted(parts), Whole: true}
 		switch x.GetRemoveType() {
 		case pg.ObjectType_OBJECT_TABLE, pg.ObjectType_OBJECT_VIEW, pg.ObjectType_OBJECT_MATVIEW,
@@ -186,7 +187,7 @@ func (j *judge) truncate(x *pg.TruncateStmt) {
 	}
 	temporary := true
 	for _, n := range x.GetRelations() {
-		v, ok := unwrap(n).(*pg.RangeVar)
+		v, ok := pgtree.Unwrap(n).(*pg.RangeVar)
 		if !ok {
 			j.unknown("TRUNCATE of something unknown")
 			return

@@ -4,6 +4,8 @@ import (
 	"math"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/signalbox-dev/signalbox/internal/classify/sql/pgtree"
 )
 
 // outerColumn reports whether what a subquery gives may be the target's own
@@ -13,8 +15,8 @@ func outerColumn(q *pg.SelectStmt, col string, t target) bool {
 	if len(q.GetTargetList()) != 1 || len(q.GetFromClause()) == 0 {
 		return false
 	}
-	rt, _ := unwrap(q.GetTargetList()[0]).(*pg.ResTarget)
-	ref, ok := unwrap(rt.GetVal()).(*pg.ColumnRef)
+	rt, _ := pgtree.Unwrap(q.GetTargetList()[0]).(*pg.ResTarget)
+	ref, ok := pgtree.Unwrap(rt.GetVal()).(*pg.ColumnRef)
 	if !ok || len(ref.GetFields()) != 1 || dotted(nameParts(ref.GetFields())) != col {
 		return false
 	}
@@ -22,7 +24,7 @@ func outerColumn(q *pg.SelectStmt, col string, t target) bool {
 		return false // nearly every table has one
 	}
 	for _, n := range q.GetFromClause() {
-		if v, ok := unwrap(n).(*pg.RangeVar); ok && v.GetRelname() == t.name {
+		if v, ok := pgtree.Unwrap(n).(*pg.RangeVar); ok && v.GetRelname() == t.name {
 			return false
 		}
 	}
@@ -35,7 +37,7 @@ func (j *judge) rows(q *pg.SelectStmt) selection {
 		return selection{rank: rankAll}
 	}
 	s := j.rowsWithoutLimit(q)
-	if n := unwrap(q.GetLimitCount()); n != nil {
+	if n := pgtree.Unwrap(q.GetLimitCount()); n != nil {
 		j.constant()
 		if k, ok := n.(*pg.A_Const); ok && k.GetIval() != nil && !k.GetIsnull() {
 			limit := int64(k.GetIval().GetIval())
@@ -72,11 +74,11 @@ func (j *judge) rowsWithoutLimit(q *pg.SelectStmt) selection {
 	if len(from) > 1 {
 		return selection{rank: rankRange}
 	}
-	switch f := unwrap(from[0]).(type) {
+	switch f := pgtree.Unwrap(from[0]).(type) {
 	case *pg.RangeVar:
 		return j.selects(q.GetWhereClause(), j.targetOf(f, nil))
 	case *pg.RangeSubselect:
-		sub, _ := unwrap(f.GetSubquery()).(*pg.SelectStmt)
+		sub, _ := pgtree.Unwrap(f.GetSubquery()).(*pg.SelectStmt)
 		return j.rows(sub)
 	case *pg.RangeFunction:
 		return j.series(f)
@@ -90,11 +92,11 @@ func (j *judge) series(f *pg.RangeFunction) selection {
 	if len(f.GetFunctions()) != 1 {
 		return selection{rank: rankRange}
 	}
-	list, ok := unwrap(f.GetFunctions()[0]).(*pg.List)
+	list, ok := pgtree.Unwrap(f.GetFunctions()[0]).(*pg.List)
 	if !ok || len(list.GetItems()) == 0 {
 		return selection{rank: rankRange}
 	}
-	call, ok := unwrap(list.GetItems()[0]).(*pg.FuncCall)
+	call, ok := pgtree.Unwrap(list.GetItems()[0]).(*pg.FuncCall)
 	if !ok {
 		return selection{rank: rankRange}
 	}
@@ -104,7 +106,7 @@ func (j *judge) series(f *pg.RangeFunction) selection {
 		if len(args) < 2 {
 			break
 		}
-		lo, hi := j.bound(unwrap(args[0])), j.bound(unwrap(args[1]))
+		lo, hi := j.bound(pgtree.Unwrap(args[0])), j.bound(pgtree.Unwrap(args[1]))
 		if lo.kind == 'n' && hi.kind == 'n' && hi.number >= lo.number && hi.number-lo.number < math.MaxInt32 {
 			n := hi.number - lo.number + 1
 			if n <= 100 {
@@ -114,7 +116,7 @@ func (j *judge) series(f *pg.RangeFunction) selection {
 		}
 	case "unnest", "pg_catalog.unnest":
 		for _, a := range args {
-			if anyColumn(unwrap(a)) {
+			if anyColumn(pgtree.Unwrap(a)) {
 				return selection{rank: rankRange}
 			}
 		}
@@ -134,7 +136,7 @@ func anyColumn(m any) bool {
 			return
 		}
 		if !found {
-			children(m, visit)
+			pgtree.Children(m, visit)
 		}
 	}
 	if m != nil {
@@ -161,11 +163,11 @@ func setReturning(targets []*pg.Node) bool {
 			}
 		}
 		if _, sub := m.(*pg.SelectStmt); !sub && !found {
-			children(m, visit)
+			pgtree.Children(m, visit)
 		}
 	}
 	for _, n := range targets {
-		if m := unwrap(n); m != nil {
+		if m := pgtree.Unwrap(n); m != nil {
 			visit(m)
 		}
 	}
@@ -174,11 +176,11 @@ func setReturning(targets []*pg.Node) bool {
 
 func onlyAggregates(targets []*pg.Node) bool {
 	for _, n := range targets {
-		rt, ok := unwrap(n).(*pg.ResTarget)
+		rt, ok := pgtree.Unwrap(n).(*pg.ResTarget)
 		if !ok {
 			return false
 		}
-		call, ok := unwrap(rt.GetVal()).(*pg.FuncCall)
+		call, ok := pgtree.Unwrap(rt.GetVal()).(*pg.FuncCall)
 		if !ok || call.GetOver() != nil {
 			return false
 		}

@@ -6,6 +6,7 @@ import (
 	pg "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/classify/sql/pgtree"
 )
 
 // secretTable marks a statement that reads a relation which holds credentials
@@ -63,19 +64,19 @@ func (j *judge) secretOutput(targets, from []*pg.Node) {
 			case "count", "length", "char_length", "octet_length", "bool_or", "bool_and":
 				return
 			}
-			children(m, visit)
+			pgtree.Children(m, visit)
 		case *pg.A_Expr:
 			if op := nameParts(x.GetName()); len(op) > 0 &&
 				(op[len(op)-1] == "||" || strings.HasPrefix(op[len(op)-1], "->") ||
 					strings.HasPrefix(op[len(op)-1], "#>")) {
-				children(m, visit)
+				pgtree.Children(m, visit)
 			}
 		default:
-			children(m, visit)
+			pgtree.Children(m, visit)
 		}
 	}
 	for _, n := range targets {
-		if m := unwrap(n); m != nil && !shown {
+		if m := pgtree.Unwrap(n); m != nil && !shown {
 			visit(m)
 		}
 	}
@@ -87,7 +88,7 @@ func (j *judge) secretOutput(targets, from []*pg.Node) {
 // secretStar reports whether a * shows a relation that is named for secrets.
 func secretStar(from []*pg.Node) bool {
 	for _, n := range from {
-		if v, ok := unwrap(n).(*pg.RangeVar); ok {
+		if v, ok := pgtree.Unwrap(n).(*pg.RangeVar); ok {
 			switch strings.ToLower(v.GetRelname()) {
 			case "secrets", "credentials", "user_credentials", "api_keys", "access_tokens", "api_tokens",
 				"oauth_tokens", "refresh_tokens", "passwords", "decrypted_secrets", "vault_secrets", "private_keys":

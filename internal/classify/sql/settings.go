@@ -9,6 +9,7 @@ import (
 	pg "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/classify/sql/pgtree"
 )
 
 // A settingClass says what a setting protects.
@@ -99,7 +100,7 @@ func (j *judge) set(x *pg.VariableSetStmt) {
 func (j *judge) setTransaction(x *pg.VariableSetStmt) {
 	j.s.Name = strings.ToLower(x.GetName())
 	for _, n := range x.GetArgs() {
-		if d, ok := unwrap(n).(*pg.DefElem); ok && d.GetDefname() == "transaction_read_only" && !j.optionOn(d) {
+		if d, ok := pgtree.Unwrap(n).(*pg.DefElem); ok && d.GetDefname() == "transaction_read_only" && !j.optionOn(d) {
 			j.setting("transaction_read_only", []string{"off"}, false)
 			if strings.Contains(j.s.Name, "characteristics") {
 				j.gateSetting() // another name of default_transaction_read_only
@@ -115,9 +116,9 @@ func (j *judge) settingValues(args []*pg.Node) []string {
 	j.constant()
 	var values []string
 	for _, n := range args {
-		m := unwrap(n)
+		m := pgtree.Unwrap(n)
 		if c, ok := m.(*pg.TypeCast); ok {
-			m = unwrap(c.GetArg())
+			m = pgtree.Unwrap(c.GetArg())
 		}
 		k, ok := m.(*pg.A_Const)
 		if !ok {
@@ -293,12 +294,12 @@ func (j *judge) setConfig(args []*pg.Node) {
 		j.unknown("set_config without its arguments")
 		return
 	}
-	name, ok := j.text(unwrap(args[0]))
+	name, ok := j.text(pgtree.Unwrap(args[0]))
 	if !ok {
 		j.effect(signalbox.Worst("SET_CONFIG", "sets a setting whose name is computed"))
 		return
 	}
-	value, ok := j.text(unwrap(args[1]))
+	value, ok := j.text(pgtree.Unwrap(args[1]))
 	name = strings.ToLower(name)
 	if !ok && classOf(name) != settingPlain {
 		j.effect(signalbox.Worst("SET_CONFIG", "sets a setting that matters to a computed value"))

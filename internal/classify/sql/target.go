@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/signalbox-dev/signalbox/internal/classify/sql/pgtree"
 )
 
 // A target is the relation whose rows a condition selects.
@@ -136,10 +138,10 @@ func (j *judge) column(m any, t target) (table, col string, ok bool) {
 		}
 		switch parts[len(parts)-1] {
 		case "text", "int4", "int8", "uuid", "varchar", "numeric":
-			return j.column(unwrap(x.GetArg()), t)
+			return j.column(pgtree.Unwrap(x.GetArg()), t)
 		}
 	case *pg.CollateClause:
-		return j.column(unwrap(x.GetArg()), t)
+		return j.column(pgtree.Unwrap(x.GetArg()), t)
 	}
 	return "", "", false
 }
@@ -172,11 +174,11 @@ func outward(m any, t target, hides, owns bool, depth int) bool {
 		return false
 	case *pg.SelectStmt:
 		for _, n := range x.GetFromClause() {
-			h, o := brings(unwrap(n), t)
+			h, o := brings(pgtree.Unwrap(n), t)
 			hides, owns = hides || h, owns || o
 		}
 	}
-	children(m, func(c any) {
+	pgtree.Children(m, func(c any) {
 		found = found || outward(c, t, hides, owns, depth+1)
 	})
 	return found
@@ -194,8 +196,8 @@ func brings(m any, t target) (hides, owns bool) {
 		}
 		return name == t.names[0], true
 	case *pg.JoinExpr:
-		h, o := brings(unwrap(x.GetLarg()), t)
-		h2, o2 := brings(unwrap(x.GetRarg()), t)
+		h, o := brings(pgtree.Unwrap(x.GetLarg()), t)
+		h2, o2 := brings(pgtree.Unwrap(x.GetRarg()), t)
 		return h || h2, o || o2
 	case *pg.RangeFunction:
 		return x.GetAlias().GetAliasname() == t.names[0], x.GetAlias() != nil || len(x.GetColdeflist()) > 0
@@ -214,27 +216,27 @@ func (j *judge) narrows(m any, t target) bool {
 		if parts := nameParts(x.GetFuncname()); len(parts) > 0 && len(x.GetArgs()) > 0 {
 			switch parts[len(parts)-1] {
 			case "lower", "upper", "btrim", "date", "md5":
-				_, _, ok := j.column(unwrap(x.GetArgs()[0]), t)
+				_, _, ok := j.column(pgtree.Unwrap(x.GetArgs()[0]), t)
 				return ok
 			case "date_trunc":
-				_, _, ok := j.column(unwrap(x.GetArgs()[len(x.GetArgs())-1]), t)
+				_, _, ok := j.column(pgtree.Unwrap(x.GetArgs()[len(x.GetArgs())-1]), t)
 				return ok && len(x.GetArgs()) == 2
 			}
 		}
 	case *pg.TypeCast:
 		parts := nameParts(x.GetTypeName().GetNames())
 		if len(parts) > 0 && parts[len(parts)-1] == "date" {
-			_, _, ok := j.column(unwrap(x.GetArg()), t)
+			_, _, ok := j.column(pgtree.Unwrap(x.GetArg()), t)
 			return ok
 		}
 	case *pg.A_Expr:
 		if parts := nameParts(x.GetName()); len(parts) > 0 {
 			switch parts[len(parts)-1] {
 			case "->>", "#>>":
-				_, _, ok := j.column(unwrap(x.GetLexpr()), t)
-				return ok || j.narrows(unwrap(x.GetLexpr()), t)
+				_, _, ok := j.column(pgtree.Unwrap(x.GetLexpr()), t)
+				return ok || j.narrows(pgtree.Unwrap(x.GetLexpr()), t)
 			case "->", "#>":
-				_, _, ok := j.column(unwrap(x.GetLexpr()), t)
+				_, _, ok := j.column(pgtree.Unwrap(x.GetLexpr()), t)
 				return ok
 			}
 		}
@@ -255,7 +257,7 @@ func (j *judge) targetOf(v *pg.RangeVar, from []*pg.Node) target {
 	if len(from) > 0 {
 		t.joined = map[string]joined{}
 		for _, n := range from {
-			j.join(unwrap(n), &t)
+			j.join(pgtree.Unwrap(n), &t)
 		}
 	}
 	return t
@@ -270,15 +272,15 @@ func (j *judge) join(m any, t *target) {
 		}
 		t.joined[name] = joined{rank: rankAll}
 	case *pg.RangeSubselect:
-		q, _ := unwrap(x.GetSubquery()).(*pg.SelectStmt)
+		q, _ := pgtree.Unwrap(x.GetSubquery()).(*pg.SelectStmt)
 		s := j.rows(q)
 		t.joined[x.GetAlias().GetAliasname()] = joined{rank: s.rank, rows: s.count}
 	case *pg.RangeFunction:
 		s := j.series(x)
 		t.joined[x.GetAlias().GetAliasname()] = joined{rank: s.rank, rows: s.count}
 	case *pg.JoinExpr:
-		j.join(unwrap(x.GetLarg()), t)
-		j.join(unwrap(x.GetRarg()), t)
+		j.join(pgtree.Unwrap(x.GetLarg()), t)
+		j.join(pgtree.Unwrap(x.GetRarg()), t)
 	default:
 		t.joined["?"] = joined{rank: rankAll}
 	}

@@ -7,6 +7,7 @@ import (
 	pg "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/classify/sql/pgtree"
 )
 
 // top judges a statement at the top of a text, or wrapped by another.
@@ -206,7 +207,7 @@ const cursorHold = 0x20
 // it does.
 func (j *judge) adopt(n *pg.Node) {
 	kind, name := j.s.Kind, j.s.Name
-	j.top(unwrap(n))
+	j.top(pgtree.Unwrap(n))
 	if j.s.Kind == KindQuery || j.s.Kind == KindWrite || j.s.Kind == KindExecute {
 		j.settled = j.settled || len(j.effects) > 0
 	}
@@ -216,7 +217,7 @@ func (j *judge) adopt(n *pg.Node) {
 func (j *judge) explain(x *pg.ExplainStmt) {
 	analyze := false
 	for _, n := range x.GetOptions() {
-		d, ok := unwrap(n).(*pg.DefElem)
+		d, ok := pgtree.Unwrap(n).(*pg.DefElem)
 		if !ok {
 			continue
 		}
@@ -268,7 +269,7 @@ func (j *judge) explain(x *pg.ExplainStmt) {
 
 // optionOn reads a boolean option, which is on when it has no value.
 func (j *judge) optionOn(d *pg.DefElem) bool {
-	arg := unwrap(d.GetArg())
+	arg := pgtree.Unwrap(d.GetArg())
 	if arg == nil {
 		return true
 	}
@@ -365,7 +366,7 @@ func (j *judge) createAs(x *pg.CreateTableAsStmt) {
 	if x.GetObjtype() == pg.ObjectType_OBJECT_MATVIEW {
 		native = "CREATE MATERIALIZED VIEW"
 	}
-	q, _ := unwrap(x.GetQuery()).(*pg.SelectStmt)
+	q, _ := pgtree.Unwrap(x.GetQuery()).(*pg.SelectStmt)
 	j.into(x.GetInto(), native, selection{rank: rankAll})
 	if q != nil {
 		j.query(q)
@@ -402,13 +403,13 @@ func (j *judge) copy(x *pg.CopyStmt) {
 		a.Traits = append(dropTrait(a.Traits, signalbox.TraitRange), signalbox.TraitBulk)
 		a.Impact.Reversible = a.Verb == signalbox.Create
 		a.Reason = "adds as many rows as the stream holds"
-		j.walk(unwrap(x.GetWhereClause()))
+		j.walk(pgtree.Unwrap(x.GetWhereClause()))
 	case x.GetQuery() != nil:
 		if x.GetFilename() == "" && !x.GetIsProgram() {
 			j.s.Kind = KindCopyOut
 		}
 		kind := j.s.Kind
-		j.top(unwrap(x.GetQuery()))
+		j.top(pgtree.Unwrap(x.GetQuery()))
 		j.s.Kind = kind
 	default:
 		if x.GetFilename() == "" && !x.GetIsProgram() {
@@ -416,7 +417,7 @@ func (j *judge) copy(x *pg.CopyStmt) {
 		}
 		j.read(x.GetRelation())
 		for _, n := range x.GetAttlist() {
-			if s, ok := unwrap(n).(*pg.String); ok && secretColumn(s.GetSval()) {
+			if s, ok := pgtree.Unwrap(n).(*pg.String); ok && secretColumn(s.GetSval()) {
 				j.trait(signalbox.TraitCredentials)
 			}
 		}
@@ -442,7 +443,7 @@ func (j *judge) upkeep(m any) bool {
 		var traits = []signalbox.Trait{signalbox.TraitMaintenance}
 		a := j.one(signalbox.Update, native, "table", "*", "keeps house: no content changes", traits...)
 		for _, n := range x.GetOptions() {
-			if d, ok := unwrap(n).(*pg.DefElem); ok && d.GetDefname() == "full" && j.optionOn(d) {
+			if d, ok := pgtree.Unwrap(n).(*pg.DefElem); ok && d.GetDefname() == "full" && j.optionOn(d) {
 				a.Native = "VACUUM FULL"
 				a.Reason = "rewrites the table under an exclusive lock"
 				a.Impact.Scope = signalbox.ScopeAll
@@ -473,7 +474,7 @@ func (j *judge) upkeep(m any) bool {
 			j.resource(a, x.GetRelation())
 		}
 		for _, n := range x.GetParams() {
-			if d, ok := unwrap(n).(*pg.DefElem); ok && d.GetDefname() == "concurrently" && j.optionOn(d) {
+			if d, ok := pgtree.Unwrap(n).(*pg.DefElem); ok && d.GetDefname() == "concurrently" && j.optionOn(d) {
 				j.s.Lone = true
 			}
 		}
@@ -506,7 +507,7 @@ func (j *judge) upkeep(m any) bool {
 			a.Impact.Scope = signalbox.ScopeAll
 		}
 		for _, n := range x.GetRelations() {
-			if v, ok := unwrap(n).(*pg.RangeVar); ok {
+			if v, ok := pgtree.Unwrap(n).(*pg.RangeVar); ok {
 				res, _, _ := j.table(v)
 				a.Resources = append(a.Resources, res)
 			}
@@ -523,7 +524,7 @@ func (j *judge) resources(a *signalbox.Action, rels []*pg.Node) {
 	}
 	a.Resources = nil
 	for _, n := range rels {
-		if r, ok := unwrap(n).(*pg.VacuumRelation); ok && r.GetRelation() != nil {
+		if r, ok := pgtree.Unwrap(n).(*pg.VacuumRelation); ok && r.GetRelation() != nil {
 			res, _, _ := j.table(r.GetRelation())
 			a.Resources = append(a.Resources, res)
 		}

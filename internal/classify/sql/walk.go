@@ -4,6 +4,7 @@ import (
 	pg "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/classify/sql/pgtree"
 )
 
 // walk goes over everything below a node. A kind of node that is not listed here
@@ -69,7 +70,7 @@ func (j *judge) walk(m any) {
 		}
 	case *pg.A_Indirection:
 		for _, n := range x.GetIndirection() {
-			if field, ok := unwrap(n).(*pg.String); ok {
+			if field, ok := pgtree.Unwrap(n).(*pg.String); ok {
 				j.attribute(field.GetSval())
 			}
 		}
@@ -98,14 +99,14 @@ func (j *judge) walk(m any) {
 		j.unknown("unknown kind of node in the statement")
 		return
 	}
-	if !children(m, j.walk) {
+	if !pgtree.Children(m, j.walk) {
 		j.unknown("unknown kind of node in the statement")
 	}
 }
 
 func (j *judge) walkAll(nodes []*pg.Node) {
 	for _, n := range nodes {
-		if m := unwrap(n); m != nil {
+		if m := pgtree.Unwrap(n); m != nil {
 			j.walk(m)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	pg "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/classify/sql/pgtree"
 )
 
 // A rank orders conditions by how much they let through, as far as the request
@@ -58,7 +59,7 @@ type selection struct {
 
 // selects says what part of a target's rows a WHERE lets through.
 func (j *judge) selects(where *pg.Node, t target) selection {
-	m := unwrap(where)
+	m := pgtree.Unwrap(where)
 	if m == nil {
 		return selection{rank: rankAll}
 	}
@@ -141,17 +142,17 @@ func (j *judge) cond(m any, t target) cond {
 		return j.truth(x)
 	case *pg.TypeCast:
 		if parts := nameParts(x.GetTypeName().GetNames()); len(parts) > 0 && parts[len(parts)-1] == "bool" {
-			if k, ok := unwrap(x.GetArg()).(*pg.A_Const); ok {
+			if k, ok := pgtree.Unwrap(x.GetArg()).(*pg.A_Const); ok {
 				return j.truth(k)
 			}
-			return j.cond(unwrap(x.GetArg()), t)
+			return j.cond(pgtree.Unwrap(x.GetArg()), t)
 		}
 	case *pg.BoolExpr:
 		return j.boolean(x, t)
 	case *pg.A_Expr:
 		return j.comparison(x, t)
 	case *pg.NullTest:
-		if k, ok := unwrap(x.GetArg()).(*pg.A_Const); ok {
+		if k, ok := pgtree.Unwrap(x.GetArg()).(*pg.A_Const); ok {
 			j.constant()
 			if k.GetIsnull() == (x.GetNulltesttype() == pg.NullTestType_IS_NULL) {
 				return always()
@@ -164,7 +165,7 @@ func (j *judge) cond(m any, t target) cond {
 		return cond{rank: rankKey, count: 1}
 	case *pg.CoalesceExpr:
 		if len(x.GetArgs()) == 1 {
-			return j.cond(unwrap(x.GetArgs()[0]), t)
+			return j.cond(pgtree.Unwrap(x.GetArgs()[0]), t)
 		}
 	}
 	if j.mentions(m, t) {
@@ -197,15 +198,15 @@ func (j *judge) truth(k *pg.A_Const) cond {
 func (j *judge) boolean(x *pg.BoolExpr, t target) cond {
 	var c cond
 	for i, n := range x.GetArgs() {
-		next := j.cond(unwrap(n), t)
+		next := j.cond(pgtree.Unwrap(n), t)
 		switch {
 		case x.GetBoolop() == pg.BoolExprType_NOT_EXPR:
 			switch next.rank {
 			case rankAll:
-				if j.mentions(unwrap(n), t) {
+				if j.mentions(pgtree.Unwrap(n), t) {
 					return cond{rank: rankRange}
 				}
-				if isLiteral(unwrap(n)) {
+				if isLiteral(pgtree.Unwrap(n)) {
 					return never()
 				}
 				return always()
@@ -229,7 +230,7 @@ func isLiteral(m any) bool {
 	case *pg.A_Const:
 		return true
 	case *pg.TypeCast:
-		return isLiteral(unwrap(x.GetArg()))
+		return isLiteral(pgtree.Unwrap(x.GetArg()))
 	}
 	return false
 }
@@ -297,7 +298,7 @@ func (t target) or(a, b cond) cond {
 
 // comparison weighs an operator between two sides.
 func (j *judge) comparison(x *pg.A_Expr, t target) cond {
-	l, r := unwrap(x.GetLexpr()), unwrap(x.GetRexpr())
+	l, r := pgtree.Unwrap(x.GetLexpr()), pgtree.Unwrap(x.GetRexpr())
 	op := ""
 	if parts := nameParts(x.GetName()); len(parts) > 0 {
 		op = parts[len(parts)-1]
@@ -337,7 +338,7 @@ func (j *judge) comparison(x *pg.A_Expr, t target) cond {
 		if !ok || len(list.GetItems()) != 2 {
 			break
 		}
-		lo, hi := unwrap(list.GetItems()[0]), unwrap(list.GetItems()[1])
+		lo, hi := pgtree.Unwrap(list.GetItems()[0]), pgtree.Unwrap(list.GetItems()[1])
 		return and(j.compare(l, ">=", lo, t), j.compare(l, "<=", hi, t))
 	case pg.A_Expr_Kind_AEXPR_LIKE, pg.A_Expr_Kind_AEXPR_ILIKE, pg.A_Expr_Kind_AEXPR_SIMILAR:
 		return j.like(x, l, r, t)
@@ -352,9 +353,9 @@ func (j *judge) comparison(x *pg.A_Expr, t target) cond {
 func (j *judge) compare(l any, op string, r any, t target) cond {
 	if row, ok := l.(*pg.RowExpr); ok && op == "=" {
 		if other, ok := r.(*pg.RowExpr); ok && len(other.GetArgs()) == len(row.GetArgs()) && len(row.GetArgs()) > 0 {
-			c := j.compare(unwrap(row.GetArgs()[0]), op, unwrap(other.GetArgs()[0]), t)
+			c := j.compare(pgtree.Unwrap(row.GetArgs()[0]), op, pgtree.Unwrap(other.GetArgs()[0]), t)
 			for i := 1; i < len(row.GetArgs()); i++ {
-				c = and(c, j.compare(unwrap(row.GetArgs()[i]), op, unwrap(other.GetArgs()[i]), t))
+				c = and(c, j.compare(pgtree.Unwrap(row.GetArgs()[i]), op, pgtree.Unwrap(other.GetArgs()[i]), t))
 			}
 			return c
 		}
@@ -416,7 +417,7 @@ func (j *judge) compareConstant(table, col, op string, k any, t target) cond {
 	}
 	if op == "=" {
 		if sub, ok := k.(*pg.SubLink); ok {
-			if q, ok := unwrap(sub.GetSubselect()).(*pg.SelectStmt); ok && outerColumn(q, col, t) {
+			if q, ok := pgtree.Unwrap(sub.GetSubselect()).(*pg.SelectStmt); ok && outerColumn(q, col, t) {
 				return cond{rank: rankRange}
 			}
 		}
@@ -441,7 +442,7 @@ func isBool(m any) bool {
 	case *pg.A_Const:
 		return x.GetBoolval() != nil
 	case *pg.TypeCast:
-		return isBool(unwrap(x.GetArg()))
+		return isBool(pgtree.Unwrap(x.GetArg()))
 	}
 	return false
 }
@@ -464,7 +465,7 @@ func flip(op string) string {
 func (j *judge) bound(m any) bound {
 	switch x := m.(type) {
 	case *pg.TypeCast:
-		return j.bound(unwrap(x.GetArg()))
+		return j.bound(pgtree.Unwrap(x.GetArg()))
 	case *pg.A_Const:
 		j.constant()
 		if x.GetIval() != nil {
@@ -548,7 +549,7 @@ func (j *judge) in(l any, items []*pg.Node, t target) cond {
 	if row, ok := l.(*pg.RowExpr); ok {
 		c := cond{rank: rankRange, eq: map[string]int64{}}
 		for i, a := range row.GetArgs() {
-			table, col, ok := j.column(unwrap(a), t)
+			table, col, ok := j.column(pgtree.Unwrap(a), t)
 			if !ok || table != "" {
 				return cond{rank: rankRange}
 			}
@@ -559,7 +560,7 @@ func (j *judge) in(l any, items []*pg.Node, t target) cond {
 			}
 		}
 		for _, item := range items {
-			if j.mentions(unwrap(item), t) {
+			if j.mentions(pgtree.Unwrap(item), t) {
 				return cond{rank: rankRange}
 			}
 		}
@@ -567,10 +568,10 @@ func (j *judge) in(l any, items []*pg.Node, t target) cond {
 	}
 	table, col, ok := j.column(l, t)
 	for _, item := range items {
-		if itable, icol, iok := j.column(unwrap(item), t); ok && iok && itable == table && icol == col {
+		if itable, icol, iok := j.column(pgtree.Unwrap(item), t); ok && iok && itable == table && icol == col {
 			return always()
 		}
-		if j.mentions(unwrap(item), t) {
+		if j.mentions(pgtree.Unwrap(item), t) {
 			return cond{rank: rankRange}
 		}
 	}
@@ -593,7 +594,7 @@ func (j *judge) anyOf(l, array any, t target) cond {
 	case *pg.A_ArrayExpr:
 		return j.in(l, x.GetElements(), t)
 	case *pg.TypeCast:
-		return j.anyOf(l, unwrap(x.GetArg()), t)
+		return j.anyOf(l, pgtree.Unwrap(x.GetArg()), t)
 	case *pg.SubLink:
 		if x.GetSubLinkType() == pg.SubLinkType_ARRAY_SUBLINK {
 			return j.inQuery(l, x, t)
@@ -640,7 +641,7 @@ func (j *judge) subCond(x *pg.SubLink, t target) cond {
 	switch x.GetSubLinkType() {
 	case pg.SubLinkType_ANY_SUBLINK:
 		if op := dotted(nameParts(x.GetOperName())); op == "" || op == "=" {
-			return j.inQuery(unwrap(x.GetTestexpr()), x, t)
+			return j.inQuery(pgtree.Unwrap(x.GetTestexpr()), x, t)
 		}
 	}
 	if j.mentions(x, t) {
@@ -651,7 +652,7 @@ func (j *judge) subCond(x *pg.SubLink, t target) cond {
 
 // inQuery weighs l IN (SELECT …).
 func (j *judge) inQuery(l any, x *pg.SubLink, t target) cond {
-	q, ok := unwrap(x.GetSubselect()).(*pg.SelectStmt)
+	q, ok := pgtree.Unwrap(x.GetSubselect()).(*pg.SelectStmt)
 	if !ok || !j.mentions(l, t) {
 		return always()
 	}
@@ -674,7 +675,7 @@ func (j *judge) inQuery(l any, x *pg.SubLink, t target) cond {
 		return c
 	}
 	if len(q.GetFromClause()) == 1 {
-		if v, ok := unwrap(q.GetFromClause()[0]).(*pg.RangeVar); ok && v.GetRelname() == t.name && s.rank == rankAll {
+		if v, ok := pgtree.Unwrap(q.GetFromClause()[0]).(*pg.RangeVar); ok && v.GetRelname() == t.name && s.rank == rankAll {
 			return always()
 		}
 	}

@@ -1,4 +1,4 @@
-package sql
+package pgtree
 
 import (
 	"fmt"
@@ -10,13 +10,13 @@ import (
 	"github.com/pganalyze/pg_query_go/v6/parser"
 )
 
-// parse gives the statements of a text, as PostgreSQL's parser reads them.
+// Parse gives the statements of a text, as PostgreSQL's parser reads them.
 //
 // The parser offers its tree as protobuf and as JSON with the same fields. The
 // JSON is read here, since [pg.Parse] takes four times as long: packing a node
 // looks at each of the 270 kinds that it could be, twice. The reader accepts
 // nothing but what the parser writes; the tests hold it against pg.Parse.
-func parse(text string) ([]*pg.RawStmt, error) {
+func Parse(text string) ([]*pg.RawStmt, error) {
 	tree, err := parser.ParseToJSON(text)
 	if err != nil {
 		return nil, err
@@ -71,7 +71,12 @@ func (r *treeReader) unexpected(what, name string) {
 }
 
 // at gives the next byte, 0 at the end.
-func (r *treeReader) at() byte { return at(r.s, r.i) }
+func (r *treeReader) at() byte {
+	if r.i < len(r.s) {
+		return r.s[r.i]
+	}
+	return 0
+}
 
 func (r *treeReader) expect(c byte) bool {
 	if r.at() != c {
@@ -214,7 +219,7 @@ func (r *treeReader) number(bits int) int64 {
 	if r.at() == '-' {
 		r.i++
 	}
-	for isDigit(r.at()) {
+	for c := r.at(); c >= '0' && c <= '9'; c = r.at() {
 		r.i++
 	}
 	n, err := strconv.ParseInt(r.s[start:r.i], 10, bits)

@@ -316,11 +316,11 @@ func (b *backend) parameter(name, value string) {
 	}
 }
 
-// errTampered ends a connection whose protection was switched off by something
-// that nobody decided.
+// errTampered ends a connection of which something that nobody decided has switched
+// off what keeps reads from writing, or what counts and checks writes.
 var errTampered = &refusal{
 	severity: "FATAL", code: StateDenied,
-	message: readOnlyGUC + " was changed behind the gate's back: the connection ends, and what was open is rolled back",
+	message: readOnlyGUC + ", track_counts or session_replication_role was changed behind the gate's back: the connection ends, and what was open is rolled back",
 	hint:    "Report this to Signalbox's operator.",
 }
 

@@ -23,7 +23,8 @@ type extent struct {
 	definitions bool // changes what is defined: the system's own tables, and locks on whatever hangs together
 	large       bool // large objects
 	oids        map[uint32]bool
-	names       map[string]bool // of relations that had no oid yet
+	names       map[string]bool // of relations that were not there yet
+	before      []*sql.Catalog  // what was
 }
 
 // A claim is an admitted request with what names meant when it was admitted.
@@ -41,8 +42,19 @@ func (c *conn) claimOf(r *request) claim {
 func extentOf(claims ...claim) *extent {
 	all := &extent{oids: make(map[uint32]bool), names: make(map[string]bool)}
 	for _, cl := range claims {
+		if n := len(all.before); n == 0 || all.before[n-1] != cl.catalog {
+			all.before = append(all.before, cl.catalog)
+		}
 		for _, a := range cl.actions {
 			all.anything = all.anything || a.Verb == signalbox.Execute || a.Has(signalbox.TraitOpaque)
+			if a.Verb != signalbox.Read {
+				for i, res := range a.Resources {
+					if i == 0 || !a.Has(signalbox.TraitCopy) { // behind a copy stands what it was made from
+						all.add(cl.catalog, res.Name)
+					}
+				}
+			}
+			all.definitions = all.definitions || a.Native == "SELECT INTO"
 			all.large = all.large || strings.HasPrefix(a.Native, "LO_") || a.Native == "LOWRITE"
 		}
 		for _, s := range cl.statements {
@@ -87,6 +99,9 @@ func (r *extent) explains(t touchedRelation) bool {
 	switch {
 	case r.anything, t.temp, r.oids[t.oid], r.names[t.name]:
 		return true
+	case r.names[t.name[strings.IndexByte(t.name, '.')+1:]]:
+		// Made without a schema: it is this one, unless this one was there before.
+		return !slices.ContainsFunc(r.before, func(cat *sql.Catalog) bool { return cat.Has(t.oid) })
 	case t.oid < firstUser:
 		return r.definitions || r.large && strings.HasPrefix(t.name, "pg_catalog.pg_largeobject")
 	}

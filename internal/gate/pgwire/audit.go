@@ -161,7 +161,7 @@ const stateSQL = `SELECT 'state', 0::pg_catalog.oid, pg_catalog.concat(pg_catalo
 
 const (
 	inventorySQL = countsSQL + " UNION ALL " + locksSQL + " UNION ALL " + stateSQL
-	heldSQL    = locksSQL + " UNION ALL " + stateSQL
+	heldSQL      = locksSQL + " UNION ALL " + stateSQL
 )
 
 // readInventory reads the answer to inventorySQL or heldSQL. A protection that was
@@ -329,7 +329,9 @@ func changedRows(now, base map[uint32]touchedRelation) []touchedRelation {
 // believes: something ended it that the gate did not send.
 type strayError struct{}
 
-func (*strayError) Error() string { return "the transaction was ended by something that the gate did not send" }
+func (*strayError) Error() string {
+	return "the transaction was ended by something that the gate did not send"
+}
 
 // alarm tells operators of something that cannot be.
 func (c *conn) alarm(what, why string) {

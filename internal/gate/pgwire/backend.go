@@ -36,6 +36,7 @@ type backend struct {
 	// What it reported.
 	sent     int64             // statements sent so far, ours and the client's
 	session  string            // the id that the server's log has for it (%c); empty until it was asked
+	timeline string            // of the server then; empty on a standby
 	status   byte              // transaction status of the last ReadyForQuery
 	params   map[string]string // as reported at its start
 	readOnly bool              // reads run READ ONLY by default: the client is an agent
@@ -137,10 +138,16 @@ func (b *backend) close() {
 // A lostError says that the connection to the server broke.
 type lostError struct {
 	err     error
-	unknown bool // effects may have become final before it did
+	unknown bool   // effects may have become final before it did
+	settled string // how the server says, on another connection, that the transaction ended
 }
 
-func (e *lostError) Error() string { return "connection to the server lost: " + plainly(e.err) }
+func (e *lostError) Error() string {
+	if e.settled != "" {
+		return "connection to the server lost; it confirms that the transaction was " + e.settled
+	}
+	return "connection to the server lost: " + plainly(e.err)
+}
 func (e *lostError) Unwrap() error { return e.err }
 
 // An answer is what came back for a statement of our own.

@@ -247,6 +247,7 @@ func (c *conn) runBlock(r *request, w *work, permit *interlock.Permit) (signalbo
 		}
 	}
 	out, end, err := c.commitOwn(p)
+	out, end, err = c.settled(last.xid, out, end, err)
 	out.Touched = last.touched
 	return out, end, err
 }

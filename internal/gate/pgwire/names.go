@@ -71,6 +71,9 @@ func (b *backend) learn(begun, objects, renamed bool) error {
 		}
 		if len(answers) > 1 && len(answers[1].rows) == 1 {
 			b.session = answers[1].rows[0][0]
+			if err := b.learnTimeline(); err != nil {
+				return err
+			}
 		}
 		row := answers[0].rows[0]
 		n.role, n.path, n.settings, n.temp = row[0], row[3], row[6], oid(row[5])

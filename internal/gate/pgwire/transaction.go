@@ -136,6 +136,7 @@ func (c *conn) commit(w *work) (bool, error) {
 			tag := string(tagOf(p.held))
 			p.final = tag == "COMMIT" || tag == "PREPARE TRANSACTION"
 			out, rest, err := conclude(p, err, true)
+			out, rest, err = c.settled(end.xid, out, rest, err)
 			if out.Result == signalbox.Done {
 				out.Rows, out.Touched = changed, end.touched
 			}

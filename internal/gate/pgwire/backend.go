@@ -32,6 +32,7 @@ type backend struct {
 	// unasked is given what the server says at any time: notices, notifications
 	// and changed parameters. name is empty unless it is a parameter.
 	unasked func(raw []byte, name, value string)
+	closed  func() // told once that the connection is given up; may be nil
 
 	// What it reported.
 	sent     int64             // statements sent so far, ours and the client's
@@ -132,7 +133,16 @@ func (b *backend) flush() { b.out = appendFlush(b.out) }
 func (b *backend) close() {
 	b.conn.SetWriteDeadline(time.Now().Add(time.Second))
 	b.write([]byte{'X', 0, 0, 0, 4}) // it ends, whether the server hears it or not
+	b.hangUp()
+}
+
+// hangUp gives the connection up without a word. It may be called again.
+func (b *backend) hangUp() {
 	b.conn.Close()
+	if b.closed != nil {
+		b.closed()
+		b.closed = nil
+	}
 }
 
 // A lostError says that the connection to the server broke.

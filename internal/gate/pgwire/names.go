@@ -149,6 +149,7 @@ func (c *conn) noteRan(j *classified) {
 		case sql.KindDiscard:
 			c.server.prepared.ForgetAll()
 			clear(c.statements)
+			clear(c.channels)
 			c.server.names.stale, c.server.names.objects = true, true
 		case sql.KindDeclare:
 			c.server.prepared.Opened(s.Name, s, c.server.names.catalog)
@@ -160,6 +161,14 @@ func (c *conn) noteRan(j *classified) {
 			}
 		case sql.KindListen:
 			c.listens.Store(true)
+			if c.channels == nil {
+				c.channels = make(map[string]bool)
+			}
+			c.channels[s.Name] = true
+		case sql.KindUnlisten:
+			if delete(c.channels, s.Name); s.Name == "" || s.Name == "*" {
+				clear(c.channels)
+			}
 		}
 	}
 }

@@ -72,6 +72,8 @@ func TestCatalogResolves(t *testing.T) {
 		{"UPDATE orders_view SET a = 1 WHERE id = 5", signalbox.Update, signalbox.ScopeOne, signalbox.TraitOpaque,
 			"public.orders", "", "app.orders_view,public.orders"},
 		{"SELECT * FROM spy", signalbox.Execute, signalbox.ScopeUnknown, signalbox.TraitOpaque, "app.refund", "", ""},
+		{"UPDATE spy SET a = 1 WHERE id = 5 RETURNING b", signalbox.Execute, signalbox.ScopeUnknown,
+			signalbox.TraitOpaque, "app.refund", "", "app.spy,pg_catalog.pg_authid"},
 		{"COMMIT; DROP TABLE customers", signalbox.Delete, signalbox.ScopeOne, "", "customers", "", "customers"},
 		{"ROLLBACK TO s; DROP TABLE customers", signalbox.Delete, signalbox.ScopeOne, "", "customers", "", "customers"},
 		{"SELECT o.refund FROM orders o", signalbox.Execute, signalbox.ScopeUnknown, signalbox.TraitOpaque, "refund",

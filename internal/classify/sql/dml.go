@@ -119,6 +119,7 @@ func (j *judge) write(verb signalbox.Verb, native string, v *pg.RangeVar, s sele
 			}
 			j.writes = append(j.writes, r.Cascades...)
 		}
+		j.viewCalls(r) // a condition on the view, or RETURNING, computes its columns
 		if r.Rules || r.Triggers && r.Kind == 'v' {
 			a.Traits = addTrait(a.Traits, signalbox.TraitOpaque)
 			a.Reason += "; rules or triggers of the relation decide what is really done"

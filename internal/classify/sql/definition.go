@@ -21,16 +21,20 @@ func (j *judge) definition(m any) bool {
 	case *pg.ViewStmt:
 		j.createView(x)
 	case *pg.IndexStmt:
-		name, _ := j.relation(x.GetRelation())
+		table, _, temp := j.table(x.GetRelation())
 		a := j.one(signalbox.Create, "CREATE INDEX", "index", cmpOr(x.GetIdxname(), "*"), "adds an index",
 			signalbox.TraitDerived)
-		a.Resources = append(a.Resources, signalbox.Resource{Type: "table", Name: name})
+		a.Resources = append(a.Resources, signalbox.Resource{Type: "table", Name: table.Name})
+		if temp {
+			a.Traits = append(a.Traits, signalbox.TraitTemporary)
+		}
 		j.s.Lone = x.GetConcurrent()
 		j.walkAll(x.GetIndexParams())
 		j.walk(pgtree.Unwrap(x.GetWhereClause()))
 	case *pg.CreateSeqStmt:
 		name, _ := j.relation(x.GetSequence())
 		a := j.one(signalbox.Create, "CREATE SEQUENCE", "sequence", name, "adds a sequence")
+		j.mayShadow(a, x.GetSequence())
 		if x.GetSequence().GetRelpersistence() == "t" {
 			a.Traits = append(a.Traits, signalbox.TraitTemporary)
 		}
@@ -119,6 +123,7 @@ func (j *judge) createTable(native, kind string, x *pg.CreateStmt) *signalbox.Ac
 		j.walk(x.GetPartbound())
 	}
 	a := j.one(signalbox.Create, native, kind, name, "adds a table")
+	j.mayShadow(a, x.GetRelation())
 	for _, n := range x.GetInhRelations() {
 		if v, ok := pgtree.Unwrap(n).(*pg.RangeVar); ok {
 			parent, _, _ := j.table(v)
@@ -162,6 +167,7 @@ func (j *judge) createView(x *pg.ViewStmt) {
 		j.unknown(inner.worst)
 	}
 	a := j.one(verb, native, "view", name, reason, ts...)
+	j.mayShadow(a, x.GetView())
 	if x.GetView().GetRelpersistence() == "t" {
 		a.Traits = append(a.Traits, signalbox.TraitTemporary)
 		j.remember(x.GetView())

@@ -123,6 +123,36 @@ func extensionWords(w *words, _ protoreflect.Message, v protoreflect.Value) {
 	}
 }
 
+// domainWords names what ALTER DOMAIN sets.
+func domainWords(w *words, in protoreflect.Message, v protoreflect.Value) {
+	if x, _ := in.Interface().(*pg.AlterDomainStmt); x.GetSubtype() == "T" {
+		w.add(defaultWord(unwrapped(v)))
+		return
+	}
+	w.node(v.Message())
+}
+
+// indexed names what an index computes. One that is unique and computes the same
+// for all rows lets a single row be.
+func indexed(w *words, _ protoreflect.Message, v protoreflect.Value) {
+	switch x := unwrapped(v).(type) {
+	case *pg.FuncCall:
+		switch last(nameParts(x.GetFuncname())) {
+		case "lower", "upper", "btrim", "trim":
+			if len(x.GetArgs()) == 1 && columnOf(x.GetArgs()[0]) != "" {
+				w.add("expression(case)")
+				return
+			}
+		}
+	case *pg.A_Expr:
+		if op := last(nameParts(x.GetName())); op == "->>" && columnOf(x.GetLexpr()) != "" {
+			w.add("expression(field)")
+			return
+		}
+	}
+	w.add("expression")
+}
+
 // commandWords names what a subcommand of ALTER TABLE sets.
 func commandWords(w *words, in protoreflect.Message, v protoreflect.Value) {
 	cmd, _ := in.Interface().(*pg.AlterTableCmd)

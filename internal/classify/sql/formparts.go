@@ -59,7 +59,7 @@ func choice[E ~int32](known map[E]string) part {
 }
 
 // options names each element of a list of options that is among those known, by
-// its own name.
+// [optionWord].
 func options(known ...string) part {
 	set := map[string]bool{}
 	for _, k := range known {
@@ -73,7 +73,7 @@ func options(known ...string) part {
 				w.other("option")
 				continue
 			}
-			w.add(d.GetDefname())
+			w.add(optionWord(d))
 		}
 	}}
 }

@@ -204,7 +204,11 @@ func TestForms(t *testing.T) {
 		"CREATE TABLE n PARTITION OF t DEFAULT":                            "! CREATE TABLE default-partition partition-of",
 		"CREATE VIEW v AS SELECT 1":                                        "CREATE VIEW",
 		"CREATE OR REPLACE VIEW v AS SELECT 1":                             "! CREATE OR REPLACE VIEW",
-		"ALTER TABLE t SET (toast.autovacuum_enabled = off, fillfactor=9)": "! ALTER TABLE SET autovacuum_enabled fillfactor",
+		"ALTER TABLE t SET (toast.autovacuum_enabled = off, fillfactor=9)": "! ALTER TABLE SET fillfactor no-autovacuum_enabled",
+		"REINDEX (CONCURRENTLY false) INDEX i":                             "! REINDEX index no-concurrently",
+		"VACUUM (FULL 0, VERBOSE) t":                                       "VACUUM no-full verbose",
+		"CREATE SEQUENCE s START 0 MINVALUE 0":                             "CREATE SEQUENCE minvalue start",
+		"CREATE SEQUENCE s NO CYCLE NO MAXVALUE":                           "CREATE SEQUENCE maxvalue no-cycle",
 	} {
 		a := Classify(text, nil).Statements[0].Action
 		got := a.Form

@@ -2,6 +2,7 @@ package sql
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
@@ -62,11 +63,36 @@ func storageOptions(w *words, all []any) {
 			"user_catalog_table", "vacuum_index_cleanup", "vacuum_truncate", "log_autovacuum_min_duration",
 			"n_distinct", "n_distinct_inherited", "security_barrier", "security_invoker", "check_option"}, n),
 			slices.Contains(autovacuumOptions, n):
-			w.add(n)
+			w.add(optionWord(d))
 		default:
 			w.other("option")
 		}
 	}
+}
+
+// optionWord names an option, and tells one that is switched off from one that is
+// on or has a value.
+func optionWord(d *pg.DefElem) string {
+	text := ""
+	switch x := pgtree.Unwrap(d.GetArg()).(type) {
+	case *pg.String:
+		text = x.GetSval()
+	case *pg.TypeName: // a word without quotes
+		text = last(nameParts(x.GetNames()))
+	case *pg.Boolean:
+		text = strconv.FormatBool(x.GetBoolval())
+	case *pg.Integer:
+		switch d.GetDefname() {
+		case "start", "minvalue", "maxvalue", "increment", "cache", "restart", "connectionlimit", "connection_limit":
+			return d.GetDefname() // a number, and not a word for no
+		}
+		text = strconv.Itoa(int(x.GetIval()))
+	}
+	switch strings.ToLower(text) {
+	case "false", "fals", "fal", "fa", "f", "off", "of", "no", "n", "0":
+		return "no-" + d.GetDefname()
+	}
+	return d.GetDefname()
 }
 
 var autovacuumOptions = []string{"autovacuum_analyze_scale_factor", "autovacuum_analyze_threshold",

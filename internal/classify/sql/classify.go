@@ -276,6 +276,8 @@ type judge struct {
 	writes   []string
 	traits   []signalbox.Trait // of the reading itself
 	scopes   []map[string]bool // names of CTEs that hide relations, innermost last
+	values   Families          // of users' types whose values may come in
+	uses     []use             // effects that depend on them
 	params   int
 	depth    int
 	looked   bool // a constant had a say
@@ -306,6 +308,7 @@ func (j *judge) unknown(why string) {
 }
 
 func (j *judge) finish() Statement {
+	j.chooses()
 	s := j.s
 	s.Params = j.params
 	slices.Sort(j.reads)

@@ -52,10 +52,16 @@ func nameSet(text string) map[string]bool {
 
 // call judges the call of a function.
 func (j *judge) call(f *pg.FuncCall) {
-	j.invoke(nameParts(f.GetFuncname()), f.GetArgs())
+	parts := nameParts(f.GetFuncname())
+	if j.cat != nil && len(parts) > 0 { // a type's name, as in citext(x), casts
+		for _, schema := range j.path {
+			j.come(j.cat.Types[schema+"."+parts[len(parts)-1]].Types)
+		}
+	}
+	j.invoke(parts, f.GetArgs(), j.arguments(f))
 }
 
-func (j *judge) invoke(parts []string, args []*pg.Node) {
+func (j *judge) invoke(parts []string, args []*pg.Node, with arguments) {
 	if len(parts) == 0 {
 		j.unknown("a function call without a name")
 		return
@@ -68,22 +74,29 @@ func (j *judge) invoke(parts []string, args []*pg.Node) {
 		return // what its views are made of
 	}
 	class, known := reviewed()[name]
-	if schema != "" && schema != "pg_catalog" || j.shadowed(schema, name) || !known && !builtins()[name] {
-		j.userFunction(schema, name, class, args)
-		return
+	ours := (known || builtins()[name]) && (schema == "" || schema == "pg_catalog")
+	if with.attribute {
+		// It may as well be a column: what PostgreSQL's own function of that name
+		// would compute is not asked.
+		ours = !with.row && known
 	}
-	if !known {
-		return // computes
+	switch {
+	case !ours && with.attribute && !j.shadowed(schema, name):
+	case !ours:
+		j.userFunction(schema, name, class, args, with)
+	case j.shadowed(schema, name) && j.userFunction(schema, name, class, args, with):
+		// Judged as the user's, which is graver.
+	case known:
+		j.builtin(name, class, args)
 	}
-	j.builtin(name, class, args)
 }
 
-// shadowed reports whether an unqualified name may mean a user's function.
+// shadowed reports whether a name may mean a user's function.
 func (j *judge) shadowed(schema, name string) bool {
-	if schema == "pg_catalog" {
-		return false
+	if j.cat != nil && schema == "pg_catalog" {
+		return len(j.cat.Functions["pg_catalog."+name]) > 0
 	}
-	return j.funcs[name] || j.cat != nil && j.cat.hasFunction(name)
+	return schema == "" && (j.funcs[name] || j.cat != nil && j.cat.hasFunction(name))
 }
 
 func (c *Catalog) hasFunction(name string) bool {
@@ -98,8 +111,9 @@ func (c *Catalog) hasFunction(name string) bool {
 	return false
 }
 
-// userFunction judges a function that PostgreSQL did not ship.
-func (j *judge) userFunction(schema, name, class string, args []*pg.Node) {
+// userFunction judges a function that PostgreSQL did not ship. It reports whether
+// such a one is surely meant; otherwise PostgreSQL's own of that name may be.
+func (j *judge) userFunction(schema, name, class string, args []*pg.Node, with arguments) bool {
 	full := name
 	if schema != "" {
 		full = schema + "." + name
@@ -107,33 +121,47 @@ func (j *judge) userFunction(schema, name, class string, args []*pg.Node) {
 	switch class {
 	case "file", "foreign", "text", "safeguard", "admin", "delete":
 		j.builtin(name, class, args)
-		return
+		return true
 	}
-	res := signalbox.Resource{Type: "function", Name: full}
-	harmless := false
-	if j.cat == nil {
-		harmless = harmlessExtension()[name] && !j.funcs[name]
-	} else {
-		over := j.overloads(schema, name)
-		harmless = len(over) > 0 && !j.funcs[name]
-		for _, f := range over {
-			res.ID = oidText(f.OID)
-			harmless = harmless && f.harmless(name)
+	a := opaque("CALL FUNCTION", signalbox.Resource{Type: "function", Name: full},
+		fmt.Sprintf("calls %s, a function that PostgreSQL did not ship: what it does cannot be seen", full))
+	own := (reviewed()[name] != "" || builtins()[name]) && (schema == "" || schema == "pg_catalog")
+	if j.cat == nil || j.funcs[name] {
+		if harmlessExtension()[name] && !j.funcs[name] {
+			return false
 		}
+		j.effect(a)
+		return true
 	}
-	if harmless {
-		// PostgreSQL's own function of that name may be meant as well.
-		if class != "" {
-			j.builtin(name, class, args)
+	over := j.overloads(schema, name)
+	if len(over) == 0 {
+		j.effect(a)
+		return true
+	}
+	possible := false
+	for _, f := range over {
+		families, ok := j.callable(f, with)
+		if !ok && (own || with.attribute) {
+			continue // PostgreSQL's own, or a column
 		}
-		return
+		possible = true
+		if f.harmless(name) {
+			j.come(f.Returns)
+			continue
+		}
+		a := a
+		a.Resources = []signalbox.Resource{{Type: "function", Name: full, ID: oidText(f.OID)}}
+		if len(families) > 0 && own {
+			j.uses = append(j.uses, use{families, a})
+			continue
+		}
+		j.effect(a)
+		return true
 	}
-	j.effect(signalbox.Action{
-		Verb: signalbox.Execute, Native: "CALL FUNCTION", Resources: []signalbox.Resource{res},
-		Impact: signalbox.Impact{Count: signalbox.CountUnknown, Scope: signalbox.ScopeUnknown},
-		Traits: []signalbox.Trait{signalbox.TraitOpaque},
-		Reason: fmt.Sprintf("calls %s, a function that PostgreSQL did not ship: what it does cannot be seen", full),
-	})
+	if possible && !own && class != "" {
+		j.builtin(name, class, args)
+	}
+	return false
 }
 
 // harmless reports whether a function of an extension only computes: by its name,
@@ -169,7 +197,7 @@ func (j *judge) viewCalls(r *Relation) {
 		if !ok {
 			schema, name = "", f
 		}
-		j.userFunction(schema, name, reviewed()[name], nil)
+		j.userFunction(schema, name, reviewed()[name], nil, arguments{open: true})
 	}
 }
 

@@ -186,6 +186,8 @@ func (j *judge) alterTable(x *pg.AlterTableStmt) {
 		if isAudit(res.Name) && (a.Verb == signalbox.Delete || a.Has(signalbox.TraitDataLoss)) {
 			j.auditLoss(a.Native, res)
 		}
+		j.constant() // defaults, checks and options are named by their values
+		inForm(&a, formOfCommand(x, cmd))
 		j.effect(a)
 		j.walk(pgtree.Unwrap(cmd.GetDef()))
 	}

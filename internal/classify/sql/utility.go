@@ -22,9 +22,11 @@ func (j *judge) top(m any) {
 		j.s.Kind = KindWrite
 		j.walk(x)
 	default:
+		before := len(j.effects)
 		if !j.session(m) && !j.wrapper(m) && !j.upkeep(m) && !j.definition(m) && !j.removal(m) && !j.permission(m) {
 			j.unknown("a kind of statement that is not known")
 		}
+		j.inForms(m, before)
 	}
 	if j.s.Kind == KindQuery && slices.ContainsFunc(j.effects, func(a signalbox.Action) bool { return a.Verb != signalbox.Read }) {
 		j.s.Kind = KindWrite

@@ -15,7 +15,7 @@ import (
 	"github.com/cedar-policy/cedar-go/x/exp/schema/validate"
 
 	"github.com/signalbox-dev/signalbox"
-	"github.com/signalbox-dev/signalbox/internal/reviewed"
+	"github.com/signalbox-dev/signalbox/internal/forms"
 )
 
 // A rule is one policy with what its annotations ask for.
@@ -135,7 +135,7 @@ func Load(files []File) (*Set, error) {
 }
 
 type loader struct {
-	reviewed   *reviewed.List
+	reviewed   *forms.List
 	schemaFile string
 	validator  *validate.Validator
 	rules      []*rule
@@ -148,7 +148,7 @@ func (l *loader) fail(file string, line int, policy, format string, args ...any)
 }
 
 func (l *loader) list(f File) {
-	list, mistakes := reviewed.Parse(f.Data)
+	list, mistakes := forms.Parse(f.Data)
 	for _, m := range mistakes {
 		l.fail(f.Name, m.Line, "", "%s", m.Msg)
 	}

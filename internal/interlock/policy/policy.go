@@ -16,11 +16,11 @@ import (
 	"time"
 
 	"github.com/signalbox-dev/signalbox"
-	"github.com/signalbox-dev/signalbox/internal/reviewed"
+	"github.com/signalbox-dev/signalbox/internal/forms"
 )
 
 // ReviewedFile is the name of the file that lists the forms which an operator has
-// reviewed, beside those that are reviewed by default: see package reviewed.
+// reviewed, beside those that are reviewed by default: see package forms.
 const ReviewedFile = "reviewed.txt"
 
 // A File is one file of a policy set: *.cedar holds policies, *.cedarschema
@@ -58,7 +58,7 @@ func (e *Error) Error() string {
 type Set struct {
 	version  signalbox.Digest
 	rules    []*rule
-	reviewed *reviewed.List
+	reviewed *forms.List
 	index    map[place]*shelf
 	memo     memo
 }
@@ -87,7 +87,7 @@ func (s *Set) Groups() []string {
 func (s *Set) Reviewed(form string) bool { return s.reviewed.Has(form) }
 
 // Forms lists the forms that the set itself has as reviewed.
-func (s *Set) Forms() []reviewed.Entry { return s.reviewed.Entries() }
+func (s *Set) Forms() []forms.Entry { return s.reviewed.Entries() }
 
 // Len is how many policies the set has.
 func (s *Set) Len() int { return len(s.rules) }

@@ -1,4 +1,4 @@
-// Package reviewed reads lists of reviewed forms: what somebody has looked at and
+// Package forms reads lists of reviewed forms: what somebody has looked at and
 // found small and reversible, with his reason. What stands on no list is
 // unreviewed, however harmless it looks.
 //
@@ -9,7 +9,7 @@
 //
 // A form is the words of a [signalbox.Action.Form]. Words in brackets may be there
 // or not; all others must be, in this order, and no word besides.
-package reviewed
+package forms
 
 import (
 	"fmt"

@@ -51,6 +51,9 @@ func (j *judge) definition(m any) bool {
 			if d, ok := pgtree.Unwrap(n).(*pg.DefElem); ok && d.GetDefname() == "allow_connections" {
 				j.one(signalbox.Safeguard, "ALTER DATABASE", "database", x.GetDbname(),
 					"says whether anybody can connect", signalbox.TraitTop)
+			} else if ok && d.GetDefname() == "connection_limit" {
+				j.one(signalbox.Update, "ALTER DATABASE", "database", x.GetDbname(),
+					"says how many can connect", signalbox.TraitTop, signalbox.TraitInterrupts)
 			}
 		}
 	case *pg.AlterDatabaseRefreshCollStmt:
@@ -470,9 +473,12 @@ func (j *judge) security(m any) bool {
 		name, _ := j.relation(x.GetTable())
 		verb, reason := signalbox.Safeguard, "adds a permissive policy: more rows pass row security"
 		if !x.GetPermissive() {
-			verb, reason = signalbox.Update, "adds a restrictive policy"
+			verb, reason = signalbox.Update, "adds a restrictive policy: rows that it does not let through are gone"
 		}
-		j.one(verb, "CREATE POLICY", "policy", name+"."+x.GetPolicyName(), reason)
+		a := j.one(verb, "CREATE POLICY", "policy", name+"."+x.GetPolicyName(), reason)
+		if !x.GetPermissive() {
+			a.Traits = append(a.Traits, signalbox.TraitInterrupts)
+		}
 		j.deferredExpressions(x.GetQual(), x.GetWithCheck())
 	case *pg.AlterPolicyStmt:
 		name, _ := j.relation(x.GetTable())

@@ -123,6 +123,16 @@ func usualComparison(x *pg.A_Expr) bool {
 	return false
 }
 
+// asksOfRow reports whether an expression depends on a row.
+func asksOfRow(m any, depth int) bool {
+	if _, ok := m.(*pg.ColumnRef); ok || depth > maxDepth {
+		return ok
+	}
+	found := false
+	pgtree.Children(m, func(c any) { found = found || asksOfRow(c, depth+1) })
+	return found
+}
+
 func columnOf(n *pg.Node) string {
 	switch x := pgtree.Unwrap(n).(type) {
 	case *pg.ColumnRef:

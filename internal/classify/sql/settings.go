@@ -311,7 +311,9 @@ func safeValue(name, value string) bool {
 	switch name {
 	case "session_replication_role":
 		return value == "origin"
-	case "check_function_bodies", "row_security", "fsync", "full_page_writes", "synchronous_commit", "event_triggers",
+	case "row_security":
+		return true // off, a query that security would filter fails instead
+	case "check_function_bodies", "fsync", "full_page_writes", "synchronous_commit", "event_triggers",
 		"track_activities", "track_counts", "autovacuum", "ssl":
 		return value == "on" || value == "true" || value == "1" || value == "local" && name != "synchronous_commit" ||
 			value == "remote_apply" || value == "remote_write"
@@ -392,6 +394,9 @@ func (j *judge) keepSetting(native string, x *pg.VariableSetStmt, kind, object s
 	// No kept setting is harmless, a time-out included: it concerns every session
 	// to come, and can shut them all out.
 	a.Traits = append(a.Traits, signalbox.TraitTop)
+	if object == "*" {
+		a.Impact.Scope = signalbox.ScopeAll
+	}
 	class := classOf(name)
 	if x.GetKind() == pg.VariableSetKind_VAR_RESET_ALL {
 		class, a.Impact.Scope = settingSafeguard, signalbox.ScopeAll
@@ -401,7 +406,7 @@ func (j *judge) keepSetting(native string, x *pg.VariableSetStmt, kind, object s
 	case settingNames, settingText:
 		a.Verb, a.Reason = signalbox.Safeguard, "changes what statements of later sessions mean"
 	case settingSafeguard, settingReadOnly:
-		if reset || !safeValue(name, value) {
+		if reset || !safeValue(name, value) || name == "row_security" && value != "on" {
 			a.Verb, a.Reason = signalbox.Safeguard, "changes a setting that protects data or evidence"
 		}
 	case settingIdentity:

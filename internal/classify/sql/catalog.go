@@ -3,6 +3,8 @@ package sql
 import (
 	"hash/maphash"
 	"strings"
+
+	"github.com/signalbox-dev/signalbox/internal/forms"
 )
 
 // A Catalog is a snapshot of what names mean on one backend: the role, the
@@ -36,6 +38,11 @@ type Catalog struct {
 	// Casts are the families that the server casts by itself with such a function:
 	// a statement into which values of one come is taken to run code.
 	Casts Families
+	// Unlisted has the names under which the server's own functions are others than
+	// those that were reviewed: see [Unlisted].
+	Unlisted map[string]bool
+	// Forms lists the functions that an operator has reviewed.
+	Forms *forms.List
 	// Declared are the families of users' types that a client gave parameters.
 	Declared Families
 
@@ -85,11 +92,14 @@ type Function struct {
 	Variadic bool
 	Row      bool // the first may be a row: row.name may mean a call of it
 
+	Schema, Name    string
 	OID             uint32
 	Volatility      byte   // pg_proc.provolatile: i, s, v
 	SecurityDefiner bool   // runs with its owner's rights
 	Extension       string // the extension that owns it, or empty
 	Language        string // "sql", "plpgsql", "c" …
+	Signature       string // types of the arguments, "integer, text"
+	Sum             string // SHA-256 over all that says what it does, in hexadecimal; or empty
 }
 
 // A Type is a type outside pg_catalog.
@@ -134,7 +144,7 @@ func (c *Catalog) Seal() *Catalog {
 				writeFamilies(&h, f.Returns)
 				maphash.WriteComparable(&h, functionFlags{f.OID, f.Defaults, f.Volatility, f.Variadic, f.Row,
 					f.SecurityDefiner})
-				writeText(&h, f.Extension, f.Language)
+				writeText(&h, f.Schema, f.Name, f.Extension, f.Language, f.Signature, f.Sum)
 			}
 		})
 	}
@@ -151,14 +161,18 @@ func (c *Catalog) Seal() *Catalog {
 			maphash.WriteComparable(&h, typeFlags{t.OID, t.Kind, t.Checks})
 		})
 	}
+	for name := range c.Unlisted {
+		entry('u', name, func() {})
+	}
 	c.version()
 	return c
 }
 
 // As gives the sealed catalog as another role sees it, or with another path. The
-// contents are shared.
-func (c *Catalog) As(database, role string, superuser bool, path []string) *Catalog {
+// contents are shared. reviewed lists the functions that an operator has reviewed.
+func (c *Catalog) As(database, role string, superuser bool, path []string, reviewed *forms.List) *Catalog {
 	as := *c
+	as.Forms = reviewed
 	as.Database, as.Role, as.Superuser, as.SearchPath = database, role, superuser, path
 	as.version()
 	return &as
@@ -201,6 +215,7 @@ func (c *Catalog) version() {
 	maphash.WriteComparable(&h, [2]bool{c.Superuser, c.UserCasts})
 	writeText(&h, c.Database, c.Role)
 	writeList(&h, c.SearchPath)
+	maphash.WriteComparable(&h, c.Forms)
 	writeFamilies(&h, c.Declared)
 	writeFamilies(&h, c.Casts)
 	c.Version = h.Sum64() | 1 // 0 means not sealed

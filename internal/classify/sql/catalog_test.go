@@ -170,6 +170,8 @@ func TestSealSeesEveryField(t *testing.T) {
 			v.SetUint(7)
 		case reflect.Int:
 			v.SetInt(7)
+		case reflect.Pointer:
+			v.Set(reflect.New(v.Type().Elem()))
 		case reflect.Slice:
 			v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		case reflect.Map:
@@ -218,8 +220,8 @@ func TestSealSeesEveryField(t *testing.T) {
 		c.Types = map[string]Type{"a.b": typ}
 		check(name, c)
 	})
-	as := base.As("db", "role", true, []string{"public"})
-	if again := base.As("db", "role", true, []string{"public"}); as.Version != again.Version || as.Version == plain {
+	as := base.As("db", "role", true, []string{"public"}, nil)
+	if again := base.As("db", "role", true, []string{"public"}, nil); as.Version != again.Version || as.Version == plain {
 		t.Errorf("versions %d, %d as somebody, %d as nobody", as.Version, again.Version, plain)
 	}
 }

@@ -352,7 +352,7 @@ func (j *judge) finish() Statement {
 	g := signalbox.Gravest(j.effects)
 	s.Action = j.effects[g]
 	for i, a := range j.effects {
-		if i != g && (a.Verb != signalbox.Read || len(a.Traits) > 0) {
+		if i != g && (a.Verb != signalbox.Read || len(a.Traits) > 0 || a.Form != "") {
 			s.More = append(s.More, a)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/classify/sql/pgtree"
+	"github.com/signalbox-dev/signalbox/internal/forms"
 )
 
 //go:embed functions.txt
@@ -17,6 +18,9 @@ var reviewedText string
 
 //go:embed builtins.txt
 var builtinText string
+
+//go:embed signatures.txt
+var signatureText string
 
 //go:embed extensions.txt
 var extensionText string
@@ -37,6 +41,31 @@ var builtins = sync.OnceValue(func() map[string]bool { return nameSet(builtinTex
 
 // harmlessExtension holds the names of extensions.txt.
 var harmlessExtension = sync.OnceValue(func() map[string]bool { return nameSet(extensionText) })
+
+// signatures holds the lines of signatures.txt.
+var signatures = sync.OnceValue(func() map[string]bool {
+	m := make(map[string]bool, 4096)
+	for line := range strings.Lines(signatureText) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			m[line] = true
+		}
+	}
+	return m
+})
+
+// Unlisted gives the names of a server's own functions that are not what was reviewed:
+// of those whose line, as in signatures.txt, does not stand there.
+func Unlisted(lines []string) map[string]bool {
+	names := make(map[string]bool)
+	for _, line := range lines {
+		if !signatures()[line] {
+			_, rest, _ := strings.Cut(line, " ")
+			name, _, _ := strings.Cut(rest, "(")
+			names[name] = true
+		}
+	}
+	return names
+}
 
 func nameSet(text string) map[string]bool {
 	m := make(map[string]bool, 4096)
@@ -75,6 +104,11 @@ func (j *judge) invoke(parts []string, args []*pg.Node, with arguments) {
 	}
 	class, known := reviewed()[name]
 	ours := (known || builtins()[name]) && (schema == "" || schema == "pg_catalog")
+	if j.cat != nil && j.cat.Unlisted[name] && (schema == "" || schema == "pg_catalog") && !with.row {
+		j.effect(opaque("CALL FUNCTION", signalbox.Resource{Type: "function", Name: name},
+			"calls "+name+", of which this server has a form that nobody has reviewed"))
+		return
+	}
 	if with.attribute {
 		// It may as well be a column: what PostgreSQL's own function of that name
 		// would compute is not asked.
@@ -151,17 +185,47 @@ func (j *judge) userFunction(schema, name, class string, args []*pg.Node, with a
 		}
 		a := a
 		a.Resources = []signalbox.Resource{{Type: "function", Name: full, ID: oidText(f.OID)}}
+		looked := j.cat.byReview(&a, f)
+		if looked {
+			j.come(f.Returns)
+		}
 		if len(families) > 0 && own {
 			j.uses = append(j.uses, use{families, a})
 			continue
 		}
 		j.effect(a)
-		return true
+		if !looked {
+			return true
+		}
 	}
 	if possible && !own && class != "" {
 		j.builtin(name, class, args)
 	}
 	return false
+}
+
+// byReview makes the call of a function what an operator who read its body says that
+// it is, if one did: a read, which still runs READ ONLY, or a small change, which is
+// measured. Its form then says so, for the policies to compare with their list.
+func (c *Catalog) byReview(a *signalbox.Action, f Function) bool {
+	if f.Sum == "" {
+		return false
+	}
+	form := forms.Call(f.Schema+"."+f.Name, f.Signature, f.Sum)
+	switch {
+	case c.Forms.Has(form + forms.Reads):
+		a.Form, a.Verb, a.Traits = form+forms.Reads, signalbox.Read, nil
+		a.Impact.Scope, a.Impact.Reversible = signalbox.ScopeSome, true
+		a.Reason = "calls " + a.Resources[0].Name + ", which reads, as somebody reviewed"
+	case c.Forms.Has(form + forms.Changes):
+		a.Form, a.Verb, a.Traits = form+forms.Changes, signalbox.Update, []signalbox.Trait{signalbox.TraitByKey}
+		a.Impact.Scope = signalbox.ScopeSome
+		a.Reason = "calls " + a.Resources[0].Name + ", which makes small changes, as somebody reviewed"
+	default:
+		a.Form = form
+		return false
+	}
+	return true
 }
 
 // harmless reports whether a function of an extension only computes: by its name,

@@ -30,7 +30,7 @@ func (f *facts) catalog(temp uint32) *sql.Catalog {
 		cat.Functions[name] = append(cat.Functions[name], sql.Function{
 			OID: uint32(key), Volatility: row[2][0], SecurityDefiner: row[3] == "t", Language: row[4],
 			Extension: row[5], Args: args, Returns: kinds.made(row[7]), Defaults: int(number(row[8])),
-			Variadic: row[9] == "t", Row: row[10] == "t" || kinds.rowsCast && len(args) > 0 && args[0] == 0,
+			Variadic: row[9] == "t", Signature: row[10], Sum: row[11], Schema: schema, Name: row[1], Row: row[12] == "t" || kinds.rowsCast && len(args) > 0 && args[0] == 0,
 		})
 	}
 	f.relate(relations, functions)

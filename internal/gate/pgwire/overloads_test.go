@@ -46,7 +46,7 @@ CREATE CAST (money2 AS int) WITH FUNCTION cents(money2) AS IMPLICIT`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	catalog := f.catalog(0).Seal().As("db", "alice", false, []string{"public"})
+	catalog := f.catalog(0).Seal().As("db", "alice", false, []string{"public"}, nil)
 	server, err := pgx.Connect(t.Context(), b.db.URL())
 	if err != nil {
 		t.Fatal(err)

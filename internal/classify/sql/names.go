@@ -70,8 +70,8 @@ func (b *batch) find(full string) *Relation {
 }
 
 // table makes the resource of a relation, and says whether it is temporary.
-func (b *batch) table(v *pg.RangeVar) (signalbox.Resource, *Relation, bool) {
-	name, r := b.relation(v)
+func (j *judge) table(v *pg.RangeVar) (signalbox.Resource, *Relation, bool) {
+	name, r := j.relation(v)
 	res := signalbox.Resource{Type: "table", Name: name}
 	if r != nil {
 		res.ID = oidText(r.OID)

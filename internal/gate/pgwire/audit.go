@@ -108,8 +108,6 @@ func (r *extent) explains(t touchedRelation) bool {
 	return false
 }
 
-// firstUser is the first oid that PostgreSQL gives to what users make.
-const firstUser = 16384
 
 // An inventory is what the server says of the transaction at hand.
 type inventory struct {

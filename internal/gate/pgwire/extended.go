@@ -382,7 +382,7 @@ func (c *conn) apply(confirmed []expectation) {
 		switch e.typ {
 		case 'P':
 			c.statements[e.name] = e.statement
-			if r := c.classify(e.statement.text).Result; len(r.Statements) == 1 {
+			if r := c.classify(e.statement.text, e.statement.types...).Result; len(r.Statements) == 1 {
 				c.server.prepared.Prepared(e.name, r.Statements[0], c.server.names.catalog)
 			}
 		case 'B':

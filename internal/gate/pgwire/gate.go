@@ -79,7 +79,7 @@ func New(config Config) (*Gate, error) {
 	g.logins = newLogins(secret)
 	g.arrivals = newArrivals(config.MaxStarting)
 	g.cache = sql.NewCache(sql.CacheConfig{})
-	g.catalogs = newCatalogs()
+	g.catalogs = newCatalogs(g.Interlock.Forms)
 	g.greeting = &greeting{}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.wg.Go(g.attendIdle)

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/signalbox-dev/signalbox/internal/classify/sql"
+	"github.com/signalbox-dev/signalbox/internal/forms"
 )
 
 // names is what a statement's names would mean on this connection: as whom it
@@ -19,6 +20,7 @@ type names struct {
 	path      string
 	settings  string // of the session, those that change what a statement means
 	snapshot  *snapshot
+	reviewed  *forms.List  // that the catalog has
 	catalog   *sql.Catalog // snapshot, as role and path see it
 	effective []string
 	super     bool
@@ -54,7 +56,8 @@ const sessionSQL = `SELECT pg_catalog.concat(pg_catalog.to_hex(pg_catalog.floor(
 func (b *backend) learn(begun, objects, renamed bool) error {
 	n := &b.names
 	inBlock := b.status != 'I' || begun
-	if !n.stale && !b.catalogs.outdated(n.snapshot, inBlock) || b.status == 'E' {
+	reviewed := b.catalogs.forms()
+	if !n.stale && reviewed == n.reviewed && !b.catalogs.outdated(n.snapshot, inBlock) || b.status == 'E' {
 		return nil
 	}
 	if n.stale {
@@ -90,7 +93,8 @@ func (b *backend) learn(begun, objects, renamed bool) error {
 		return errNames
 	}
 	n.snapshot = s
-	n.catalog = s.as(n.database, n.role, n.super, n.effective, n.temp)
+	n.reviewed = reviewed
+	n.catalog = s.as(n.database, n.role, n.super, n.effective, n.temp, reviewed)
 	n.stale, n.objects, n.renamed = false, false, false
 	return nil
 }

@@ -154,6 +154,7 @@ func (c *conn) executeAtOnce(a gate.Admission, r *request, w *work) (bool, error
 				out.Touched, err = c.tx.touched(now)
 			}
 			if err == nil {
+				permit.Own = c.tx.changed
 				err = permit.Spend(out.Touched)
 			}
 			if err != nil {

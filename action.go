@@ -155,6 +155,7 @@ const (
 	TraitAdmin       Trait = "admin"       // gives rights without limit, or the right to take them
 	TraitPastGate    Trait = "pastgate"    // answers with credentials that work without the gate
 	TraitGateSetting Trait = "gatesetting" // sets what the gate sets itself to hold an agent's session
+	TraitUnreviewed  Trait = "unreviewed"  // nobody has looked at this form and found it small and reversible
 )
 
 // An Action is one attempt to observe or change production, in one normal form
@@ -166,6 +167,12 @@ type Action struct {
 	Resources []Resource `json:"resources"`
 	Impact    Impact     `json:"impact"`
 	Traits    []Trait    `json:"traits,omitempty"`
+
+	// Form is the operation with each part and option that it carries, in one line
+	// as operators list it: "CREATE INDEX concurrently". It names no object and holds
+	// no literal, unless a function's name is what was reviewed. Empty for reads and
+	// for changes of rows.
+	Form string `json:"form,omitempty"`
 
 	// Shape is the request without its literals; Fingerprint names the shape.
 	// Both may be shown and logged in the clear.

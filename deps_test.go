@@ -27,12 +27,14 @@ const lattice = `
 	. < client
 
 	# What is it? Pure: no I/O, no policy.
-	. < internal/classify/*
+	. < internal/forms
+	internal/forms < internal/classify/*
 	internal/classify/aws/awswire < internal/classify/aws
 	internal/classify/sql/pgtree < internal/classify/sql
 
 	# What happens to it: rules that are pure values, then the one function.
 	. < internal/interlock/policy, internal/interlock/approval, internal/interlock/session
+	internal/forms < internal/interlock/policy
 	internal/interlock/policy, internal/interlock/session < internal/interlock/control
 	internal/interlock/control, internal/interlock/approval < internal/interlock
 	internal/classify/*, internal/ledger < internal/interlock

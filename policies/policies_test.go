@@ -71,12 +71,17 @@ func TestDocumentedExamples(t *testing.T) {
 	for i, example := range fenced(string(doc), "cedar") {
 		files = append(files, policy.File{Name: fmt.Sprintf("example%d.cedar", i), Data: []byte(example)})
 	}
-	if len(files) < 10 {
-		t.Fatalf("%d files: the examples were not found", len(files))
+	lists := fenced(string(doc), "text")
+	if len(files) < 10 || len(lists) != 1 {
+		t.Fatalf("%d files, %d lists: the examples were not found", len(files), len(lists))
 	}
+	files = append(files, policy.File{Name: policy.ReviewedFile, Data: []byte(lists[0])})
 	set, err := policy.Load(files)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if len(set.Forms()) != 2 {
+		t.Errorf("%d reviewed forms in the documentation", len(set.Forms()))
 	}
 	tests := fenced(string(doc), "yaml")
 	report, err := set.Test([]policy.File{{Name: "example.yaml", Data: []byte(strings.Join(tests, "\n"))}})

@@ -63,7 +63,8 @@ func (p *program) policyCheckCommand() *cobra.Command {
 	return p.printsData(&cobra.Command{
 		Use:   "check [FOLDER]",
 		Short: "Check a policy set against its schema, without a server",
-		Long:  "Every mistake is named with file, line and policy. Without a folder it checks the built-in set.",
+		Long: `Every mistake is named with file, line and policy, those in the folder's
+reviewed.txt too. Without a folder it checks the built-in set.`,
 		Example: `  signalbox policy check ./policies
   signalbox policy check`,
 		Args: cobra.MaximumNArgs(1),
@@ -80,7 +81,11 @@ func (p *program) policyCheckCommand() *cobra.Command {
 				return p.printJSON(struct {
 					Version  signalbox.Digest `json:"version"`
 					Policies int              `json:"policies"`
-				}{set.Version(), set.Len()})
+					Reviewed int              `json:"reviewed"`
+				}{set.Version(), set.Len(), len(set.Forms())})
+			}
+			if n := len(set.Forms()); n > 0 {
+				return p.say("%d policies and %d reviewed forms are good: version %s", set.Len(), n, set.Version())
 			}
 			return p.say("%d policies are good: version %s", set.Len(), set.Version())
 		},

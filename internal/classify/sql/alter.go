@@ -78,7 +78,8 @@ func alterations(t pg.AlterTableType) (alteration, bool) {
 	case pg.AlterTableType_AT_AlterColumnGenericOptions, pg.AlterTableType_AT_GenericOptions:
 		return alteration{signalbox.Permission, "OPTIONS", "changes where a foreign table points", nil}, true
 	case pg.AlterTableType_AT_ChangeOwner:
-		return alteration{signalbox.Permission, "OWNER TO", "gives the table to another owner", nil}, true
+		return alteration{signalbox.Permission, "OWNER TO", "gives the table to another owner",
+			traits(signalbox.TraitAdmin)}, true
 	case pg.AlterTableType_AT_SetRelOptions, pg.AlterTableType_AT_ResetRelOptions,
 		pg.AlterTableType_AT_ReplaceRelOptions:
 		return alteration{signalbox.Update, "SET OPTIONS", storage, traits(signalbox.TraitMaintenance)}, true
@@ -108,7 +109,9 @@ func alterations(t pg.AlterTableType) (alteration, bool) {
 		return alteration{signalbox.Safeguard, "FORCE ROW LEVEL SECURITY",
 			"hides rows from the table's owner, all of them where no policy shows them", nil}, true
 	case pg.AlterTableType_AT_EnableRowSecurity:
-		return alteration{signalbox.Update, "ENABLE ROW LEVEL SECURITY", guarded, nil}, true
+		return alteration{signalbox.Update, "ENABLE ROW LEVEL SECURITY",
+			"hides rows from everybody but the owner, all of them where no policy shows them",
+			traits(signalbox.TraitInterrupts)}, true
 	case pg.AlterTableType_AT_DisableRowSecurity, pg.AlterTableType_AT_NoForceRowSecurity:
 		return alteration{signalbox.Safeguard, "DISABLE ROW LEVEL SECURITY", unguarded, nil}, true
 	case pg.AlterTableType_AT_AttachPartition:
@@ -174,6 +177,11 @@ func (j *judge) alterTable(x *pg.AlterTableStmt) {
 		if cmd.GetSubtype() == pg.AlterTableType_AT_ColumnDefault && cmd.GetDef() == nil {
 			a.Native = "ALTER " + objectWords(x.GetObjtype()) + " DROP DEFAULT"
 		}
+		if k, ok := pgtree.Unwrap(cmd.GetDef()).(*pg.Constraint); ok && k.GetContype() == pg.ConstrType_CONSTR_CHECK &&
+			!asksOfRow(pgtree.Unwrap(k.GetRawExpr()), 0) {
+			a.Traits = append(a.Traits, signalbox.TraitInterrupts)
+			a.Reason = "the check asks nothing of a row: it lets all pass, or none"
+		}
 		if guardsView(cmd.GetDef()) {
 			a.Verb, a.Impact.Reversible = signalbox.Safeguard, reversible(signalbox.Safeguard)
 			a.Traits = dropTrait(a.Traits, signalbox.TraitMaintenance)
@@ -186,6 +194,8 @@ func (j *judge) alterTable(x *pg.AlterTableStmt) {
 		if isAudit(res.Name) && (a.Verb == signalbox.Delete || a.Has(signalbox.TraitDataLoss)) {
 			j.auditLoss(a.Native, res)
 		}
+		j.constant() // defaults, checks and options are named by their values
+		inForm(&a, formOfCommand(x, cmd))
 		j.effect(a)
 		j.walk(pgtree.Unwrap(cmd.GetDef()))
 	}

@@ -272,6 +272,7 @@ type judge struct {
 	*batch
 	s        Statement
 	effects  []signalbox.Action
+	inside   map[int]bool // those of effects that came from an expression
 	reads    []string
 	writes   []string
 	traits   []signalbox.Trait // of the reading itself
@@ -292,6 +293,12 @@ func (j *judge) constant() { j.looked = true }
 func (j *judge) effect(a signalbox.Action) *signalbox.Action {
 	if a.Verb != signalbox.Read {
 		j.readOnly = false
+	}
+	if j.depth > 0 {
+		if j.inside == nil {
+			j.inside = map[int]bool{}
+		}
+		j.inside[len(j.effects)] = true
 	}
 	j.effects = append(j.effects, a)
 	return &j.effects[len(j.effects)-1]

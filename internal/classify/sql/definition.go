@@ -51,6 +51,9 @@ func (j *judge) definition(m any) bool {
 			if d, ok := pgtree.Unwrap(n).(*pg.DefElem); ok && d.GetDefname() == "allow_connections" {
 				j.one(signalbox.Safeguard, "ALTER DATABASE", "database", x.GetDbname(),
 					"says whether anybody can connect", signalbox.TraitTop)
+			} else if ok && d.GetDefname() == "connection_limit" {
+				j.one(signalbox.Update, "ALTER DATABASE", "database", x.GetDbname(),
+					"says how many can connect", signalbox.TraitTop, signalbox.TraitInterrupts)
 			}
 		}
 	case *pg.AlterDatabaseRefreshCollStmt:
@@ -229,12 +232,13 @@ func (j *judge) types(m any) bool {
 		j.cascade(a, x.GetBehavior())
 		j.walk(pgtree.Unwrap(x.GetDef()))
 	case *pg.AlterEnumStmt:
-		verb := signalbox.Create
+		name := dotted(nameParts(x.GetTypeName()))
 		if x.GetOldVal() != "" {
-			verb = signalbox.Update
+			j.one(signalbox.Update, "ALTER TYPE RENAME VALUE", "type", name,
+				"renames a value of an enumeration: what compares with the old one fails", signalbox.TraitRename)
+			break
 		}
-		j.one(verb, "ALTER TYPE ADD VALUE", "type", dotted(nameParts(x.GetTypeName())),
-			"adds or renames a value of an enumeration")
+		j.one(signalbox.Create, "ALTER TYPE ADD VALUE", "type", name, "adds a value to an enumeration")
 	case *pg.AlterTypeStmt:
 		j.one(signalbox.Execute, "ALTER TYPE", "type", dotted(nameParts(x.GetTypeName())),
 			"changes the functions of a type", signalbox.TraitDeferred)
@@ -389,17 +393,25 @@ func (j *judge) alterFunction(x *pg.AlterFunctionStmt) {
 // reach files and other servers.
 func (j *judge) extension(x *pg.CreateExtensionStmt) {
 	a := j.one(signalbox.Create, "CREATE EXTENSION", "extension", x.GetExtname(), "adds a well-known extension")
-	switch strings.ToLower(x.GetExtname()) {
+	if !wellKnown(x.GetExtname()) {
+		a.Verb, a.Reason = signalbox.Execute, "adds an extension that may reach outside the database"
+		a.Traits = append(a.Traits, signalbox.TraitDeferred)
+	}
+}
+
+// wellKnown reports whether an extension is among those that databases have, and
+// that reach nothing outside.
+func wellKnown(extension string) bool {
+	switch strings.ToLower(extension) {
 	case "pg_trgm", "uuid-ossp", "pgcrypto", "citext", "hstore", "ltree", "intarray", "btree_gin", "btree_gist",
 		"unaccent", "fuzzystrmatch", "tablefunc",
 		"cube", "seg", "isn", "lo", "tcn", "dict_int", "dict_xsyn", "tsm_system_rows", "tsm_system_time",
 		"earthdistance", "pg_stat_statements",
 		"bloom", "vector", "postgis", "postgis_topology", "postgis_raster", "timescaledb", "pgrowlocks",
 		"pgstattuple", "pg_buffercache", "pg_freespacemap", "pg_visibility", "hypopg", "plpgsql":
-	default:
-		a.Verb, a.Reason = signalbox.Execute, "adds an extension that may reach outside the database"
-		a.Traits = append(a.Traits, signalbox.TraitDeferred)
+		return true
 	}
+	return false
 }
 
 // links judges ways to and from other servers.
@@ -461,9 +473,12 @@ func (j *judge) security(m any) bool {
 		name, _ := j.relation(x.GetTable())
 		verb, reason := signalbox.Safeguard, "adds a permissive policy: more rows pass row security"
 		if !x.GetPermissive() {
-			verb, reason = signalbox.Update, "adds a restrictive policy"
+			verb, reason = signalbox.Update, "adds a restrictive policy: rows that it does not let through are gone"
 		}
-		j.one(verb, "CREATE POLICY", "policy", name+"."+x.GetPolicyName(), reason)
+		a := j.one(verb, "CREATE POLICY", "policy", name+"."+x.GetPolicyName(), reason)
+		if !x.GetPermissive() {
+			a.Traits = append(a.Traits, signalbox.TraitInterrupts)
+		}
 		j.deferredExpressions(x.GetQual(), x.GetWithCheck())
 	case *pg.AlterPolicyStmt:
 		name, _ := j.relation(x.GetTable())

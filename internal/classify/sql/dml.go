@@ -71,6 +71,10 @@ func (j *judge) into(into *pg.IntoClause, native string, s selection) {
 		a.Traits = append(a.Traits, signalbox.TraitTemporary)
 		j.remember(into.GetRel())
 	}
+	if native == "SELECT INTO" {
+		j.constant()
+		inForm(&a, formOf(into, "CREATE TABLE AS"))
+	}
 	j.writes = append(j.writes, res.Name)
 	j.effect(a)
 }

@@ -48,6 +48,9 @@ func TestJudgements(t *testing.T) {
 				if i == 0 && s.Lone {
 					fmt.Fprint(&b, " lone")
 				}
+				if a.Form != "" {
+					fmt.Fprintf(&b, " = %s", a.Form)
+				}
 				fmt.Fprintln(&b)
 			}
 		}

@@ -40,7 +40,9 @@ func (j *judge) permission(m any) bool {
 	case *pg.AlterDefaultPrivilegesStmt:
 		a := j.one(signalbox.Permission, "ALTER DEFAULT PRIVILEGES", "privilege", "*",
 			"grants or revokes on everything made later", signalbox.TraitDeferred)
-		a.Impact.Scope = signalbox.ScopeAll
+		if a.Impact.Scope = signalbox.ScopeAll; !x.GetAction().GetIsGrant() {
+			a.Impact.Scope = signalbox.ScopeSome // later objects begin with less
+		}
 		a.Traits = append(a.Traits, opens(x.GetAction())...)
 	case *pg.CreateRoleStmt:
 		j.createRole(x)
@@ -55,6 +57,10 @@ func (j *judge) permission(m any) bool {
 			if d, ok := pgtree.Unwrap(n).(*pg.DefElem); ok && powers(d.GetDefname()) && j.optionOn(d) {
 				a.Traits = addTrait(a.Traits, signalbox.TraitAdmin)
 				a.Reason = "gives a role powers: " + strings.ToUpper(d.GetDefname())
+			}
+			if d, ok := pgtree.Unwrap(n).(*pg.DefElem); ok && j.shutsOut(d) {
+				a.Traits = addTrait(a.Traits, signalbox.TraitInterrupts)
+				a.Reason = "may keep the role from logging in"
 			}
 		}
 	case *pg.AlterRoleSetStmt:
@@ -90,8 +96,10 @@ func (j *judge) permission(m any) bool {
 		}
 		a := j.one(signalbox.Permission, "ALTER "+objectWords(x.GetObjectType())+" OWNER",
 			objectKind(x.GetObjectType()), name, "gives the object to another owner")
-		if x.GetObjectType() == pg.ObjectType_OBJECT_DATABASE {
-			a.Traits = append(a.Traits, signalbox.TraitTop, signalbox.TraitAdmin)
+		a.Traits = append(a.Traits, signalbox.TraitAdmin) // an owner may do everything with it
+		switch x.GetObjectType() {
+		case pg.ObjectType_OBJECT_DATABASE, pg.ObjectType_OBJECT_SCHEMA, pg.ObjectType_OBJECT_TABLESPACE:
+			a.Traits = append(a.Traits, signalbox.TraitTop)
 		}
 	default:
 		return false
@@ -112,6 +120,16 @@ func opens(x *pg.GrantStmt) []signalbox.Trait {
 		}
 	}
 	all := len(x.GetPrivileges()) == 0 // ALL
+	switch x.GetObjtype() {
+	case pg.ObjectType_OBJECT_PARAMETER_ACL: // settings that only administrators set
+		ts = addTrait(ts, signalbox.TraitAdmin)
+	case pg.ObjectType_OBJECT_LANGUAGE:
+		for _, n := range x.GetObjects() {
+			if l := dotted(objectName(pgtree.Unwrap(n))); strings.HasSuffix(l, "u") || l == "c" || l == "internal" {
+				ts = addTrait(ts, signalbox.TraitAdmin) // code that nothing confines
+			}
+		}
+	}
 	if x.GetGrantOption() || all && x.GetTargtype() != pg.GrantTargetType_ACL_TARGET_OBJECT || all &&
 		x.GetObjtype() == pg.ObjectType_OBJECT_DATABASE {
 		ts = addTrait(ts, signalbox.TraitAdmin)
@@ -128,19 +146,43 @@ func powers(attribute string) bool {
 	return false
 }
 
-// powerful reports whether membership in a role gives rights without limit: that
-// of PostgreSQL's own roles does, but for those that only watch, and that of the
-// roles by whose name administrators go.
+// shutsOut reports whether an option of a role may end its log-ins.
+func (j *judge) shutsOut(d *pg.DefElem) bool {
+	switch d.GetDefname() {
+	case "canlogin":
+		return !j.optionOn(d)
+	case "connectionlimit", "validUntil":
+		return true
+	case "password":
+		return d.GetArg() == nil // PASSWORD NULL
+	}
+	return false
+}
+
+// powerful reports whether membership in a role may give rights without limit.
+// What a role may do is not in the request, so that any does which is not by its
+// name for looking alone: PostgreSQL's own that watch, and readers.
 func powerful(role string) bool {
 	switch role {
 	case "pg_monitor", "pg_read_all_settings", "pg_read_all_stats", "pg_stat_scan_tables", "pg_checkpoint",
 		"pg_signal_autovacuum_worker":
 		return false
-	case "postgres", "root", "admin", "administrator", "superuser", "dba", "rds_superuser", "rdsadmin",
-		"cloudsqlsuperuser", "azure_pg_admin", "supabase_admin":
+	}
+	if strings.HasPrefix(role, "pg_") {
 		return true
 	}
-	return strings.HasPrefix(role, "pg_")
+	looks := false
+	for word := range strings.FieldsFuncSeq(strings.ToLower(role), func(r rune) bool { return r == '_' || r == '-' || r == ' ' }) {
+		switch word {
+		case "read", "reader", "readers", "readonly", "reads", "ro", "report", "reports", "reporting", "analyst",
+			"analysts", "analytics", "viewer", "viewers", "monitor", "monitoring", "metrics", "select", "bi":
+			looks = true
+		case "write", "writer", "writers", "readwrite", "rw", "owner", "owners", "admin", "admins", "super", "superuser",
+			"root", "dba", "all":
+			return true
+		}
+	}
+	return !looks
 }
 
 func (j *judge) roles(a *signalbox.Action, nodes []*pg.Node) {
@@ -199,6 +241,10 @@ func (j *judge) grant(x *pg.GrantStmt) {
 			a.Resources = append(a.Resources, signalbox.Resource{Type: kind, Name: dotted(objectName(o))})
 		}
 	}
+	if !x.GetIsGrant() && locksOut(x) {
+		a.Traits = append(a.Traits, signalbox.TraitInterrupts)
+		a.Reason = "takes rights away without which nothing is reached"
+	}
 	if x.GetTargtype() == pg.GrantTargetType_ACL_TARGET_ALL_IN_SCHEMA {
 		a.Impact.Scope = signalbox.ScopeAll
 		a.Traits = append(a.Traits, signalbox.TraitBulk)
@@ -211,6 +257,32 @@ func (j *judge) grant(x *pg.GrantStmt) {
 	for _, n := range x.GetGrantees() {
 		a.Resources = append(a.Resources, signalbox.Resource{Type: "role", Name: roleName(pgtree.Unwrap(n))})
 	}
+}
+
+// onlyLooks reports whether an option makes the role a member of roles that only
+// look.
+func onlyLooks(d *pg.DefElem) bool {
+	list, ok := pgtree.Unwrap(d.GetArg()).(*pg.List)
+	if !ok || d.GetDefname() != "addroleto" {
+		return false
+	}
+	for _, n := range list.GetItems() {
+		if powerful(roleName(pgtree.Unwrap(n))) {
+			return false
+		}
+	}
+	return true
+}
+
+// locksOut reports whether a REVOKE takes a role's way to a database, to a schema
+// or to all that is in one. Taking it from PUBLIC alone tidies up.
+func locksOut(x *pg.GrantStmt) bool {
+	named := false
+	for _, n := range x.GetGrantees() {
+		named = named || roleName(pgtree.Unwrap(n)) != "PUBLIC"
+	}
+	return named && (x.GetTargtype() == pg.GrantTargetType_ACL_TARGET_ALL_IN_SCHEMA ||
+		x.GetObjtype() == pg.ObjectType_OBJECT_DATABASE || x.GetObjtype() == pg.ObjectType_OBJECT_SCHEMA)
 }
 
 // createRole judges CREATE ROLE, USER and GROUP: a role without powers is a
@@ -236,6 +308,9 @@ func (j *judge) createRole(x *pg.CreateRoleStmt) {
 			a.Traits = addTrait(a.Traits, signalbox.TraitCredentials)
 		default: // addroleto, rolemembers, adminmembers, and what may come
 			a.Verb, a.Reason = signalbox.Permission, "makes a role that is a member of others, or others of it"
+			if d.GetDefname() != "rolemembers" && !onlyLooks(d) {
+				a.Traits = addTrait(a.Traits, signalbox.TraitAdmin)
+			}
 		}
 	}
 	if a.Verb == signalbox.Permission {

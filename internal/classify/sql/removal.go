@@ -146,6 +146,14 @@ func (j *judge) drop(x *pg.DropStmt) {
 	switch x.GetRemoveType() {
 	case pg.ObjectType_OBJECT_INDEX, pg.ObjectType_OBJECT_MATVIEW, pg.ObjectType_OBJECT_STATISTIC_EXT:
 		a.Traits = append(a.Traits, signalbox.TraitDerived)
+		switch {
+		case x.GetRemoveType() == pg.ObjectType_OBJECT_INDEX && !x.GetConcurrent():
+			a.Traits = append(a.Traits, signalbox.TraitInterrupts)
+			a.Reason = "removes an index and waits in front of everybody who uses the table: DROP INDEX CONCURRENTLY does not"
+		case x.GetRemoveType() == pg.ObjectType_OBJECT_MATVIEW:
+			a.Traits = append(a.Traits, signalbox.TraitInterrupts)
+			a.Reason = "removes a materialized view: whoever reads it fails until it is made again"
+		}
 	case pg.ObjectType_OBJECT_SCHEMA:
 		a.Traits = append(a.Traits, signalbox.TraitTop)
 		a.Impact.Scope = signalbox.ScopeAll

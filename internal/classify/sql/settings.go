@@ -23,7 +23,50 @@ const (
 	settingIdentity                      // acts as another role
 	settingCode                          // loads code
 	settingReadOnly                      // a transaction's own promise not to write
+	settingUnknown                       // none that anybody has looked at
 )
+
+// harmlessSettings are those that change how one session works and shows things,
+// and nothing about what statements mean or what protects others.
+var harmlessSettings = nameSet(`
+	application_name client_min_messages bytea_output xmlbinary xmloption extra_float_digits lc_messages lc_monetary
+	lc_numeric lc_time datestyle intervalstyle timezone timezone_abbreviations default_text_search_config
+	gin_fuzzy_search_limit quote_all_identifiers array_nulls
+
+	statement_timeout lock_timeout idle_in_transaction_session_timeout idle_session_timeout transaction_timeout
+	deadlock_timeout tcp_keepalives_idle tcp_keepalives_interval tcp_keepalives_count tcp_user_timeout
+	client_connection_check_interval
+
+	work_mem maintenance_work_mem hash_mem_multiplier temp_buffers logical_decoding_work_mem temp_file_limit
+	max_stack_depth vacuum_buffer_usage_limit vacuum_cost_delay vacuum_cost_limit vacuum_cost_page_dirty
+	vacuum_cost_page_hit vacuum_cost_page_miss effective_io_concurrency maintenance_io_concurrency
+	backend_flush_after max_parallel_workers max_parallel_workers_per_gather max_parallel_maintenance_workers
+	parallel_setup_cost parallel_tuple_cost parallel_leader_participation min_parallel_table_scan_size
+	min_parallel_index_scan_size force_parallel_mode debug_parallel_query
+
+	enable_async_append enable_bitmapscan enable_gathermerge enable_hashagg enable_hashjoin enable_incremental_sort
+	enable_indexscan enable_indexonlyscan enable_material enable_memoize enable_mergejoin enable_nestloop
+	enable_parallel_append enable_parallel_hash enable_partition_pruning enable_partitionwise_aggregate
+	enable_partitionwise_join enable_presorted_aggregate enable_seqscan enable_sort enable_tidscan
+	enable_group_by_reordering enable_distinct_reordering enable_self_join_elimination
+	constraint_exclusion cursor_tuple_fraction default_statistics_target effective_cache_size from_collapse_limit
+	join_collapse_limit geqo geqo_effort geqo_generations geqo_pool_size geqo_seed geqo_selection_bias
+	geqo_threshold jit jit_above_cost jit_inline_above_cost jit_optimize_above_cost jit_expressions
+	jit_tuple_deforming plan_cache_mode random_page_cost seq_page_cost cpu_index_tuple_cost cpu_operator_cost
+	cpu_tuple_cost recursive_worktable_factor
+
+	default_transaction_isolation transaction_isolation default_transaction_deferrable transaction_deferrable
+	default_tablespace temp_tablespaces default_table_access_method default_toast_compression
+	vacuum_freeze_min_age vacuum_freeze_table_age vacuum_multixact_freeze_min_age
+	vacuum_multixact_freeze_table_age vacuum_failsafe_age gin_pending_list_limit
+	commit_delay commit_siblings seed names
+`)
+
+// harmlessSetting reports whether a setting is one of those, or one of an
+// application's own, which the server keeps and does not look at.
+func harmlessSetting(name string) bool {
+	return harmlessSettings[name] || strings.Contains(name, ".") && classOf(name) == settingPlain
+}
 
 // classOf classifies a setting by name. Extensions' own settings ("app.user")
 // are plain, except pgaudit's and the like.
@@ -69,8 +112,10 @@ func classOf(name string) settingClass {
 		strings.HasPrefix(name, "anon."), strings.HasPrefix(name, "supautils."), strings.HasPrefix(name, "set_user."),
 		strings.HasPrefix(name, "credcheck."), strings.HasPrefix(name, "debug_"):
 		return settingSafeguard
+	case strings.Contains(name, "."), harmlessSettings[name]:
+		return settingPlain
 	}
-	return settingPlain
+	return settingUnknown
 }
 
 // set judges SET and RESET in this session.
@@ -171,6 +216,19 @@ func (j *judge) setting(name string, values []string, reset bool) {
 	switch classOf(name) {
 	case settingPlain:
 		plain("changes a setting of this session")
+	case settingUnknown:
+		if reset {
+			plain("puts a setting of this session back")
+			return
+		}
+		j.settled = true
+		a := signalbox.Action{
+			Verb: signalbox.Update, Native: native, Resources: []signalbox.Resource{{Type: "setting", Name: name}},
+			Impact: signalbox.Impact{Count: 1, Scope: signalbox.ScopeOne, Reversible: true},
+			Reason: "changes a setting that nobody has looked at",
+		}
+		inForm(&a, "SET other(setting)")
+		j.effect(a)
 	case settingNames:
 		j.setPath(values, reset)
 		for i, v := range values {
@@ -253,7 +311,9 @@ func safeValue(name, value string) bool {
 	switch name {
 	case "session_replication_role":
 		return value == "origin"
-	case "check_function_bodies", "row_security", "fsync", "full_page_writes", "synchronous_commit", "event_triggers",
+	case "row_security":
+		return true // off, a query that security would filter fails instead
+	case "check_function_bodies", "fsync", "full_page_writes", "synchronous_commit", "event_triggers",
 		"track_activities", "track_counts", "autovacuum", "ssl":
 		return value == "on" || value == "true" || value == "1" || value == "local" && name != "synchronous_commit" ||
 			value == "remote_apply" || value == "remote_write"
@@ -334,6 +394,9 @@ func (j *judge) keepSetting(native string, x *pg.VariableSetStmt, kind, object s
 	// No kept setting is harmless, a time-out included: it concerns every session
 	// to come, and can shut them all out.
 	a.Traits = append(a.Traits, signalbox.TraitTop)
+	if object == "*" {
+		a.Impact.Scope = signalbox.ScopeAll
+	}
 	class := classOf(name)
 	if x.GetKind() == pg.VariableSetKind_VAR_RESET_ALL {
 		class, a.Impact.Scope = settingSafeguard, signalbox.ScopeAll
@@ -343,7 +406,7 @@ func (j *judge) keepSetting(native string, x *pg.VariableSetStmt, kind, object s
 	case settingNames, settingText:
 		a.Verb, a.Reason = signalbox.Safeguard, "changes what statements of later sessions mean"
 	case settingSafeguard, settingReadOnly:
-		if reset || !safeValue(name, value) {
+		if reset || !safeValue(name, value) || name == "row_security" && value != "on" {
 			a.Verb, a.Reason = signalbox.Safeguard, "changes a setting that protects data or evidence"
 		}
 	case settingIdentity:

@@ -22,9 +22,11 @@ func (j *judge) top(m any) {
 		j.s.Kind = KindWrite
 		j.walk(x)
 	default:
+		before := len(j.effects)
 		if !j.session(m) && !j.wrapper(m) && !j.upkeep(m) && !j.definition(m) && !j.removal(m) && !j.permission(m) {
 			j.unknown("a kind of statement that is not known")
 		}
+		j.inForms(m, before)
 	}
 	if j.s.Kind == KindQuery && slices.ContainsFunc(j.effects, func(a signalbox.Action) bool { return a.Verb != signalbox.Read }) {
 		j.s.Kind = KindWrite
@@ -447,12 +449,13 @@ func (j *judge) upkeep(m any) bool {
 				a.Native = "VACUUM FULL"
 				a.Reason = "rewrites the table under an exclusive lock"
 				a.Impact.Scope = signalbox.ScopeAll
+				a.Traits = addTrait(a.Traits, signalbox.TraitInterrupts)
 			}
 		}
 		j.resources(a, x.GetRels())
 	case *pg.ClusterStmt:
 		a := j.one(signalbox.Update, "CLUSTER", "table", "*", "rewrites the table under an exclusive lock",
-			signalbox.TraitMaintenance)
+			signalbox.TraitMaintenance, signalbox.TraitInterrupts)
 		a.Impact.Scope = signalbox.ScopeAll
 		if x.GetRelation() != nil {
 			j.resource(a, x.GetRelation())
@@ -482,7 +485,8 @@ func (j *judge) upkeep(m any) bool {
 		var a *signalbox.Action
 		if x.GetSkipData() {
 			a = j.one(signalbox.Delete, "REFRESH MATERIALIZED VIEW WITH NO DATA", "materialized view", "",
-				"empties the view: nobody can read it until it is computed again", signalbox.TraitDerived)
+				"empties the view: nobody can read it until it is computed again", signalbox.TraitDerived,
+				signalbox.TraitInterrupts)
 			a.Impact.Reversible = false
 		} else {
 			a = j.one(signalbox.Update, "REFRESH MATERIALIZED VIEW", "materialized view", "",

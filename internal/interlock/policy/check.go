@@ -128,6 +128,7 @@ type testActor struct{ Agent, For, Human, Automation string }
 type testAction struct {
 	Verb       signalbox.Verb
 	Native     string
+	Form       string
 	Resources  []testResource
 	Scope      signalbox.Scope
 	Count      *int64
@@ -241,7 +242,7 @@ func (c *testCase) build() error {
 		Gate: cmp.Or(c.Gate, "gate"), Protocol: cmp.Or(c.Protocol, "postgres"), Target: cmp.Or(c.Target, "target"),
 		Memory: c.Memory, BreakGlass: c.BreakGlass, Now: c.Now,
 		Action: signalbox.Action{
-			Verb: c.Action.Verb, Native: c.Action.Native, Traits: c.Action.Traits,
+			Verb: c.Action.Verb, Native: c.Action.Native, Form: c.Action.Form, Traits: c.Action.Traits,
 			Impact: signalbox.Impact{
 				Count: signalbox.CountUnknown, Scope: c.Action.Scope, Reversible: c.Action.Reversible,
 				Measured: c.Action.Measured, Total: c.Action.Total, Dependants: c.Action.Dependants,

@@ -1,9 +1,11 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 
 	"github.com/cedar-policy/cedar-go"
 
@@ -95,6 +97,9 @@ const maxResources = 1000
 // what a forbid without @hold matches, or no permit does, is denied; else the
 // matching forbids with @hold are joined, so that all of them are satisfied.
 // An evaluation error in any policy denies (promise P6).
+//
+// An action whose form the set has as reviewed is judged without
+// [signalbox.TraitUnreviewed].
 func (s *Set) Decide(r Request) signalbox.Verdict {
 	if err := r.Actor.Validate(); err != nil {
 		return signalbox.Verdict{Decision: signalbox.Deny, Reason: err.Error()}
@@ -105,6 +110,10 @@ func (s *Set) Decide(r Request) signalbox.Verdict {
 	if n := len(r.Action.Resources); n > maxResources {
 		return signalbox.Verdict{Decision: signalbox.Deny,
 			Reason: fmt.Sprintf("names %d resources: at most %d are judged at once", n, maxResources)}
+	}
+	if r.Action.Has(signalbox.TraitUnreviewed) && s.Reviewed(r.Action.Form) {
+		r.Action.Traits = slices.DeleteFunc(slices.Clone(r.Action.Traits),
+			func(t signalbox.Trait) bool { return t == signalbox.TraitUnreviewed })
 	}
 	sh := s.index[place{principalType(r.Actor.Kind), r.Action.Verb}]
 	var buf [512]byte
@@ -118,8 +127,12 @@ func (s *Set) Decide(r Request) signalbox.Verdict {
 	}
 	// Copies, because the set's own slices must not get into other hands.
 	v.Policies, v.Requires = slices.Clone(v.Policies), slices.Clone(v.Requires)
+	v.Reason = strings.ReplaceAll(v.Reason, formHere, cmp.Or(r.Action.Form, "this"))
 	return v
 }
+
+// formHere is what a reason may say in the place of the action's form.
+const formHere = "{form}"
 
 func (s *Set) judge(r *Request, sh *shelf) signalbox.Verdict {
 	w := newWorld(r, sh)

@@ -15,6 +15,7 @@ import (
 	"github.com/cedar-policy/cedar-go/x/exp/schema/validate"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/forms"
 )
 
 // A rule is one policy with what its annotations ask for.
@@ -44,8 +45,8 @@ const (
 	holds
 )
 
-// Files reads the policy files in the top folder of fsys: *.cedar and
-// *.cedarschema. Others are left alone.
+// Files reads the policy files in the top folder of fsys: *.cedar, *.cedarschema
+// and [ReviewedFile]. Others are left alone.
 func Files(fsys fs.FS) ([]File, error) {
 	var files []File
 	entries, err := fs.ReadDir(fsys, ".")
@@ -53,7 +54,7 @@ func Files(fsys fs.FS) ([]File, error) {
 		return nil, fmt.Errorf("read policies: %w", err)
 	}
 	for _, e := range entries {
-		if e.IsDir() || !isPolicy(e.Name()) && !isSchema(e.Name()) {
+		if e.IsDir() || !isPolicy(e.Name()) && !isSchema(e.Name()) && e.Name() != ReviewedFile {
 			continue
 		}
 		f, err := read(fsys, e)
@@ -105,9 +106,11 @@ func Load(files []File) (*Set, error) {
 			l.fail(f.Name, 0, "", "given twice")
 		case isSchema(f.Name):
 			l.schema(f)
+		case f.Name == ReviewedFile:
+			l.list(f)
 		case isPolicy(f.Name):
 		default:
-			l.fail(f.Name, 0, "", "is neither *.cedar nor *.cedarschema")
+			l.fail(f.Name, 0, "", "is neither *.cedar nor *.cedarschema nor %s", ReviewedFile)
 		}
 		seen[f.Name] = true
 	}
@@ -126,12 +129,13 @@ func Load(files []File) (*Set, error) {
 		// It would deny everything: safe, but surely a wrong folder.
 		return nil, &Error{Msg: "the set has no policies"}
 	}
-	s := &Set{version: version(files), rules: l.rules}
+	s := &Set{version: version(files), rules: l.rules, reviewed: l.reviewed}
 	s.shelve()
 	return s, nil
 }
 
 type loader struct {
+	reviewed   *forms.List
 	schemaFile string
 	validator  *validate.Validator
 	rules      []*rule
@@ -141,6 +145,14 @@ type loader struct {
 
 func (l *loader) fail(file string, line int, policy, format string, args ...any) {
 	l.errs = append(l.errs, &Error{File: file, Line: line, Policy: policy, Msg: fmt.Sprintf(format, args...)})
+}
+
+func (l *loader) list(f File) {
+	list, mistakes := forms.Parse(f.Data)
+	for _, m := range mistakes {
+		l.fail(f.Name, m.Line, "", "%s", m.Msg)
+	}
+	l.reviewed = list
 }
 
 // position finds "line:column" in an error of the Cedar parser, which gives it

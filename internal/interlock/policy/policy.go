@@ -16,10 +16,15 @@ import (
 	"time"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/forms"
 )
 
+// ReviewedFile is the name of the file that lists the forms which an operator has
+// reviewed, beside those that are reviewed by default: see package forms.
+const ReviewedFile = "reviewed.txt"
+
 // A File is one file of a policy set: *.cedar holds policies, *.cedarschema
-// the schema.
+// the schema, [ReviewedFile] reviewed forms.
 type File struct {
 	Name string `json:"name"`
 	Data []byte `json:"data"`
@@ -51,10 +56,11 @@ func (e *Error) Error() string {
 // A Set is a compiled set of policies. Its verdicts never change, and it is safe
 // for concurrent use.
 type Set struct {
-	version signalbox.Digest
-	rules   []*rule
-	index   map[place]*shelf
-	memo    memo
+	version  signalbox.Digest
+	rules    []*rule
+	reviewed *forms.List
+	index    map[place]*shelf
+	memo     memo
 }
 
 // Version is the hash over the names and contents of all files of the set, the
@@ -76,6 +82,12 @@ func (s *Set) Groups() []string {
 	slices.Sort(groups)
 	return slices.Compact(groups)
 }
+
+// Reviewed reports whether the set lists a form as reviewed.
+func (s *Set) Reviewed(form string) bool { return s.reviewed.Has(form) }
+
+// Forms lists the forms that the set itself has as reviewed.
+func (s *Set) Forms() []forms.Entry { return s.reviewed.Entries() }
 
 // Len is how many policies the set has.
 func (s *Set) Len() int { return len(s.rules) }

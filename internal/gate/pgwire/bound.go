@@ -83,16 +83,19 @@ func (p *prober) readRelations() (reads []uint32, temporary []string) {
 
 func short(sum string) string { return sum[:min(len(sum), 12)] }
 
-// definitionsSQL asks for sums over what relations say besides their columns.
+// definitionsSQL asks for sums over what relations say besides their columns, and
+// those that views and rules show, at any depth.
 func definitionsSQL(oids []uint32) string {
-	return `SELECT c.oid, NULLIF(concat_ws('',
+	return `WITH RECURSIVE seen(id) AS (SELECT unnest(` + oidArray(oids) + `) UNION SELECT d.refobjid FROM seen JOIN pg_rewrite w ON w.ev_class = seen.id
+  JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> seen.id AND d.refobjid >= 16384)
+ SELECT c.oid, md5(NULLIF(concat_ws('',
  (SELECT md5(string_agg(concat_ws(' ', w.rulename, w.ev_type, w.ev_enabled, w.is_instead, w.ev_qual, w.ev_action), chr(1) ORDER BY w.rulename)) FROM pg_rewrite w WHERE w.ev_class = c.oid),
  (SELECT md5(string_agg(concat_ws(' ', t.tgname, t.tgfoid, t.tgtype, t.tgenabled, t.tgdeferrable, t.tginitdeferred, t.tgattr, t.tgargs, t.tgqual), chr(1) ORDER BY t.tgname)) FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal),
  (SELECT md5(string_agg(concat_ws(' ', y.polname, y.polcmd, y.polpermissive, y.polroles, y.polqual, y.polwithcheck), chr(1) ORDER BY y.polname)) FROM pg_policy y WHERE y.polrelid = c.oid),
  (SELECT md5(string_agg(concat_ws(' ', d.adnum, d.adbin), chr(1) ORDER BY d.adnum)) FROM pg_attrdef d WHERE d.adrelid = c.oid),
- CASE WHEN c.relrowsecurity THEN md5(concat('row security ', c.relforcerowsecurity)) END), ''),
+ CASE WHEN c.relrowsecurity THEN concat('row security ', c.relforcerowsecurity) END), '')),
  (SELECT md5(string_agg(concat(a.attname, ' ', a.atttypid, ' ', a.atttypmod), ',' ORDER BY a.attnum)) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
- FROM pg_class c WHERE c.oid = ANY (` + oidArray(oids) + `) ORDER BY c.oid`
+ FROM pg_class c JOIN seen ON seen.id = c.oid ORDER BY c.oid`
 }
 
 // functionsSQL asks for a sum over the code of all functions that are neither

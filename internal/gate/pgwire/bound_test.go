@@ -114,3 +114,25 @@ CREATE TRIGGER act AFTER DELETE ON orders FOR EACH ROW EXECUTE FUNCTION act(); A
 		conn.Close(t.Context())
 	}
 }
+
+// TestTemporaryTablesHideNoCatalog: a temporary table by the name of one of
+// PostgreSQL's own does not stand before it where the gate asks.
+func TestTemporaryTablesHideNoCatalog(t *testing.T) {
+	h := newHouseGate(t)
+	own := h.direct(t)
+	if _, err := own.Exec(t.Context(), `CREATE TABLE orders (id int PRIMARY KEY, tenant int); CREATE TABLE items (o int REFERENCES orders ON DELETE CASCADE);
+INSERT INTO orders SELECT n, 1 FROM generate_series(1, 50) n; INSERT INTO items SELECT n FROM generate_series(1, 50) n`); err != nil {
+		t.Fatal(err)
+	}
+	conn := h.agent(t)
+	for _, name := range []string{"pg_constraint", "pg_proc", "pg_trigger", "pg_rewrite", "pg_depend"} {
+		if _, err := conn.Exec(t.Context(), "CREATE TEMP TABLE "+name+" (LIKE pg_catalog."+name+")"); err != nil {
+			t.Logf("%s: %v", name, err)
+		}
+	}
+	_, err := conn.Exec(t.Context(), "DELETE FROM orders WHERE tenant = 1")
+	hold, held := h.heldFor(t, err)
+	if facts := strings.Join(hold.Facts, "\n"); !held || !strings.Contains(facts, "50 of 50 rows of public.items are deleted") {
+		t.Errorf("%v\n%s", err, facts)
+	}
+}

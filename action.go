@@ -93,6 +93,25 @@ type Impact struct {
 	Dependants int64 `json:"dependants,omitempty"`
 	// Facts are sentences derived by the gate that an approver must see.
 	Facts []string `json:"facts,omitempty"`
+
+	// Shares says the same by resource, where the gate can tell: what the request
+	// touches itself, then what it reaches. They are a ceiling each.
+	Shares []Share `json:"shares,omitempty"`
+	// Open says that code runs of which nobody can tell what it touches, triggers
+	// perhaps: there may be more than Shares, Count and Dependants say.
+	Open bool `json:"open,omitempty"`
+}
+
+// A Share is how much of one resource is touched.
+type Share struct {
+	Resource string `json:"resource"`
+	Verb     Verb   `json:"verb"`
+	Count    int64  `json:"count"`           // [CountUnknown] if nobody can tell
+	Total    int64  `json:"total,omitempty"` // how many there are; 0 if not known
+	// Parts are other names under which the target counts the same: partitions.
+	Parts []string `json:"parts,omitempty"`
+	// Reached says that it is touched by way of another resource: a cascade.
+	Reached bool `json:"reached,omitempty"`
 }
 
 // Reach gives the scope, with the zero value read as unknown.

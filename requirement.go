@@ -67,6 +67,21 @@ func (r Requirement) String() string {
 	return strings.NewReplacer("( ", "(", " )", ")").Replace(r.text)
 }
 
+// People is how many humans the requirement asks for, at least.
+func (r Requirement) People() int {
+	least := 0
+	for i, w := range r.ways {
+		n := 0
+		for _, q := range w {
+			n += q.n
+		}
+		if i == 0 || n < least {
+			least = n
+		}
+	}
+	return least
+}
+
 // Groups lists the groups that the requirement names, sorted.
 func (r Requirement) Groups() []string {
 	var groups []string

@@ -141,7 +141,7 @@ func TestFormat(t *testing.T) {
 	want := `{"id":"s","results":[` +
 		`{"verdict":"hold","verb":"delete","resources":[{"type":"table","name":"orders","whole":true}],"impact":{"count":1,"scope":"one","reversible":false},` +
 		`"policies":["production-agents-destroy","production-people-destroy"],"requires":["2 of sre"],` +
-		`"reason":"an agent destroys in production; destroys in production: a second person must agree"},` +
+		`"reason":"an agent destroys in production (production-agents-destroy); destroys in production: a second person must agree (production-people-destroy)"},` +
 		`{"verdict":"allow","verb":"read","resources":[],"impact":{"count":-1,"scope":"some","reversible":true},"policies":["reads"],"requires":[],"reason":"reads"}]}` + "\n" +
 		`{"id":"","error":"line 2: not a JSON object"}` + "\n"
 	if d := cmp.Diff(want, out.String()); d != "" {

@@ -71,7 +71,7 @@ func (i *Interlock) tryAdmit(ctx context.Context, r Request, x Executor) (*Admis
 	if err := c.mayAsk(r); err != nil {
 		return nil, &DeniedError{Verdict: control.Deny("session", "%v", err)}
 	}
-	a := &Admission{request: r, x: x, epoch: c.Epoch, policy: c.set, ceiling: -1, notable: notable(r.Actions)}
+	a := &Admission{request: r, x: x, epoch: c.Epoch, policy: c.set, notable: notable(r.Actions)}
 
 	mem, err := i.lockMemory(ctx, r, a.notable)
 	if err != nil {
@@ -91,7 +91,6 @@ func (i *Interlock) tryAdmit(ctx context.Context, r Request, x Executor) (*Admis
 	case signalbox.Allow:
 		if limited(r) && !a.Read() {
 			a.limited = true
-			a.ceiling = r.Gate.Ceiling.WithDefaults().Request
 			if len(c.permits) > 0 && c.permits[i.retryKeyOf(r)] {
 				return i.admitByPermit(ctx, c, a, views) // approved after an overrun
 			}

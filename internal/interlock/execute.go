@@ -226,11 +226,7 @@ func (i *Interlock) forward(ctx context.Context, in intended, as []*Admission, x
 	err error) {
 	p := &Permit{Intent: in.id}
 	var approved *approval.Hold
-	var account func(touched map[string]int64) error // of what nobody approved
-	ceiling := int64(-1)
-	charged := true
-	granted := int64(0)
-	unbounded := false
+	var most ceiling
 	for _, a := range as {
 		if a.hold != nil {
 			p.Hold, approved = a.hold.ID, a.hold
@@ -240,34 +236,24 @@ func (i *Interlock) forward(ctx context.Context, in intended, as []*Admission, x
 		}
 		p.Limited = true
 		if a.hold != nil {
-			charged = false // people approved it: it is not on the account
-			if a.ceiling < 0 {
-				unbounded = true
-			} else {
-				granted += a.ceiling
+			most.approved = &a.hold.Ceiling
+			continue
+		}
+		r := a.request
+		most.granted = r.Gate.Ceiling.WithDefaults().Request
+		most.account = func(touched map[string]int64) error {
+			m, err := i.lockMemory(context.WithoutCancel(ctx), r, false)
+			if err != nil {
+				return err
 			}
+			defer m.unlock()
+			return m.spend(touched, r.Gate.Ceiling.WithDefaults().Total, i.now())
 		}
 	}
-	if p.Limited {
-		if !unbounded {
-			ceiling = granted
-			if slices.ContainsFunc(as, func(a *Admission) bool { return a.limited && a.hold == nil }) {
-				ceiling += as[0].request.Gate.Ceiling.WithDefaults().Request
-			}
-		}
-		if charged {
-			r := as[0].request
-			account = func(touched map[string]int64) error {
-				m, err := i.lockMemory(context.WithoutCancel(ctx), r, false)
-				if err != nil {
-					return err
-				}
-				defer m.unlock()
-				return m.spend(touched, r.Gate.Ceiling.WithDefaults().Total, i.now())
-			}
-		}
+	if !p.Limited {
+		most.granted = -1
 	}
-	p.Still, p.Spend = still(approved), spend(in.id, ceiling, account)
+	p.Still, p.Spend = still(approved), p.spend(most)
 	defer func() {
 		if v := recover(); v != nil {
 			// Our own defect, in the middle of something that was forwarded
@@ -294,15 +280,23 @@ func (i *Interlock) overran(ctx context.Context, as []*Admission, over *OverrunE
 	if a == nil {
 		return over // an executor that measured what it was not asked to
 	}
-	var total int64
 	facts := []string{"Rolled back: " + over.Reason + "."}
 	for _, name := range sortedKeys(over.Touched) {
-		total += over.Touched[name]
 		facts = append(facts, fmt.Sprintf("Measured: %d rows of %s.", over.Touched[name], name))
 	}
 	shown := a.request.Actions[signalbox.Gravest(a.request.Actions)].Impact
-	measured := signalbox.Impact{Count: total, Scope: shown.Scope, Reversible: shown.Reversible, Measured: true,
-		Facts: facts}
+	measured := &signalbox.Impact{Count: sum(over.Touched), Scope: shown.Scope, Reversible: shown.Reversible,
+		Measured: true, Facts: facts, Shares: measuredShares(over.Touched)}
+	if over.Touched == nil {
+		measured = nil // it did not come to be measured
+	}
+	used := ""
+	for _, candidate := range as {
+		if candidate.hold != nil {
+			used = fmt.Sprintf("the approval of hold %s is used up, %s: nothing was done", candidate.hold.ID,
+				over.Reason)
+		}
+	}
 	for range maxTries {
 		c, err := i.current(ctx)
 		if err != nil {
@@ -322,19 +316,36 @@ func (i *Interlock) overran(ctx context.Context, as []*Admission, over *OverrunE
 				Reason:   "it touched more than the ceiling and was rolled back: " + over.Reason,
 			}
 		}
-		err = i.openHold(ctx, c, &again, nil, &measured)
+		err = i.openHold(ctx, c, &again, nil, measured)
 		if !errors.Is(err, ledger.ErrStale) {
-			return err
+			return afterApproval(err, used)
 		}
 		// The same request overran before, and its hold is open.
 		if h, herr := i.state.HoldByRetryKey(ctx, i.retryKeyOf(a.request)); herr == nil && !h.Status.Final() {
-			return &HeldError{Hold: h}
+			return &HeldError{Hold: h, Before: used}
 		}
 		if err := i.refreshSnapshot(ctx); err != nil {
 			return fmt.Errorf("%w: control state: %w", ErrUnavailable, err)
 		}
 	}
 	return over
+}
+
+// measuredShares makes what was measured a ceiling for the next approval.
+func measuredShares(touched map[string]int64) []signalbox.Share {
+	var shares []signalbox.Share
+	for _, name := range sortedKeys(touched) {
+		shares = append(shares, signalbox.Share{Resource: name, Verb: signalbox.Update, Count: touched[name]})
+	}
+	return shares
+}
+
+// afterApproval has the error of a new hold say what became of the approval before.
+func afterApproval(err error, before string) error {
+	if held := (*HeldError)(nil); errors.As(err, &held) {
+		held.Before = before
+	}
+	return err
 }
 
 // conclude records an outcome. When the intent was settled by somebody else,

@@ -55,6 +55,7 @@ func (i *Interlock) openHold(ctx context.Context, c *snapshot, a *Admission, vie
 		// what that look would find: the permit would be dead at once.
 		measured.Dependants = impact.Dependants
 		measured.Count = max(measured.Count-impact.Dependants, impact.Count, 0)
+		measured.Shares, measured.Open = atLeast(impact.Shares, measured.Shares), impact.Open
 		impact = *measured
 	}
 	facts := impact.Facts
@@ -91,6 +92,26 @@ func (i *Interlock) openHold(ctx context.Context, c *snapshot, a *Admission, vie
 	i.log.Info("held", "hold", h.ID, "actor", h.Actor.String(), "gate", h.Gate, "verb",
 		string(h.Actions[signalbox.Gravest(h.Actions)].Verb), "requires", h.Verdict.Requires)
 	return &HeldError{Hold: h}
+}
+
+// atLeast gives the shares that a look at the target told, each no less than what was
+// measured. Where the look told none, what was measured is all.
+func atLeast(told, measured []signalbox.Share) []signalbox.Share {
+	told = slices.Clone(told)
+next:
+	for _, m := range measured {
+		resource := shareOf(signalbox.Impact{Shares: told}, m.Resource)
+		for n := range told {
+			if told[n].Resource == resource {
+				if told[n].Count != signalbox.CountUnknown {
+					told[n].Count = max(told[n].Count, m.Count)
+				}
+				continue next
+			}
+		}
+		told = append(told, m)
+	}
+	return told
 }
 
 // approvedDigest is what an approval is bound to: the request, where it goes,

@@ -308,7 +308,6 @@ type Admission struct {
 	breakGlassID string         // of the window that let it through, or ""
 	notable      bool
 	limited      bool
-	ceiling      int64 // rows; <0 for none
 }
 
 // Read reports whether the request only reads: there is nothing to carry out,

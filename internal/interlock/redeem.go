@@ -55,7 +55,8 @@ func (i *Interlock) admitByPermit(ctx context.Context, c *snapshot, a *Admission
 		if err := i.endPermit(ctx, h, reason, detail); err != nil {
 			return nil, err
 		}
-		return i.admitWithoutPermit(ctx, c, a, views)
+		a, err := i.admitWithoutPermit(ctx, c, a, views)
+		return a, afterApproval(err, fmt.Sprintf("the approval of hold %s does not stand any more, %s", h.ID, detail))
 	}
 	counted := a.verdict.Decision == signalbox.Allow // by tryAdmit, already
 	a.hold = &h
@@ -67,9 +68,6 @@ func (i *Interlock) admitByPermit(ctx context.Context, c *snapshot, a *Admission
 	}
 	a.verdict = h.Verdict
 	a.limited = limited(r) && !a.Read()
-	if a.limited && h.Ceiling.Count != signalbox.CountUnknown {
-		a.ceiling = h.Ceiling.Count + h.Ceiling.Dependants
-	}
 	if counted {
 		return a, nil
 	}

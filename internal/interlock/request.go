@@ -90,10 +90,19 @@ type Prepared struct {
 }
 
 // HeldError says that a request waits for approvals.
-type HeldError struct{ Hold approval.Hold }
+type HeldError struct {
+	Hold approval.Hold
+	// Before says why an earlier approval of the same request did not lead to it
+	// being done; "" if there was none.
+	Before string
+}
 
 func (e *HeldError) Error() string {
-	return fmt.Sprintf("held, needs %s: %s (hold %s)", requires(e.Hold.Verdict), e.Hold.Verdict.Reason, e.Hold.ID)
+	s := fmt.Sprintf("held, needs %s: %s (hold %s)", requires(e.Hold.Verdict), e.Hold.Verdict.Reason, e.Hold.ID)
+	if e.Before != "" {
+		s = e.Before + "; a new hold waits: " + s
+	}
+	return s
 }
 
 // DeniedError says that a request was refused.

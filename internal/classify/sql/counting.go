@@ -58,23 +58,98 @@ func Counting(text string, cat *Catalog) (query string, params []int, ok bool) {
 	return query, slices.Compact(params), true
 }
 
+// A Touch is what one UPDATE or DELETE touches itself.
+type Touch struct {
+	// Columns are those that an UPDATE sets.
+	Columns []string
+	// Rows is a SELECT of tableoid and ctid of the rows, each once, and Params are
+	// the numbers of the parameters that it uses.
+	Rows   string
+	Params []int
+}
+
+// Touching gives what an UPDATE or a DELETE touches. It reports false where
+// [Counting] does, and for an INSERT.
+func Touching(text string, cat *Catalog) (t Touch, ok bool) {
+	if _, t.Params, ok = Counting(text, cat); !ok {
+		return Touch{}, false
+	}
+	tree, err := pg.Parse(text)
+	if err != nil {
+		return Touch{}, false
+	}
+	stmt := tree.GetStmts()[0].GetStmt()
+	var of *pg.SelectStmt
+	switch d, u := stmt.GetDeleteStmt(), stmt.GetUpdateStmt(); {
+	case d != nil:
+		of = identified(d.GetRelation(), d.GetUsingClause(), d.GetWhereClause(), d.GetWithClause())
+	case u != nil:
+		of = identified(u.GetRelation(), u.GetFromClause(), u.GetWhereClause(), u.GetWithClause())
+		t.Columns = Sets(text)
+	default:
+		return Touch{}, false
+	}
+	t.Rows, err = pg.Deparse(&pg.ParseResult{Version: tree.GetVersion(),
+		Stmts: []*pg.RawStmt{{Stmt: &pg.Node{Node: &pg.Node_SelectStmt{SelectStmt: of}}}}})
+	return t, err == nil
+}
+
+// Sets gives the columns that the UPDATE of a text sets, or the one of an INSERT …
+// ON CONFLICT. Anything else that may change a row gives "*": any column.
+func Sets(text string) []string {
+	tree, err := pg.Parse(text)
+	if err != nil || len(tree.GetStmts()) != 1 {
+		return []string{"*"}
+	}
+	var list []*pg.Node
+	switch stmt := tree.GetStmts()[0].GetStmt(); {
+	case stmt.GetUpdateStmt() != nil:
+		list = stmt.GetUpdateStmt().GetTargetList()
+	case stmt.GetInsertStmt() != nil:
+		list = stmt.GetInsertStmt().GetOnConflictClause().GetTargetList()
+	default:
+		return []string{"*"}
+	}
+	var columns []string
+	for _, n := range list {
+		columns = append(columns, n.GetResTarget().GetName())
+	}
+	return columns
+}
+
+// identified selects what tells apart the rows of a relation that a change of it
+// finds.
+func identified(relation *pg.RangeVar, joined []*pg.Node, where *pg.Node, with *pg.WithClause) *pg.SelectStmt {
+	s := rowsOf(relation, joined, where, with)
+	if len(joined) == 0 {
+		s.TargetList = ownSelect("SELECT t.tableoid, t.ctid").TargetList
+		qualify(s.GetTargetList(), relation)
+	}
+	return s
+}
+
 // rowsOf selects the rows of a relation that a change of it finds. Where it is
 // joined, a row that is found several times is changed once.
 func rowsOf(relation *pg.RangeVar, joined []*pg.Node, where *pg.Node, with *pg.WithClause) *pg.SelectStmt {
 	s := ownSelect("SELECT 1")
 	if len(joined) > 0 {
 		s = ownSelect("SELECT DISTINCT t.tableoid, t.ctid")
-		name := relation.GetRelname()
-		if a := relation.GetAlias().GetAliasname(); a != "" {
-			name = a
-		}
-		for _, target := range s.GetTargetList() {
-			target.GetResTarget().GetVal().GetColumnRef().GetFields()[0].GetString_().Sval = name
-		}
+		qualify(s.GetTargetList(), relation)
 	}
 	s.FromClause = append([]*pg.Node{{Node: &pg.Node_RangeVar{RangeVar: relation}}}, joined...)
 	s.WhereClause, s.WithClause = where, with
 	return s
+}
+
+// qualify has columns be those of a relation, by the name that it goes by.
+func qualify(columns []*pg.Node, relation *pg.RangeVar) {
+	name := relation.GetRelname()
+	if a := relation.GetAlias().GetAliasname(); a != "" {
+		name = a
+	}
+	for _, c := range columns {
+		c.GetResTarget().GetVal().GetColumnRef().GetFields()[0].GetString_().Sval = name
+	}
 }
 
 // ownSelect parses a SELECT of our own.

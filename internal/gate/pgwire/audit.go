@@ -108,7 +108,6 @@ func (r *extent) explains(t touchedRelation) bool {
 	return false
 }
 
-
 // An inventory is what the server says of the transaction at hand.
 type inventory struct {
 	rows   map[uint32]touchedRelation // changes of rows counted; see countsSQL

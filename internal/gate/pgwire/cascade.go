@@ -1,215 +1,260 @@
 package pgwire
 
 import (
+	"encoding/json"
+	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/classify/sql"
 )
 
-// A change says what happens to what a request names: it decides what foreign keys
-// do, and so what may be said of them.
-type change int
+// partitionKeysSQL asks for the columns by which rows are assigned to partitions. It
+// is asked with a plain search path.
+const partitionKeysSQL = `SELECT p.partrelid, (SELECT json_agg(a.attname) FROM pg_attribute a WHERE a.attrelid = p.partrelid AND a.attnum = ANY (p.partattrs::int2[])),
+ p.partexprs IS NOT NULL FROM pg_partitioned_table p`
 
-// The changes.
+// referringSQL asks which relations refer to which, whatever happens to the rows. It
+// is asked with a plain search path.
+const referringSQL = `SELECT DISTINCT k.confrelid, k.conrelid FROM pg_constraint k WHERE k.contype = 'f' AND k.conparentid = 0`
+
+// maxKeys is how many foreign keys with actions are followed. Where a database has
+// more, nobody knows what a change of rows takes with it.
+const maxKeys = 5000
+
+// foreignKeysSQL asks for the foreign keys that do something to the rows that
+// refer to others, those of partitions left out: what they do is their root's. What
+// compares is PostgreSQL's own, or the key is not followed by counting. It is asked
+// with a plain search path.
+const foreignKeysSQL = `SELECT k.oid, k.conrelid, k.confrelid, k.confdeltype, k.confupdtype,
+ (SELECT json_agg(a.attname ORDER BY n.ord) FROM unnest(k.conkey) WITH ORDINALITY AS n(num, ord) JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = n.num),
+ (SELECT json_agg(a.attname ORDER BY n.ord) FROM unnest(k.confkey) WITH ORDINALITY AS n(num, ord) JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = n.num),
+ (SELECT json_agg(o.oprname ORDER BY n.ord) FROM unnest(k.conpfeqop) WITH ORDINALITY AS n(op, ord) JOIN pg_operator o ON o.oid = n.op WHERE o.oid < 16384),
+ row_security_active(k.conrelid)
+ FROM pg_constraint k WHERE k.contype = 'f' AND k.conparentid = 0 AND (k.confdeltype IN ('c','n','d') OR k.confupdtype IN ('c','n','d'))
+ ORDER BY k.oid LIMIT 5001`
+
+// A foreignKey leads from the rows of a relation to those that refer to them.
+type foreignKey struct {
+	oid                uint32
+	child, parent      uint32
+	onDelete, onUpdate string // pg_constraint's confdeltype and confupdtype
+	refers, referred   []string
+	operators          []string
+	hidden             bool // row security keeps rows of child from being counted
+}
+
+// A rowChange is what is done to rows of a relation: those of the request's own, or
+// those that a foreign key leads to.
+type rowChange struct {
+	relation uint32
+	by       int64    // byDelete, byUpdate of one of the request's statements, or the oid of the foreign key that changes them
+	columns  []string // that are changed; nil for a deletion, "*" for any
+}
+
 const (
-	removes change = iota // DROP, ALTER and whatever else is no change of rows
-	empties               // TRUNCATE
-	deletes               // DELETE, with whatever else the request does
-	updates               // INSERT and UPDATE alone
-	mixed                 // changes of rows and others in one request
+	byDelete = int64(0)
+	byUpdate = int64(-1)
 )
 
-// how says what the request does.
-func (r *request) how() change {
-	more := slices.ContainsFunc(r.statements, func(s bound) bool {
-		kind := s.Real().Kind
-		return kind == sql.KindUtility || kind == sql.KindUnknown
-	})
-	switch planned := len(r.planned()) > 0; {
-	case planned && more:
-		return mixed
-	case planned && r.deletes():
-		return deletes
-	case planned:
-		return updates
-	}
-	if slices.ContainsFunc(r.Actions, func(a signalbox.Action) bool { return strings.HasPrefix(a.Native, "TRUNCATE") }) {
-		return empties
-	}
-	return removes
+// consequences are what a request's changes of rows set in motion.
+type consequences struct {
+	catalog *sql.Catalog
+	byOID   map[uint32]sql.Relation
+	own     []rowChange
+	edges   []edge
+	unknown bool // there are too many foreign keys to follow
 }
 
-// rows reports whether rows change, and nothing but rows.
-func (h change) rows() bool { return h == deletes || h == updates }
-
-// with tells in a word what becomes of the rows that hang on others.
-func (h change) with() string {
-	if h == deletes {
-		return "deleted, or lose what they point to"
-	}
-	return "changed"
-}
-
-// words is the expression that tells what a foreign key does.
-func (h change) words() string {
-	action := func(column, c string) string {
-		return `CASE k.` + column + ` WHEN 'c' THEN ' (` + c +
-			`)' WHEN 'n' THEN ' (set null)' WHEN 'd' THEN ' (set default)' ELSE '' END`
-	}
-	switch h {
-	case deletes:
-		return action("confdeltype", "rows deleted with it")
-	case updates:
-		return action("confupdtype", "changed with its key")
-	case mixed:
-		return `''`
-	case empties:
-		return `' (emptied with it, if it says CASCADE)'`
-	}
-	return `' (the rows stay, the constraint goes if its table does)'`
-}
-
-// concerns restricts foreign keys to those that the change sets in motion.
-func (h change) concerns() string {
-	if h == updates {
-		return ` AND k.confupdtype OPERATOR(pg_catalog.=) ANY ('{c,n,d}'::"char"[])`
-	}
-	return ""
-}
-
-// cascadeSQL asks which of some relations reach which by foreign keys.
-func cascadeSQL(oids []uint32, how change) string {
-	column := "confdeltype"
-	if how == updates {
-		column = "confupdtype"
-	}
-	list := oidArray(oids)
-	return `SELECT DISTINCT k.confrelid, k.conrelid, k.` + column + ` FROM pg_catalog.pg_constraint k
- WHERE k.contype OPERATOR(pg_catalog.=) 'f'::"char" AND k.conparentid OPERATOR(pg_catalog.=) 0::pg_catalog.oid
- AND k.confrelid OPERATOR(pg_catalog.=) ANY (` + list + `) AND k.conrelid OPERATOR(pg_catalog.=) ANY (` + list + `)
- AND k.` + column + ` OPERATOR(pg_catalog.=) ANY ('{c,n,d}'::"char"[])`
-}
-
-func oidArray(oids []uint32) string {
-	list := make([]string, len(oids))
-	for i, o := range oids {
-		list[i] = strconv.FormatUint(uint64(o), 10)
-	}
-	return "ARRAY[" + strings.Join(list, ",") + "]::pg_catalog.oid[]"
-}
-
-// A cascade is what a change of rows takes with it by foreign keys.
-type cascade struct {
-	relations map[string]probed // by oid
-	named     []string          // oids of those that the request itself changes
-	edges     map[string][]edge // by the oid of the relation that is pointed to
-}
-
+// An edge says that rows to which one step was done have another done to theirs.
 type edge struct {
-	to string
-	on bool // goes on from there: rows are deleted, not only changed
+	from, to rowChange
+	key      foreignKey
 }
 
-// cascade reads the answers to relationSQL and cascadeSQL.
-func (r *request) cascade(relations, keys answer) *cascade {
-	c := &cascade{relations: make(map[string]probed), edges: make(map[string][]edge)}
-	named := make(map[string]bool)
-	for _, s := range r.statements {
-		for _, a := range s.Actions() {
-			for i, res := range a.Resources {
-				rel, known := r.c.server.names.catalog.Relations[res.Name]
-				if !known || a.Verb == signalbox.Read {
-					continue
-				}
-				if i == 0 {
-					named[res.Name] = true
-					for _, base := range rel.Base {
-						named[base] = true
-					}
-				}
-			}
+func readForeignKeys(a answer) []foreignKey {
+	var keys []foreignKey
+	for _, row := range a.rows {
+		k := foreignKey{oid: oid(row[0]), child: oid(row[1]), parent: oid(row[2]), onDelete: row[3], onUpdate: row[4],
+			hidden: row[8] == "t"}
+		for i, list := range []*[]string{&k.refers, &k.referred, &k.operators} {
+			_ = json.Unmarshal([]byte(row[5+i]), list) // the server made it; what is empty is not followed
 		}
+		keys = append(keys, k)
 	}
-	for _, row := range relations.rows {
-		t := readRelation(row)
-		c.relations[t.oid] = t
-		if named[t.name] {
-			c.named = append(c.named, t.oid)
-		}
-	}
-	if keys.failed == nil {
-		for _, row := range keys.rows {
-			c.edges[row[0]] = append(c.edges[row[0]], edge{to: row[1], on: row[2] == "c"})
-		}
-	}
-	return c
+	return keys
 }
 
-// own are the relations that the request itself changes.
-func (c *cascade) own() []probed {
-	var all []probed
-	for _, id := range c.named {
-		all = append(all, c.relations[id])
+// follow gives what rowChanges lead to, each edge once.
+func follow(cat *sql.Catalog, own []rowChange, keys []foreignKey) *consequences {
+	r := &consequences{catalog: cat, byOID: make(map[uint32]sql.Relation), own: own, unknown: len(keys) > maxKeys}
+	for _, rel := range cat.Relations {
+		r.byOID[rel.OID] = rel
 	}
-	return all
-}
-
-// reached estimates how many rows of which relations change with so many of the
-// request's own: as many of each as belong to one on average. Where foreign keys
-// lead in a circle, all that is there.
-func (c *cascade) reached(b *backend, rows int64) []probed {
-	held := make(map[string]int64)
-	size := func(id string) int64 {
-		n, known := held[id]
-		if !known {
-			t := c.relations[id]
-			if n = t.rows; n < 0 {
-				n, _ = b.rowsOf(t)
-			}
-			held[id] = n
-		}
-		return n
+	type visited struct {
+		relation uint32
+		by       int64
 	}
-	found := make(map[string]int64) // rows; -1 for unknown
-	var order []string
-	var follow func(from string, rows int64, path []string)
-	follow = func(from string, rows int64, path []string) {
-		for _, e := range c.edges[from] {
-			n := share(rows, size(from), size(e.to))
-			circle := slices.Contains(path, e.to)
-			if circle {
-				n = size(e.to)
+	seen := make(map[visited]bool)
+	queue := slices.Clone(own)
+	for len(queue) > 0 && len(r.edges) < maxKeys {
+		at := queue[0]
+		queue = queue[1:]
+		for _, k := range keys {
+			if !r.same(at.relation, k.parent) {
+				continue
 			}
-			before, seen := found[e.to]
+			to := rowChange{relation: k.child}
 			switch {
-			case !seen:
-				order = append(order, e.to)
-				found[e.to] = n
-			case n < 0 || before < 0:
-				found[e.to] = -1
+			case at.columns == nil && k.onDelete == "c":
+				to.by = byDelete
+			case at.columns == nil && (k.onDelete == "n" || k.onDelete == "d"),
+				at.columns != nil && strings.Contains("cnd", k.onUpdate) && meet(at.columns, k.referred):
+				to.by, to.columns = int64(k.oid), k.refers
 			default:
-				found[e.to] = min(before+n, size(e.to))
+				continue
 			}
-			if e.on && !circle && len(path) < 12 {
-				follow(e.to, n, append(path[:len(path):len(path)], e.to))
+			r.edges = append(r.edges, edge{from: at, to: to, key: k})
+			if v := (visited{to.relation, to.by}); !seen[v] {
+				seen[v] = true
+				queue = append(queue, to)
 			}
 		}
 	}
-	for _, id := range c.named {
-		follow(id, rows, []string{id})
+	return r
+}
+
+// same reports whether rows of a relation may be rows of another: of its
+// partitions, or of what it is a partition of.
+func (r *consequences) same(a, b uint32) bool {
+	if a == b {
+		return true
 	}
-	var all []probed
-	for _, id := range order {
-		t := c.relations[id]
-		if t.rows = found[id]; t.rows > 0 {
-			t.rows = roundUp(t.rows)
+	x, y := r.byOID[a], r.byOID[b]
+	return slices.Contains(x.Children, y.Schema+"."+y.Name) || slices.Contains(y.Children, x.Schema+"."+x.Name)
+}
+
+func meet(a, b []string) bool {
+	return slices.ContainsFunc(a, func(c string) bool { return c == "*" || slices.Contains(b, c) })
+}
+
+// relations are all that rows are touched of, by oid.
+func (r *consequences) relations() []uint32 {
+	var all []uint32
+	for _, s := range r.own {
+		all = append(all, s.relation)
+	}
+	for _, e := range r.edges {
+		all = append(all, e.to.relation)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// root gives the name under which rows of a relation are told: that of the relation
+// that the request or a foreign key names.
+func (r *consequences) root(id uint32) sql.Relation {
+	rel := r.byOID[id]
+	for _, of := range r.relations() {
+		if of == id {
+			return rel
 		}
-		all = append(all, t)
 	}
-	return all
+	for _, of := range r.relations() {
+		if root := r.byOID[of]; slices.Contains(root.Children, rel.Schema+"."+rel.Name) {
+			return root
+		}
+	}
+	return rel
+}
+
+// counting gives the query that finds out what one statement touches: its own rows,
+// and from them along the edges, each row once for each thing that is done to it.
+// It reports false where that cannot be asked without running others' code, or
+// would not see all.
+func (r *consequences) counting(t sql.Touch, by int64) (string, bool) {
+	var joins []string
+	for _, e := range r.edges {
+		if len(e.key.operators) != len(e.key.refers) || len(e.key.refers) == 0 || e.key.hidden {
+			return "", false
+		}
+		var on []string
+		for i, c := range e.key.refers {
+			on = append(on, fmt.Sprintf("p.%s OPERATOR(pg_catalog.%s) c.%s", quoteIdent(e.key.referred[i]),
+				e.key.operators[i], quoteIdent(c)))
+		}
+		joins = append(joins, fmt.Sprintf(
+			"SELECT p.tableoid AS t, p.ctid AS c, %d::pg_catalog.int8 AS h, c.tableoid AS t2, c.ctid AS c2, %d::pg_catalog.int8 AS h2 FROM %s p JOIN %s c ON %s",
+			e.from.by, e.to.by, r.from(e.key.parent), r.from(e.key.child), strings.Join(on, " AND ")))
+	}
+	if len(joins) == 0 {
+		return fmt.Sprintf("SELECT t.tableoid, %d, pg_catalog.count(*) FROM (%s) AS t GROUP BY 1", by, t.Rows), true
+	}
+	return fmt.Sprintf(`WITH RECURSIVE "signalbox touched"(t, c, h) AS (SELECT o.tableoid, o.ctid, %d::pg_catalog.int8 FROM (%s) AS o
+ UNION SELECT x.t2, x.c2, x.h2 FROM "signalbox touched" r JOIN (%s) x
+ ON r.t OPERATOR(pg_catalog.=) x.t AND r.c OPERATOR(pg_catalog.=) x.c AND r.h OPERATOR(pg_catalog.=) x.h)
+ SELECT t, h, pg_catalog.count(*) FROM "signalbox touched" GROUP BY 1, 2`, by, t.Rows, strings.Join(joins, " UNION ALL ")), true
+}
+
+// leads reports whether a foreign key does something to rows of a relation.
+func (r *consequences) leads(id uint32, by int64) bool {
+	return slices.ContainsFunc(r.edges, func(e edge) bool { return e.to.by == by && r.same(e.to.relation, id) })
+}
+
+// from names a relation so that the rows which a foreign key concerns are seen:
+// partitions are part of it, tables that inherit are not.
+func (r *consequences) from(id uint32) string {
+	rel := r.byOID[id]
+	if rel.Kind == 'p' {
+		return quotedTable(rel)
+	}
+	return "ONLY " + quotedTable(rel)
+}
+
+// estimate gives how many rows of what change with so many of each of the request's
+// own: as many as belong to one on average; -1 where nobody can tell. Where foreign
+// keys lead in a circle, all that is there.
+func (r *consequences) estimate(own map[uint32]int64, size func(uint32) int64) map[uint32]map[signalbox.Verb]int64 {
+	found := make(map[uint32]map[signalbox.Verb]int64)
+	var walk func(at rowChange, rows int64, path []uint32)
+	walk = func(at rowChange, rows int64, path []uint32) {
+		for _, e := range r.edges {
+			if e.from.relation != at.relation || e.from.by != at.by {
+				continue
+			}
+			n := share(rows, size(at.relation), size(e.to.relation))
+			circle := slices.Contains(path, e.to.relation)
+			if circle {
+				n = size(e.to.relation)
+			}
+			of := found[e.to.relation]
+			if of == nil {
+				of = make(map[signalbox.Verb]int64)
+				found[e.to.relation] = of
+			}
+			verb := e.to.verb()
+			if before, seen := of[verb]; !seen || before >= 0 && n >= 0 {
+				of[verb] = min(before+n, max(size(e.to.relation), n))
+			} else {
+				of[verb] = signalbox.CountUnknown
+			}
+			if !circle && len(path) < 12 {
+				walk(e.to, n, append(path[:len(path):len(path)], e.to.relation))
+			}
+		}
+	}
+	for _, s := range r.own {
+		walk(s, own[s.relation], []uint32{s.relation})
+	}
+	return found
+}
+
+func (s rowChange) verb() signalbox.Verb {
+	if s.columns == nil {
+		return signalbox.Delete
+	}
+	return signalbox.Update
 }
 
 // share gives how many of so many rows belong to some of the whole; -1 if that
@@ -222,4 +267,12 @@ func share(some, whole, of int64) int64 {
 		return of
 	}
 	return int64(float64(of)*float64(some)/float64(whole) + 0.999999)
+}
+
+func oidArray(oids []uint32) string {
+	list := make([]string, len(oids))
+	for i, o := range oids {
+		list[i] = fmt.Sprint(o)
+	}
+	return "ARRAY[" + strings.Join(list, ",") + "]::pg_catalog.oid[]"
 }

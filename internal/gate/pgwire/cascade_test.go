@@ -21,10 +21,10 @@ INSERT INTO g SELECT 1 + n % 1000 FROM generate_series(1, 3000) n; INSERT INTO t
 		facts, notThese []string
 	}{
 		{"DELETE FROM p WHERE id <= 200", 200, 800, 1000,
-			[]string{"about 200 rows of public.c", "about 600 rows of public.g"}, nil},
-		{"DELETE FROM p", 1000, 4000, 1000, []string{"holds 1000 rows now"}, nil},
+			[]string{"With them, 200 of 1000 rows of public.c are deleted (counted)", "With them, 600 of 3000 rows of public.g"}, nil},
+		{"DELETE FROM p", 1000, 4000, 1000, []string{"Deletes 1000 of 1000 rows of public.p (counted)", "3000 of 3000 rows of public.g"}, nil},
 		{"EXPLAIN ANALYZE DELETE FROM p WHERE id <= 200", 200, 800, 1000, nil, nil},
-		{"DELETE FROM tree WHERE id = 1", 1, 400, 400, nil, nil},
+		{"DELETE FROM tree WHERE id = 1", 400, 0, 400, nil, nil},
 		{"UPDATE p SET note = 'x' WHERE id <= 200", 200, 0, 1000, nil, []string{"foreign key"}},
 		{"DROP TABLE p CASCADE", 1000, 1, 1000, []string{"the rows stay"}, []string{"rows deleted with it"}},
 	} {

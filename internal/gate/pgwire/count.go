@@ -24,13 +24,9 @@ func (b *backend) countTouched(planned []bound) (int64, error) {
 		if !ok {
 			return 0, errUncountable
 		}
-		q := question{sql: query, types: p.types}
-		if p.tail != nil {
-			params, _, err := decodeParams(nil, p.tail)
-			if err != nil {
-				return 0, err
-			}
-			q.types, q.tail = onlyParams(params, p.types, used)
+		q, err := withParams(query, used, p)
+		if err != nil {
+			return 0, err
 		}
 		questions = append(questions, q)
 	}
@@ -55,6 +51,19 @@ func (b *backend) count(q question) (int64, error) {
 		return 0, errUncounted
 	}
 	return strconv.ParseInt(answers[1].rows[0][0], 10, 64)
+}
+
+// withParams asks a query that uses some of a statement's parameters.
+func withParams(query string, used []int, of bound) (question, error) {
+	q := question{sql: query, types: of.types}
+	if of.tail == nil {
+		return q, nil
+	}
+	params, _, err := decodeParams(nil, of.tail)
+	if err == nil {
+		q.types, q.tail = onlyParams(params, of.types, used)
+	}
+	return q, err
 }
 
 // textOID is the type text.

@@ -242,6 +242,7 @@ func (c *conn) runBlock(r *request, w *work, permit *interlock.Permit) (signalbo
 	}
 	r.xid = last.xid
 	if permit.Limited {
+		permit.Own = c.tx.changed
 		if err := permit.Spend(last.touched); err != nil {
 			return c.undo(p, err)
 		}

@@ -338,7 +338,7 @@ func (c *conn) requestOf(acts []*portal) (*request, error) {
 		return c.newRequest(p.classified.actions, []string{p.statement.text}, statements), nil
 	}
 	if len(acts) > maxActs {
-		return nil, beyond("54000", maxActs, "there are too many statements in one unit", "Send Sync more often.")
+		return nil, overLimit("54000", maxActs, "there are too many statements in one unit", "Send Sync more often.")
 	}
 	var actions []signalbox.Action
 	var texts []string

@@ -118,8 +118,10 @@ var sources = [partCount]source{
 }
 
 // plainPath makes names in our own questions mean PostgreSQL's, whatever the
-// client's search path is. It lasts until the end of the (implicit) transaction.
-const plainPath = `SELECT pg_catalog.set_config('search_path', 'pg_catalog', true)`
+// client's search path is. Temporary tables stand first where a path does not name
+// them, and could hide PostgreSQL's own. It lasts until the end of the (implicit)
+// transaction.
+const plainPath = `SELECT pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true)`
 
 // horizonSQL asks for the oldest transaction that may still write.
 const horizonSQL = `SELECT txid_snapshot_xmin(txid_current_snapshot()) & 4294967295`

@@ -72,24 +72,24 @@ const (
 	maxChannels = 100
 )
 
-// beyond refuses what is beyond a limit, which it names, with the way out.
-func beyond(code string, limit any, what, way string) *refusal {
+// overLimit refuses what is beyond a limit, which it names, with the way out.
+func overLimit(code string, limit any, what, way string) *refusal {
 	return &refusal{code: code, message: fmt.Sprintf("%s: the limit is %v", what, limit), hint: way}
 }
 
 // room refuses what a connection has no room for any more.
 func (c *conn) room(j *classified) error {
 	if j.writes && len(c.tx.admissions) >= maxAdmitted {
-		return beyond("54000", maxAdmitted, "this transaction has as many changes as one may have", "COMMIT in between.")
+		return overLimit("54000", maxAdmitted, "this transaction has as many changes as one may have", "COMMIT in between.")
 	}
 	if len(j.Statements) > maxActs || j.Err != "" && strings.Count(j.Literals[0], ";") > maxActs {
-		return beyond("54000", maxActs, "there are too many statements in one text", "Send them in several.")
+		return overLimit("54000", maxActs, "there are too many statements in one text", "Send them in several.")
 	}
 	for _, s := range j.Statements {
 		switch s.Kind {
 		case sql.KindListen:
 			if len(c.channels) >= maxChannels && !c.channels[s.Name] {
-				return beyond("53400", maxChannels, "this connection listens to as many channels as one may", "UNLISTEN some.")
+				return overLimit("53400", maxChannels, "this connection listens to as many channels as one may", "UNLISTEN some.")
 			}
 		case sql.KindPrepare:
 			if err := c.roomToPrepare(len(s.Text)); err != nil {
@@ -106,9 +106,9 @@ func (c *conn) roomToPrepare(size int) error {
 	const way = "DEALLOCATE what is not in use, or Close it in the extended protocol."
 	switch {
 	case names >= maxPrepared:
-		return beyond("53400", maxPrepared, "this connection has as many prepared statements as one may have", way)
+		return overLimit("53400", maxPrepared, "this connection has as many prepared statements as one may have", way)
 	case bytes+size > maxPreparedText:
-		return beyond("53400", fmt.Sprint(maxPreparedText, " bytes"),
+		return overLimit("53400", fmt.Sprint(maxPreparedText, " bytes"),
 			"the prepared statements of this connection are longer than they may be together", way)
 	}
 	return nil
@@ -122,7 +122,7 @@ func (c *conn) bound(now time.Time) {
 		if writes != c.stuck {
 			c.stuck, c.stuckSince = writes, now
 		} else if now.Sub(c.stuckSince) > l.Stalled {
-			c.cut(beyond("57P05", l.Stalled, "the client takes nothing of its answer", "Read it, or fetch it in parts."))
+			c.cut(overLimit("57P05", l.Stalled, "the client takes nothing of its answer", "Read it, or fetch it in parts."))
 			return
 		}
 	}
@@ -133,10 +133,10 @@ func (c *conn) bound(now time.Time) {
 	if began := c.began.Load(); began != 0 {
 		switch idles := c.state.Load() != busy; {
 		case since(began) > l.Transaction:
-			c.cut(beyond("25P04", l.Transaction, "the transaction takes longer than an agent's may", "Do it in smaller parts."))
+			c.cut(overLimit("25P04", l.Transaction, "the transaction takes longer than an agent's may", "Do it in smaller parts."))
 			return
 		case idles && since(c.idles.Load()) > l.IdleInTransaction+time.Second:
-			c.cut(beyond("25P03", l.IdleInTransaction, "a transaction of an agent's is open, and nothing comes",
+			c.cut(overLimit("25P03", l.IdleInTransaction, "a transaction of an agent's is open, and nothing comes",
 				"Send its statements without pauses."))
 			return
 		}
@@ -170,10 +170,10 @@ func (u *upstreams) take(id signalbox.SessionID) error {
 	if u.limit > 0 {
 		switch share := max(1, u.limit/2); {
 		case u.all >= u.limit:
-			return beyond("53300", u.limit, "this gate has as many connections to the server as it takes of the server's max_connections",
+			return overLimit("53300", u.limit, "this gate has as many connections to the server as it takes of the server's max_connections",
 				"Close connections that are not in use, or try again.")
 		case u.bySess[id] >= share:
-			return beyond("53300", share, "this session has as many connections to the server as one session takes",
+			return overLimit("53300", share, "this session has as many connections to the server as one session takes",
 				"Close connections that are not in use.")
 		}
 	}

@@ -25,6 +25,7 @@ type names struct {
 	effective []string
 	super     bool
 	database  string
+	custom    map[string]bool // names of settings that the session itself made up, as far as it set them
 }
 
 func (n *names) version() uint64 {
@@ -99,6 +100,18 @@ func (b *backend) learn(begun, objects, renamed bool) error {
 	return nil
 }
 
+// relearn asks the server what names mean now, however fresh what is known of it.
+func (b *backend) relearn() error {
+	n := &b.names
+	s, err := b.catalogs.get(b, true, false, b.status != 'I')
+	if err != nil {
+		return err
+	}
+	n.snapshot = s
+	n.catalog = s.as(n.database, n.role, n.super, n.effective, n.temp, n.reviewed)
+	return nil
+}
+
 // errNames refuses everything while the server does not say what names mean.
 var errNames = &refusal{code: StateUnavailable, message: "the server does not tell what names mean",
 	hint: "Nothing was done. Signalbox's operator finds the cause in its log."}
@@ -135,10 +148,23 @@ func pathSchemas(path, role string) []string {
 	return schemas
 }
 
+// noteCustom notes a setting of the session's own, which the server does not list.
+func (n *names) noteCustom(s *sql.Statement) {
+	for _, in := range s.Chain() {
+		if strings.Contains(in.Name, ".") {
+			if n.custom == nil {
+				n.custom = make(map[string]bool)
+			}
+			n.custom[strings.ToLower(in.Name)] = true
+		}
+	}
+}
+
 // noteRan notes what a text that ran may have changed beside rows.
 func (c *conn) noteRan(j *classified) {
 	c.noteNames(j)
 	for _, s := range j.Statements {
+		c.server.names.noteCustom(&s)
 		switch s.Kind {
 		case sql.KindPrepare:
 			c.server.prepared.Prepared(s.Name, s, c.server.names.catalog)

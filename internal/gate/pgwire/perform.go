@@ -152,6 +152,7 @@ func (c *conn) executeAtOnce(a gate.Admission, r *request, w *work) (bool, error
 			now, err := c.inventory()
 			if err == nil {
 				out.Touched, _ = c.tx.touched(now.rows)
+				permit.Own = c.tx.changed
 				err = permit.Spend(out.Touched)
 			}
 			if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,125 +39,202 @@ func (r *request) Probe(context.Context) (signalbox.Impact, signalbox.State, err
 	if c.server == nil || c.server.status == 'E' || c.phase() == implicit {
 		return impact, nil, errors.New("the connection to the server is in no state to be asked")
 	}
-	questions := []question{{sql: c.server.probeTimeout()}}
-	targets, how := r.targets(), r.how()
-	if len(targets) > 0 {
-		questions = append(questions, question{sql: relationSQL(targets, how)}, question{sql: cascadeSQL(targets, how)})
-	}
-	planned := r.planned()
-	calls := slices.ContainsFunc(planned, opaque)
-	if calls {
-		planned = nil
-		impact.Facts = append(impact.Facts, "Not measured: it calls code of unknown effect, which would run while it is planned.")
-	}
-	for _, b := range planned {
-		questions = append(questions, planOf(b))
-	}
-	answers, err := c.server.probeAll(questions)
-	if err != nil {
+	if err := c.server.relearn(); err != nil {
 		return impact, nil, err
 	}
-	answers = answers[1:]
-
-	var state signalbox.State
-	state = append(state, signalbox.Fact{Name: "role", Value: c.server.names.role},
-		signalbox.Fact{Name: "database", Value: c.server.names.database})
-	rows := int64(0) // of everything that goes as a whole
-	whole, exact := false, c.server.exact
-	var with *cascade
-	if len(targets) > 0 {
-		if answers[0].failed != nil {
-			return impact, nil, fmt.Errorf("relations cannot be looked up: %s", answers[0].failed.Message)
-		}
-		for _, row := range answers[0].rows {
-			t := readRelation(row)
-			state = append(state, signalbox.Fact{Name: t.kind + " " + t.name,
-				Value: fmt.Sprintf("oid %s, owner %s, columns %s", t.oid, t.owner, t.columns)})
-			if t.dependants != "" {
-				state = append(state, signalbox.Fact{Name: "dependants of " + t.name, Value: t.dependants})
-			}
-			impact.Facts = append(impact.Facts, t.facts()...)
-			if how.rows() {
-				continue // see below
-			}
-			impact.Dependants += int64(t.count)
-			if r.whole(t.name) {
-				n, counted := c.server.rowsOf(t)
-				if counted {
-					impact.Facts = append(impact.Facts, fmt.Sprintf("%s holds %d rows now (counted).", t.name, n))
-				}
-				exact = exact && (counted || !t.holdsRows())
-				whole = true
-				rows += max(n, 0)
-			}
-			impact.Total += max(t.rows, 0)
-		}
-		if how.rows() {
-			with = r.cascade(answers[0], answers[1])
-			for _, t := range with.own() {
-				impact.Total += max(t.rows, 0)
-				if !r.whole(t.name) {
-					continue
-				}
-				n, counted := c.server.rowsOf(t)
-				if counted {
-					impact.Facts = append(impact.Facts, fmt.Sprintf("%s holds %d rows now (counted).", t.name, n))
-				}
-				exact = exact && (counted || !t.holdsRows())
-				whole = true
-				rows += max(n, 0)
-			}
-		}
-		answers = answers[2:]
+	p := &prober{r: r, b: c.server, cat: c.server.names.catalog, how: r.how(), impact: impact}
+	if err := p.follow(); err != nil {
+		return impact, nil, err
 	}
-	estimated, known := int64(0), len(planned) > 0
-	for i := range planned {
-		a := answers[i]
-		if a.failed != nil || len(a.rows) == 0 {
-			known = false
-			break // it may need what an earlier statement of the text makes
-		}
-		n, err := planRows([]byte(a.rows[0][0]))
-		if err != nil {
-			return impact, nil, err
-		}
-		estimated += n
+	if err := p.look(); err != nil {
+		return impact, nil, err
 	}
-	note := func(format string, args ...any) { impact.Facts = append(impact.Facts, fmt.Sprintf(format, args...)) }
-	if whole || known {
-		impact.Count, impact.Measured = roundUp(estimated), true
+	if err := p.measure(); err != nil {
+		return impact, nil, err
 	}
-	if whole {
-		impact.Count = roundUp(rows)
-		if exact {
-			impact.Count = rows // with what a cascade takes as a whole
-		}
-	}
-	if c.server.exact && known && !(whole && r.deletes()) {
-		n, err := c.server.countTouched(planned)
-		if err == nil {
-			impact.Count = n
-			note("%d rows would be touched now (counted), cascades and triggers not.", n)
-			known = false // better than the planner
-		} else if !whole {
-			note("Not counted: %v.", err)
-		}
-	}
-	if known && !whole {
-		note("The planner expects about %d rows to be touched, cascades not counted.", estimated)
-	}
-	if with != nil && impact.Count > 0 {
-		for _, t := range with.reached(c.server, impact.Count) {
-			if t.rows < 0 {
-				note("Nobody knows how many rows of %s are %s with them.", t.name, how.with())
-				continue
-			}
-			note("With them, about %d rows of %s are %s.", t.rows, t.name, how.with())
-			impact.Dependants += t.rows
-		}
+	state, err := p.bind()
+	if err != nil {
+		return p.impact, nil, err
 	}
 	r.state = state
-	return impact, state, nil
+	return p.impact, state, nil
+}
+
+// A prober looks at what one request would touch.
+type prober struct {
+	r      *request
+	b      *backend
+	cat    *sql.Catalog
+	how    change
+	reach  *consequences // of the changes of rows
+	impact signalbox.Impact
+	state  signalbox.State
+	found  map[uint32]probed // relations, by oid
+	opaque bool              // a statement calls code that planning may run
+
+	partitioned map[uint32][]string // the columns by which relations are partitioned
+	emptied     []uint32            // what TRUNCATE … CASCADE takes with it
+}
+
+func (p *prober) note(format string, args ...any) {
+	p.impact.Facts = append(p.impact.Facts, fmt.Sprintf(format, args...))
+}
+
+// follow finds what the request's changes of rows set in motion by foreign keys.
+func (p *prober) follow() error {
+	var own []rowChange
+	for n, s := range p.r.statements {
+		if s.Real().Kind != sql.KindWrite {
+			continue
+		}
+		own = append(own, p.steps(s, byUpdate-int64(n))...)
+	}
+	p.reach = follow(p.cat, own, nil)
+	cascades := p.how == empties && slices.ContainsFunc(p.r.statements,
+		func(s bound) bool { return cascadeWord.MatchString(s.Real().Text) })
+	if len(own) == 0 && !cascades {
+		return nil
+	}
+	answers, err := p.b.question(foreignKeysSQL, partitionKeysSQL, referringSQL)
+	if err != nil {
+		return fmt.Errorf("foreign keys cannot be looked up: %w", err)
+	}
+	p.reach = follow(p.cat, own, readForeignKeys(answers[0]))
+	p.partitioned = make(map[uint32][]string)
+	for _, row := range answers[1].rows {
+		var columns []string
+		_ = json.Unmarshal([]byte(row[1]), &columns) // the server made it; empty where there are expressions alone
+		if row[2] == "t" {
+			columns = append(columns, "*")
+		}
+		p.partitioned[oid(row[0])] = columns
+	}
+	if cascades {
+		edges := make(map[uint32][]uint32)
+		for _, row := range answers[2].rows {
+			edges[oid(row[0])] = append(edges[oid(row[0])], oid(row[1]))
+		}
+		for _, id := range p.r.targets() {
+			p.emptied = append(p.emptied, reach(id, edges)...)
+		}
+		slices.Sort(p.emptied)
+		p.emptied = slices.Compact(p.emptied)
+		p.r.reached = p.emptied
+		return nil
+	}
+	p.r.reached = p.reach.relations()
+	return nil
+}
+
+// cascadeWord finds the word in a statement that says so.
+var cascadeWord = regexp.MustCompile(`(?i)\bcascade\b`)
+
+// steps are what a statement that changes rows does to which relations itself. Of a
+// view they are done to the tables behind it.
+func (p *prober) steps(s bound, by int64) []rowChange {
+	var own []rowChange
+	columns := sql.Sets(s.Real().Text)
+	changes := 0
+	for _, a := range s.Actions() {
+		if a.Verb != signalbox.Read {
+			changes++
+		}
+	}
+	if changes > 1 {
+		columns = []string{"*"} // each may be set by another part
+	}
+	for _, a := range s.Actions() {
+		if len(a.Resources) == 0 || a.Verb != signalbox.Delete && a.Verb != signalbox.Update {
+			continue
+		}
+		rel, known := p.cat.Relations[a.Resources[0].Name]
+		if !known {
+			continue
+		}
+		tables := []sql.Relation{rel}
+		for _, base := range rel.Base {
+			if b, ok := p.cat.Relations[base]; ok {
+				tables = append(tables, b)
+			}
+		}
+		for _, t := range tables {
+			st := rowChange{relation: t.OID, by: byDelete}
+			if a.Verb == signalbox.Update {
+				st.by, st.columns = by, columns
+				if len(rel.Base) > 0 {
+					st.columns = []string{"*"} // a view may give them other names
+				}
+			}
+			own = append(own, st)
+		}
+	}
+	return own
+}
+
+// look tells what the relations are that the request names, writes or reaches.
+func (p *prober) look() error {
+	p.state = append(p.state, signalbox.Fact{Name: "role", Value: p.b.names.role},
+		signalbox.Fact{Name: "database", Value: p.b.names.database})
+	p.found = make(map[uint32]probed)
+	targets := p.r.targets()
+	if len(targets) == 0 {
+		return nil
+	}
+	answers, err := p.b.probeAll([]question{{sql: p.b.probeTimeout()}, {sql: relationSQL(targets, p.how)}})
+	if err != nil {
+		return err
+	}
+	if answers[1].failed != nil {
+		return fmt.Errorf("relations cannot be looked up: %s", answers[1].failed.Message)
+	}
+	whole, exact, rows := false, p.b.exact, int64(0)
+	for _, row := range answers[1].rows {
+		t := readRelation(row)
+		p.found[oid(t.oid)] = t
+		p.state = append(p.state, signalbox.Fact{Name: t.kind + " " + t.name,
+			Value: fmt.Sprintf("oid %s, owner %s, columns %s", t.oid, t.owner, t.columns)})
+		if t.dependants != "" {
+			p.state = append(p.state, signalbox.Fact{Name: "dependants of " + t.name, Value: t.dependants})
+		}
+		p.impact.Facts = append(p.impact.Facts, t.facts(!p.how.rows())...)
+		if p.how.rows() {
+			continue // see measure
+		}
+		p.impact.Dependants += int64(t.count)
+		if p.goes(t) {
+			n, counted := p.b.rowsOf(t)
+			if counted {
+				p.note("%s holds %d rows now (counted).", t.name, n)
+			}
+			exact = exact && (counted || !t.holdsRows())
+			whole = true
+			rows += max(n, 0)
+			p.impact.Total += max(n, t.rows, 0)
+			continue
+		}
+		p.impact.Total += max(t.rows, 0)
+	}
+	if whole {
+		p.impact.Measured = true
+		if p.impact.Count = roundUp(rows); exact {
+			p.impact.Count = rows
+		}
+		p.impact.Total = max(p.impact.Total, p.impact.Count)
+	}
+	return nil
+}
+
+// goes reports whether the request takes all the rows of a relation with it.
+func (p *prober) goes(t probed) bool {
+	if p.r.whole(t.name) || slices.Contains(p.emptied, oid(t.oid)) {
+		return true
+	}
+	for name, rel := range p.cat.Relations { // of a partitioned one they are counted already
+		if rel.Kind != 'p' && slices.Contains(rel.Children, t.name) && p.r.whole(name) {
+			return true
+		}
+	}
+	return false
 }
 
 // rowsOf gives how many rows a relation holds, counted if that does not take long.
@@ -250,24 +328,32 @@ func (b *backend) askQuestion(q question) (answer, error) {
 	return a, nil
 }
 
-// targets are the relations that the request names or writes, by oid.
+// targets are the relations that the request names or writes, and those that its
+// changes of rows reach as far as that was found out, by oid.
 func (r *request) targets() []uint32 {
-	var oids []uint32
 	cat := r.c.server.names.catalog
 	if cat == nil {
 		return nil
 	}
+	oids := slices.Clone(r.reached)
 	add := func(name string) {
 		if rel, ok := cat.Relations[name]; ok && !slices.Contains(oids, rel.OID) && len(oids) < 200 {
 			oids = append(oids, rel.OID)
 		}
 	}
+	rows := r.how().rows()
 	for _, a := range r.Actions {
 		if a.Verb == signalbox.Read && len(r.Actions) > 1 {
 			continue
 		}
-		for _, res := range a.Resources {
+		for n, res := range a.Resources {
+			if n > 0 && rows && r.reached != nil {
+				break // the others are what it may reach
+			}
 			add(res.Name)
+			for _, base := range cat.Relations[res.Name].Base {
+				add(base)
+			}
 			if res.Type == "schema" && res.Whole {
 				for name := range cat.Relations {
 					if strings.HasPrefix(name, res.Name+".") {
@@ -279,7 +365,9 @@ func (r *request) targets() []uint32 {
 	}
 	for _, s := range r.statements {
 		for _, name := range s.Writes {
-			add(name)
+			if !rows || r.reached == nil {
+				add(name)
+			}
 		}
 	}
 	slices.Sort(oids)
@@ -343,36 +431,6 @@ func planOf(b bound) question {
 	return q
 }
 
-// planRows adds up how many rows each ModifyTable node of a plan is expected to
-// get.
-func planRows(plan []byte) (int64, error) {
-	type node struct {
-		Type  string  `json:"Node Type"`
-		Rows  float64 `json:"Plan Rows"`
-		Plans []node  `json:"Plans"`
-	}
-	var top []struct {
-		Plan node `json:"Plan"`
-	}
-	if err := json.Unmarshal(plan, &top); err != nil {
-		return 0, fmt.Errorf("plan: %w", err)
-	}
-	var total float64
-	var walk func(n node)
-	walk = func(n node) {
-		for _, child := range n.Plans {
-			if n.Type == "ModifyTable" {
-				total += child.Rows
-			}
-			walk(child)
-		}
-	}
-	for _, t := range top {
-		walk(t.Plan)
-	}
-	return int64(min(total, 1e15)), nil
-}
-
 // roundUp keeps a ceiling from breaking over every row that is added meanwhile:
 // two digits are as exact as a table in use stays.
 func roundUp(n int64) int64 {
@@ -392,7 +450,7 @@ func relationSQL(oids []uint32, how change) string {
  (SELECT pg_catalog.string_agg(DISTINCT pg_catalog.concat('foreign key ', k.conname, ' of ', k.conrelid::pg_catalog.regclass,
    ` + how.words() + `), E'\x01')
   FROM pg_catalog.pg_constraint k WHERE k.contype OPERATOR(pg_catalog.=) 'f'::"char" AND k.confrelid OPERATOR(pg_catalog.=) c.oid` + how.concerns() + `),
- (SELECT pg_catalog.string_agg(DISTINCT pg_catalog.concat('view ', w.ev_class::pg_catalog.regclass), E'\x01')
+ (SELECT pg_catalog.string_agg(DISTINCT pg_catalog.concat((SELECT CASE v.relkind WHEN 'm' THEN 'materialized view ' ELSE 'view ' END FROM pg_catalog.pg_class v WHERE v.oid OPERATOR(pg_catalog.=) w.ev_class), w.ev_class::pg_catalog.regclass), E'\x01')
   FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_rewrite w ON w.oid OPERATOR(pg_catalog.=) d.objid
   WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass::pg_catalog.oid AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
   AND d.refobjid OPERATOR(pg_catalog.=) c.oid AND w.ev_class OPERATOR(pg_catalog.<>) c.oid),
@@ -432,8 +490,8 @@ func readRelation(row []string) probed {
 	return p
 }
 
-// holdsRows reports whether the relation has rows of its own.
-func (p probed) holdsRows() bool { return p.relkind == 'r' || p.relkind == 'm' }
+// holdsRows reports whether the relation has rows, its partitions' included.
+func (p probed) holdsRows() bool { return p.relkind == 'r' || p.relkind == 'm' || p.relkind == 'p' }
 
 // countable reports whether the rows may be counted one by one: those of a small
 // table, or of any where that is asked for.
@@ -441,10 +499,12 @@ func (p probed) countable(exact bool) bool {
 	return p.holdsRows() && (exact || p.rows < countBelow && p.size < 1<<30)
 }
 
-func (p probed) facts() []string {
+// facts says what it is, and what hangs on it where that matters whatever rows are
+// touched.
+func (p probed) facts(dependants bool) []string {
 	s := fmt.Sprintf("%s %s (oid %s), owned by %s", p.kind, p.name, p.oid, p.owner)
 	switch {
-	case p.relkind != 'r' && p.relkind != 'm':
+	case !p.holdsRows():
 	case p.rows < 0:
 		s += ", never analysed"
 	default:
@@ -454,7 +514,7 @@ func (p probed) facts() []string {
 		s += fmt.Sprintf(", %s", bytesText(p.size))
 	}
 	facts := []string{s + "."}
-	if p.count > 0 {
+	if p.count > 0 && dependants {
 		facts = append(facts, fmt.Sprintf("Hangs on %s: %s.", p.name, p.dependants))
 	}
 	return facts
@@ -476,5 +536,10 @@ func (b *backend) countRows(t probed) (int64, error) {
 	if !ok {
 		return 0, errors.New("no schema")
 	}
-	return b.count(question{sql: "SELECT pg_catalog.count(*) FROM ONLY " + quoteIdent(schema) + "." + quoteIdent(name)})
+	only := "ONLY "
+	if t.relkind == 'p' {
+		only = "" // its partitions go with it
+	}
+	return b.count(question{sql: "SELECT pg_catalog.count(*) FROM " + only + quoteIdent(schema) + "." +
+		quoteIdent(name)})
 }

@@ -29,6 +29,7 @@ type request struct {
 	c          *conn
 	statements []bound
 	state      signalbox.State // as last probed; nil: never, for nobody had to approve
+	reached    []uint32        // relations whose rows it changes, by foreign keys too, as last probed
 	xid        string          // of the transaction that it commits, where that is known
 	from       int64           // statements sent before it, or before its transaction began
 }

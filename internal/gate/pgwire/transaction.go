@@ -126,6 +126,7 @@ func (c *conn) commit(w *work) (bool, error) {
 			}
 			if permit.Limited {
 				// Nothing runs on the server between the measurement and COMMIT.
+				permit.Own = changed
 				if err := permit.Spend(end.touched); err != nil {
 					return c.undo(&pump{}, err)
 				}

@@ -233,6 +233,42 @@ func Within(approved, now signalbox.Impact) string {
 		return fmt.Sprintf("approved with %d dependants, now there are %d", approved.Dependants, now.Dependants)
 	case approved.Reversible && !now.Reversible:
 		return "approved as reversible, and now it is not"
+	case now.Open && !approved.Open:
+		return "code of unknown effect would run now, and none when it was approved"
+	case len(approved.Shares) > 0 && !approved.Open:
+		return withinShares(approved, now)
 	}
 	return ""
+}
+
+// withinShares reports which resource would be touched more than was approved.
+func withinShares(approved, now signalbox.Impact) string {
+	limit := shares(approved)
+	counts := shares(now)
+	for _, s := range now.Shares {
+		most, shown := limit[s.Resource]
+		switch n := counts[s.Resource]; {
+		case !shown:
+			return fmt.Sprintf("%s would be touched now, and was not shown", s.Resource)
+		case most == signalbox.CountUnknown:
+		case n == signalbox.CountUnknown:
+			return fmt.Sprintf("approved for %d of %s, and now it cannot be measured", most, s.Resource)
+		case n > most:
+			return fmt.Sprintf("approved for %d of %s, now it would touch %d", most, s.Resource, n)
+		}
+	}
+	return ""
+}
+
+// shares adds up an impact by resource. Unknown and anything is unknown.
+func shares(i signalbox.Impact) map[string]int64 {
+	all := make(map[string]int64)
+	for _, s := range i.Shares {
+		if n := all[s.Resource]; s.Count == signalbox.CountUnknown || n == signalbox.CountUnknown {
+			all[s.Resource] = signalbox.CountUnknown
+			continue
+		}
+		all[s.Resource] += s.Count
+	}
+	return all
 }

@@ -85,6 +85,8 @@ func Decide(set *policy.Set, c Case) (v signalbox.Verdict, breakGlassID string) 
 	if minimum.Decision != "" {
 		v = v.And(minimum)
 	}
+	v = set.Brief(v)
+	v.Reason += instead(c, v)
 	switch {
 	case v.Decision == signalbox.Hold && opened != nil:
 		return signalbox.Verdict{

@@ -54,7 +54,7 @@ func (l *loader) annotations(r *rule) {
 		}
 	}
 
-	r.terms = signalbox.Verdict{Policies: []string{r.id}, Reason: string(notes["reason"]), Confirm: isConfirm,
+	r.terms = signalbox.Verdict{Policies: []string{r.id}, Reason: told(string(notes["reason"]), r.id), Confirm: isConfirm,
 		Presence: isPresence}
 	switch {
 	case r.policy.Effect() == cedar.Permit:

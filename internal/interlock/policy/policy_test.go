@@ -73,7 +73,7 @@ func TestForbidDeniesBeforeItHolds(t *testing.T) {
 		@id("h") @hold("1 of sre") @reason("asks") forbid (principal, action, resource);
 		@id("d") @reason("never") forbid (principal, action, resource);`)
 	v := set.Decide(agent())
-	want := signalbox.Verdict{Decision: signalbox.Deny, Policies: []string{"d"}, Reason: "never"}
+	want := signalbox.Verdict{Decision: signalbox.Deny, Policies: []string{"d"}, Reason: "never (d)"}
 	if d := cmp.Diff(want, v); d != "" {
 		t.Error(d)
 	}
@@ -92,7 +92,7 @@ func TestHoldsAreJoined(t *testing.T) {
 	want := signalbox.Verdict{
 		Decision: signalbox.Hold, Policies: []string{"a", "b", "c", "d"},
 		Requires: []string{"1 of dba or 1 of cto", "2 of sre"},
-		Confirm:  true, Presence: true, Expires: 10 * 60e9, Reason: "one; two; three; four",
+		Confirm:  true, Presence: true, Expires: 10 * 60e9, Reason: "one (a); two (b); three (c); four (d)",
 	}
 	if d := cmp.Diff(want, v); d != "" {
 		t.Error(d)

@@ -660,6 +660,9 @@ func converse(t *testing.T, url, script string) []string {
 				return append(answers, "END")
 			}
 			came = typeOf(m)
+			if e, ok := m.(*pgproto3.ErrorResponse); ok && strings.HasPrefix(e.Message, "signalbox: ") {
+				t.Log(e.Message, e.Detail)
+			}
 			answers = append(answers, said(m))
 		}
 	}
@@ -667,7 +670,7 @@ func converse(t *testing.T, url, script string) []string {
 }
 
 func TestConversationsAreAsDirect(t *testing.T) {
-	const reset = "SET lock_timeout = '5s'; DROP TABLE IF EXISTS js; CREATE TABLE js (i int PRIMARY KEY); INSERT INTO js VALUES (1), (2), (3)"
+	const reset = "SET lock_timeout = '5s'; CREATE TABLE IF NOT EXISTS js (i int PRIMARY KEY); TRUNCATE js; INSERT INTO js VALUES (1), (2), (3)"
 	const rows = "SELECT string_agg(i::text, ' ' ORDER BY i) FROM js"
 	for _, c := range conversations {
 		t.Run(c.name, func(t *testing.T) {

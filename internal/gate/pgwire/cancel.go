@@ -21,7 +21,7 @@ func (g *Gate) cancelRequest(client net.Conn, packet []byte) {
 	if len(packet) != 8 {
 		return
 	}
-	key := cancelKey{int32(binary.BigEndian.Uint32(packet)), binary.BigEndian.Uint32(packet[4:])}
+	key := cancelKey{binary.BigEndian.Uint32(packet), binary.BigEndian.Uint32(packet[4:])}
 	g.mu.Lock()
 	c := g.keys[key]
 	g.mu.Unlock()

@@ -28,7 +28,7 @@ type conn struct {
 
 	// Owned by the connection's goroutine, and lent to the watcher while idle.
 	client   frontend
-	server   *backend  // nil until the first query; also read under mu
+	server   *backend  // nil before the log-in and after the end; also read under mu
 	settings []setting // that the client asked for at its start
 
 	// What names of the protocol mean, and the unit at hand.
@@ -131,12 +131,9 @@ func (c *conn) message(typ byte, size int) error {
 	return fmt.Errorf("%w: message of type %q", errProtocol, typ)
 }
 
-// connect connects to the server, at the first query and not before: idle
-// clients cost nothing there.
+// connect connects to the server. That is part of the log-in, so that what the
+// server says of itself, and of the client's settings, is told there and then.
 func (c *conn) connect() error {
-	if c.server != nil {
-		return nil
-	}
 	settings, err := c.admitSettings()
 	if err != nil {
 		return err
@@ -154,7 +151,7 @@ func (c *conn) connect() error {
 	}
 	if err != nil {
 		c.g.upstreams.give(c.session.ID)
-		return &lostError{err: err}
+		return err
 	}
 	server.closed = func() { c.g.upstreams.give(c.session.ID) }
 	server.log, server.readOnly, server.unasked = c.log, c.agent(), c.unasked
@@ -167,11 +164,6 @@ func (c *conn) connect() error {
 	if cut != nil {
 		server.close()
 		return cut
-	}
-	for name, value := range server.params {
-		if c.client.params[name] != value && !c.hidden(name) {
-			c.client.parameter(name, value)
-		}
 	}
 	for name, value := range server.params {
 		server.parameter(name, value)
@@ -200,6 +192,10 @@ func (c *conn) unasked(raw []byte, name, value string) {
 		}
 		c.client.params[name] = value
 	}
+	if raw[0] == 'A' && c.state.Load() != watched {
+		c.client.notify(raw)
+		return
+	}
 	c.client.write(raw)
 }
 
@@ -214,11 +210,6 @@ func (c *conn) ready() {
 
 // prepare gets the connection ready to classify the next unit.
 func (c *conn) prepare() error {
-	if c.server == nil {
-		if err := c.connect(); err != nil {
-			return err
-		}
-	}
 	if c.server.foreign != "" {
 		return &refusal{code: StateDenied, message: c.server.foreign,
 			hint: "Connect again, and leave the setting alone."}

@@ -88,6 +88,9 @@ func (c *conn) runPlain(w *work) (signalbox.Outcome, ending, error) {
 	// extended protocol before that.
 	p.final = w.simple && w.commands > 0 && p.commands == w.commands
 	p.rows += c.tx.changed // by parts of the implicit transaction that ran before
+	if c.uncounted(w) {
+		p.rows = signalbox.CountUnknown
+	}
 	if err == nil && c.server.status == 'I' {
 		c.ended()
 	}
@@ -227,6 +230,9 @@ func (c *conn) runBlock(r *request, w *work, permit *interlock.Permit) (signalbo
 	}
 	p.rows += c.tx.changed
 	c.tx.changed += p.changed
+	if c.uncounted(w) {
+		p.rows = signalbox.CountUnknown
+	}
 	if p.failed() {
 		if err := c.rollback(); err != nil {
 			return conclude(p, err, false)

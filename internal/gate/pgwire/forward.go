@@ -31,6 +31,9 @@ func (c *conn) forward(r *request, w *work) (bool, error) {
 	if err := c.send(w, p); err != nil {
 		return false, err
 	}
+	if len(c.tx.admissions) > 0 {
+		c.tx.changed += p.changed // by a portal that goes on
+	}
 	if w.reads && (r != nil || len(w.expected) > 0 && !w.neutral) {
 		c.account(r, p)
 	}

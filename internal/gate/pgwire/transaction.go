@@ -112,6 +112,9 @@ func (c *conn) forwardControl(s sql.Statement, w *work) (bool, error) {
 // behind it leaves an outcome that is unknown.
 func (c *conn) commit(w *work) (bool, error) {
 	changed := c.tx.changed
+	if c.uncounted(w) {
+		changed = signalbox.CountUnknown
+	}
 	end, err := c.beforeCommit(nil, c.tx.limited())
 	c.tx.to(committing)
 	if err != nil {

@@ -62,8 +62,9 @@ type txn struct {
 	undone     []claim          // of what a ROLLBACK TO has undone
 	atOnce     []claim          // of what ran in it under an intent of its own: see executeAtOnce
 	savepoints []savepoint
-	changed    int64 // rows that the server reported as changed
-	from       int64 // statements sent to the server before it began
+	changed    int64     // rows that the server reported as changed
+	portions   []*portal // of which portions were fetched: see conn.uncounted
+	from       int64     // statements sent to the server before it began
 
 	// As the server told before the first write; see takeBase.
 	base  map[uint32]touchedRelation // rows counted; nil: not asked

@@ -3,6 +3,7 @@ package oracle
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ type Oracle struct {
 	base    *picture
 	past    map[string]bool // intents whose effects the base shows
 	watched map[uint32]string
+	last    *picture  // of the last Judge
 	conn    *pgx.Conn // kept, because the first look of a backend is dear
 
 	patience time.Duration
@@ -124,6 +126,41 @@ func (o *Oracle) Check(t testing.TB) {
 	}
 }
 
+// Hasten makes checks not wait for the log.
+func (o *Oracle) Hasten() { o.patience = 0 }
+
+// A Finding is what a look at the target found.
+type Finding struct {
+	// Changes is what differs from the first picture, as in "content of table
+	// public.orders", in a fixed order, each once.
+	Changes []string
+	// Violations says at length which of it no intent names.
+	Violations []string
+}
+
+// Judge does what Check does, and leaves it to its caller what to make of it.
+func (o *Oracle) Judge() (Finding, error) {
+	p, err := o.look()
+	if err != nil {
+		return Finding{}, err
+	}
+	o.last = p
+	var f Finding
+	for _, c := range compare(o.base, p) {
+		if what := c.object().String(); !slices.Contains(f.Changes, what) {
+			f.Changes = append(f.Changes, what)
+		}
+	}
+	f.Violations, err = o.violations(p, true)
+	return f, err
+}
+
+// Accept makes what the last Judge saw the first picture.
+func (o *Oracle) Accept(t testing.TB) {
+	t.Helper()
+	o.rebase(t, o.last)
+}
+
 // unnamedEnd says which intents were seen when none of them can end backends.
 func (o *Oracle) unnamedEnd(t testing.TB, pid uint32) string {
 	t.Helper()
@@ -148,6 +185,16 @@ func (o *Oracle) unnamedEnd(t testing.TB, pid uint32) string {
 // the log again while it may be behind. settled waits for all outcomes too.
 func (o *Oracle) hold(t testing.TB, now *picture, settled bool) {
 	t.Helper()
+	violations, err := o.violations(now, settled)
+	if err != nil {
+		t.Errorf("oracle: %v", err)
+	}
+	for _, v := range violations {
+		t.Errorf("oracle: %s", v)
+	}
+}
+
+func (o *Oracle) violations(now *picture, settled bool) ([]string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), o.patience)
 	defer cancel()
 	changes := compare(o.base, now)
@@ -156,8 +203,7 @@ func (o *Oracle) hold(t testing.TB, now *picture, settled bool) {
 	for {
 		all, err := o.recent()
 		if err != nil {
-			t.Errorf("oracle: %v", err)
-			return
+			return nil, err
 		}
 		open := false
 		for _, in := range all {
@@ -165,17 +211,17 @@ func (o *Oracle) hold(t testing.TB, now *picture, settled bool) {
 		}
 		violations := judge(o.base, now, changes, all)
 		if len(violations) == 0 && !(settled && open && len(changes) > 0) {
-			return
+			return nil, nil
 		}
 		select {
 		case <-tick.C:
 			continue
 		case <-ctx.Done():
 		}
-		for _, v := range violations {
-			t.Errorf("oracle: %s\n%s", v, seen(all))
+		for i := range violations {
+			violations[i] += "\n" + seen(all)
 		}
-		return
+		return violations, nil
 	}
 }
 

@@ -3,7 +3,6 @@ package oracle
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +32,7 @@ type Oracle struct {
 func Postgres(t testing.TB, url string, log Log) *Oracle {
 	t.Helper()
 	o := &Oracle{url: url, log: log, patience: patience}
-	t.Cleanup(o.close)
+	t.Cleanup(o.Close)
 	o.Rebase(t)
 	return o
 }
@@ -132,8 +131,8 @@ func (o *Oracle) Hasten() { o.patience = 0 }
 // A Finding is what a look at the target found.
 type Finding struct {
 	// Changes is what differs from the first picture, as in "content of table
-	// public.orders", in a fixed order, each once.
-	Changes []string
+	// public.orders", with how many rows more there are, or fewer.
+	Changes map[string]int64
 	// Violations says at length which of it no intent names.
 	Violations []string
 }
@@ -145,11 +144,13 @@ func (o *Oracle) Judge() (Finding, error) {
 		return Finding{}, err
 	}
 	o.last = p
-	var f Finding
+	f := Finding{Changes: map[string]int64{}}
 	for _, c := range compare(o.base, p) {
-		if what := c.object().String(); !slices.Contains(f.Changes, what) {
-			f.Changes = append(f.Changes, what)
+		rows := int64(0)
+		if c.was != nil && c.is != nil {
+			rows = c.is.rows - c.was.rows
 		}
+		f.Changes[c.object().String()] += rows
 	}
 	f.Violations, err = o.violations(p, true)
 	return f, err
@@ -253,7 +254,7 @@ func (o *Oracle) connect(ctx context.Context) error {
 	if o.conn != nil && o.conn.Ping(ctx) == nil {
 		return nil
 	}
-	o.close()
+	o.Close()
 	config, err := pgx.ParseConfig(o.url)
 	if err != nil {
 		return err
@@ -268,7 +269,8 @@ func (o *Oracle) connect(ctx context.Context) error {
 	return nil
 }
 
-func (o *Oracle) close() {
+// Close closes the oracle's connection, before the test's end does.
+func (o *Oracle) Close() {
 	if o.conn == nil {
 		return
 	}

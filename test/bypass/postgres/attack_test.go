@@ -63,6 +63,19 @@ func (a attack) String() string {
 	return b.String()
 }
 
+// allows reports whether something may differ, by so many rows.
+func (a attack) allows(what string, rows int64) bool {
+	for _, m := range a.may {
+		may, most, limited := strings.Cut(m, " by ")
+		if may != what {
+			continue
+		}
+		n, err := strconv.ParseInt(most, 10, 64)
+		return !limited || err == nil && max(rows, -rows) <= n
+	}
+	return false
+}
+
 // load reads all attacks, and the ids of those that are known to succeed.
 func load() (all []attack, open []string, err error) {
 	names, err := files.ReadDir("attacks")

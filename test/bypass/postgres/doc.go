@@ -16,7 +16,7 @@
 //	-- ID: what it tries
 //	as superuser                     the gate's role at the server is one
 //	who human                        instead of an agent
-//	may content of table public.log  what policy lets pass
+//	may content of table public.log  what policy lets pass; "… by 6": up to 6 rows more or fewer
 //	harmless WHY                     why it has no effect straight to a server
 //	P c COMMIT                       steps follow, a line each
 //	S

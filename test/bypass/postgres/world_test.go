@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -88,7 +89,7 @@ func newWorld(t testing.TB) *world {
 // byRoot is what a superuser left in the shop.
 const byRoot = `
 	ANALYZE; SET log_min_messages = error; CREATE EXTENSION dblink; CREATE EXTENSION tablefunc; CREATE EXTENSION postgres_fdw;
-	CREATE FUNCTION definer() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'DELETE FROM public.notes; SELECT 1';
+	CREATE FUNCTION definer() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'DELETE FROM public.settings; SELECT 1';
 	CREATE TABLE roots (id int); INSERT INTO roots VALUES (1);
 	CREATE FUNCTION open_door() RETURNS int LANGUAGE plpgsql SECURITY DEFINER AS
 		$$ BEGIN EXECUTE 'ALTER ROLE signalbox_gate SUPERUSER'; RETURN 1; END $$;`
@@ -101,6 +102,7 @@ func (w *world) rebuild() {
 		_, err := w.root.Exec(ctx, "SELECT pg_terminate_backend($1), pg_drop_replication_slot($2)", w.pid, w.name)
 		w.must(err)
 		w.root.Close(ctx)
+		w.oracle.Close()
 		w.ear.Close(ctx)
 	}
 	w.people++
@@ -144,12 +146,13 @@ func (w *world) rebuild() {
 }
 
 // startBusy has a backend of the gate's own role do long work that is nobody's to
-// end. It is not the gate's.
+// end. It is not the gate's, and is elsewhere, for its snapshot would keep indexes
+// from being built.
 func (w *world) startBusy() {
 	w.t.Helper()
 	var err error
 	w.busy, err = pgconn.Connect(context.Background(), fmt.Sprintf(
-		"postgres://%s:%s@127.0.0.1:%d/%s?application_name=busy", gateRole, password, w.server.Port, w.name))
+		"postgres://%s:%s@127.0.0.1:%d/postgres?application_name=busy", gateRole, password, w.server.Port))
 	w.must(err)
 	w.pid = w.busy.PID()
 	w.busy.Frontend().SendQuery(&pgproto3.Query{String: "SELECT pg_sleep(36000)"})
@@ -282,7 +285,7 @@ func (w *world) rest() (string, error) {
 // A verdict is what became of the world.
 type verdict struct {
 	wrong   []string // what nobody admitted, and what nobody named
-	changed bool     // something differs
+	changed bool     // something differs on which other attacks build
 	script  []string
 }
 
@@ -293,6 +296,7 @@ func (w *world) run(a attack) verdict {
 	p := play(context.Background(), w, a.steps)
 	v := w.look(a)
 	v.script = p.script
+	v.changed = v.changed || slices.ContainsFunc(a.steps, func(s step) bool { return s.verb == "aside" })
 	if p.hung != "" {
 		v.wrong = append(v.wrong, p.hung)
 	}
@@ -320,13 +324,12 @@ func (w *world) look(a attack) (v verdict) {
 	for _, x := range f.Violations {
 		wrong("%s", x)
 	}
-	for _, c := range f.Changes {
-		if !slices.Contains(a.may, c) {
-			wrong("policy lets no agent do this unapproved: %s", c)
-			v.changed = true
+	for _, what := range slices.Sorted(maps.Keys(f.Changes)) {
+		if !a.allows(what, f.Changes[what]) {
+			wrong("policy lets no agent do this unapproved: %s, %+d rows", what, f.Changes[what])
 		}
+		v.changed = v.changed || what != "content of table public.log"
 	}
-	v.changed = v.changed || len(f.Violations) > 0
 	w.oracle.Accept(w.t)
 	ctx = context.Background()
 	if now, err := w.rest(); err != nil || now != w.before {

@@ -287,6 +287,8 @@ type judge struct {
 	looked   bool // a constant had a say
 	readOnly bool
 	settled  bool // the reads of this statement need no action of their own
+	ranges   bool // the statement reads or writes relations, or functions in their place
+	many     bool // a function that takes a lock is called for each of many values
 	native   string
 	worst    string
 }
@@ -318,6 +320,7 @@ func (j *judge) unknown(why string) {
 }
 
 func (j *judge) finish() Statement {
+	j.manyLocks()
 	j.chooses()
 	s := j.s
 	s.Params = j.params

@@ -98,6 +98,7 @@ func with[V any](m map[string]V, key string, v V) map[string]V {
 
 // write makes the action of a change to a relation's rows.
 func (j *judge) write(verb signalbox.Verb, native string, v *pg.RangeVar, s selection) *signalbox.Action {
+	j.ranges = true
 	res, r, temp := j.table(v)
 	a := signalbox.Action{Verb: verb, Native: native, Resources: []signalbox.Resource{res}}
 	a.Impact, a.Traits = s.impact()

@@ -303,18 +303,26 @@ func (j *judge) builtin(name, class string, args []*pg.Node) {
 	case "setting":
 		j.setConfig(args)
 		return
+	case "lock":
+		j.s.Locks++
+		j.many = j.many || !steadyArgs(args)
+		return
 	case "sequence", "update":
 		a.Verb = signalbox.Update
 		a.Impact = signalbox.Impact{Count: 1, Scope: signalbox.ScopeOne, Reversible: class == "sequence"}
 		a.Reason = "calls " + name + ", which changes something small"
 		if class == "sequence" || name == "setval" {
-			a.Resources = []signalbox.Resource{{Type: "sequence", Name: j.textArg(args, 0)}}
+			a.Resources = []signalbox.Resource{{Type: "sequence", Name: j.sequence(args)}}
 		}
 	case "notify":
 		a.Verb = signalbox.Update
 		a.Native = "NOTIFY"
 		a.Impact = signalbox.Impact{Count: 1, Scope: signalbox.ScopeOne, Reversible: true}
-		a.Resources = []signalbox.Resource{{Type: "channel", Name: j.textArg(args, 0)}}
+		channel := "*" // a constant like any other, which no log may show
+		if j.cat == nil {
+			channel = j.textArg(args, 0)
+		}
+		a.Resources = []signalbox.Resource{{Type: "channel", Name: channel}}
 		a.Reason = "wakes listeners"
 	case "admin":
 		a.Verb = signalbox.Execute

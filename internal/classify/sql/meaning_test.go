@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/signalbox-dev/signalbox"
@@ -147,6 +148,49 @@ func TestFunctionsWrittenAsColumns(t *testing.T) {
 			if a := Classify(text, cat).Statements[0].Action; a.Verb != want {
 				t.Errorf("%s: %s %s", text, a.Verb, a.Native)
 			}
+		}
+	}
+}
+
+// Constants are not shown, not even where they name something: a name that nothing
+// bears may be anything, a password perhaps.
+func TestConstantsAreNotShownAsNames(t *testing.T) {
+	cat := shop()
+	cat.Relations["public.numbers"] = Relation{OID: 99, Schema: "public", Name: "numbers", Kind: 'S'}
+	cat.Seal()
+	for text, want := range map[string]string{
+		"SELECT nextval('numbers')":        "public.numbers",
+		"SELECT nextval('public.numbers')": "public.numbers",
+		"SELECT setval('hunter2', 1)":      "*",
+		"SELECT nextval('orders')":         "*",
+		"SELECT pg_notify('hunter2', 'x')": "*",
+	} {
+		r := Classify(text, cat)
+		if got := r.Statements[0].Action.Resources[0].Name; got != want {
+			t.Errorf("%s shows %q, want %q", text, got, want)
+		}
+	}
+}
+
+// One advisory lock is the session's affair, one for each row is everybody's.
+func TestAdvisoryLocks(t *testing.T) {
+	for text, reads := range map[string]bool{
+		"SELECT pg_advisory_lock(1)": true, "SELECT pg_try_advisory_xact_lock(hashtext('job'), $1)": true,
+		"SELECT pg_advisory_unlock(id) FROM orders":                               true,
+		"SELECT pg_advisory_lock(id) FROM orders":                                 false,
+		"SELECT pg_advisory_lock(g) FROM generate_series(1, 1000000) g":           false,
+		"SELECT pg_advisory_lock(generate_series(1, 1000000))":                    false,
+		"SELECT pg_advisory_lock(unnest(ARRAY[1, 2, 3]))":                         false,
+		"SELECT 1 FROM orders WHERE pg_try_advisory_lock(id)":                     false,
+		"WITH l AS (SELECT pg_advisory_lock(1)) SELECT * FROM l, orders":          false,
+		"DELETE FROM orders WHERE id = 1 AND pg_try_advisory_lock(id)":            false,
+		"SELECT pg_advisory_lock((SELECT count(*) FROM orders))":                  false,
+		"WITH RECURSIVE r AS (SELECT 1 UNION SELECT pg_advisory_lock(n)) TABLE r": false,
+	} {
+		s := Classify(text, nil).Statements[0]
+		locked := slices.ContainsFunc(s.Actions(), func(a signalbox.Action) bool { return a.Native == "PG_ADVISORY_LOCK" })
+		if locked == reads {
+			t.Errorf("%s: %+v", text, s.Actions())
 		}
 	}
 }

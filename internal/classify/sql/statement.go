@@ -93,6 +93,9 @@ type Statement struct {
 	// and ReadOnly of a statement already cover what it runs, and each Action's
 	// Native is that of what really runs ("LOCK TABLE", not "EXECUTE").
 	Runs *Statement
+	// Locks is how many calls of functions that take an advisory lock are written in
+	// the statement.
+	Locks int
 	// Hold says that a DECLARE is WITH HOLD: the query runs to its end at COMMIT.
 	Hold bool
 }

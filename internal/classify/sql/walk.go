@@ -76,6 +76,8 @@ func (j *judge) walk(m any) {
 		return // its relations are aliases of the FROM clause
 	case *pg.RangeTableSample:
 		j.sample(x)
+	case *pg.RangeFunction, *pg.RangeSubselect, *pg.RangeTableFunc, *pg.JsonTable:
+		j.ranges = true
 	case *pg.PartitionCmd:
 		if x.GetBound() != nil {
 			j.walk(x.GetBound())
@@ -100,11 +102,11 @@ func (j *judge) walk(m any) {
 		*pg.TypeCast, *pg.CollateClause, *pg.BoolExpr, *pg.NullTest, *pg.BooleanTest, *pg.CaseWhen,
 		*pg.CoalesceExpr, *pg.MinMaxExpr, *pg.SQLValueFunction, *pg.RowExpr, *pg.GroupingFunc, *pg.GroupingSet,
 		*pg.NamedArgExpr, *pg.SetToDefault, *pg.MultiAssignRef, *pg.ResTarget, *pg.WindowDef, *pg.Alias,
-		*pg.RangeSubselect, *pg.RangeFunction, *pg.RangeTableFunc, *pg.RangeTableFuncCol,
+		*pg.RangeTableFuncCol,
 		*pg.WithClause, *pg.CommonTableExpr, *pg.CTESearchClause, *pg.CTECycleClause, *pg.InferClause, *pg.IndexElem,
 		*pg.OnConflictClause, *pg.MergeWhenClause, *pg.MergeSupportFunc,
 		*pg.XmlExpr, *pg.XmlSerialize, *pg.JsonFormat, *pg.JsonReturning, *pg.JsonValueExpr, *pg.JsonIsPredicate,
-		*pg.JsonBehavior, *pg.JsonOutput, *pg.JsonArgument, *pg.JsonFuncExpr, *pg.JsonTable, *pg.JsonTablePathSpec,
+		*pg.JsonBehavior, *pg.JsonOutput, *pg.JsonArgument, *pg.JsonFuncExpr, *pg.JsonTablePathSpec,
 		*pg.JsonTableColumn, *pg.JsonKeyValue, *pg.JsonParseExpr, *pg.JsonScalarExpr, *pg.JsonSerializeExpr,
 		*pg.JsonObjectConstructor, *pg.JsonArrayConstructor, *pg.JsonArrayQueryConstructor, *pg.JsonAggConstructor,
 		*pg.JsonObjectAgg, *pg.JsonArrayAgg,
@@ -134,6 +136,7 @@ func (j *judge) read(v *pg.RangeVar) {
 	if v.GetSchemaname() == "" && j.isCTE(v.GetRelname()) {
 		return
 	}
+	j.ranges = true
 	name, r := j.relation(v)
 	if r != nil && len(r.Base) > 0 {
 		j.reads = append(j.reads, r.Base...)

@@ -51,6 +51,7 @@ type conn struct {
 	watched    chan struct{}
 	listens    atomic.Bool
 	channels   map[string]bool // that it listens to
+	advisory   int             // advisory locks that it may hold; see roomToLock
 	began      atomic.Int64    // when an agent's transaction began, in Unix nanoseconds; 0: none is open
 	idles      atomic.Int64    // when the agent was last waited for
 	runs       atomic.Int64    // when the agent's statement began to run; 0: none runs

@@ -68,6 +68,9 @@ const (
 	// prepared, and how many bytes of text: the server keeps a multiple in memory.
 	maxPrepared     = 5000
 	maxPreparedText = 8 << 20
+	// maxAdvisory is how many advisory locks a connection may hold. The server has
+	// room for some thousands of locks, for everybody.
+	maxAdvisory = 100
 	// maxChannels is how many channels a connection may listen to.
 	maxChannels = 100
 )
@@ -85,7 +88,11 @@ func (c *conn) room(j *classified) error {
 	if len(j.Statements) > maxActs || j.Err != "" && strings.Count(j.Literals[0], ";") > maxActs {
 		return overLimit("54000", maxActs, "there are too many statements in one text", "Send them in several.")
 	}
+	locks := 0
 	for _, s := range j.Statements {
+		for _, in := range s.Chain() {
+			locks += in.Locks
+		}
 		switch s.Kind {
 		case sql.KindListen:
 			if len(c.channels) >= maxChannels && !c.channels[s.Name] {
@@ -97,8 +104,32 @@ func (c *conn) room(j *classified) error {
 			}
 		}
 	}
+	return c.roomToLock(locks)
+}
+
+// roomToLock refuses advisory locks beyond those that a connection may hold. They are
+// counted as they are called for; what was given back meanwhile, the server knows.
+func (c *conn) roomToLock(locks int) error {
+	if locks == 0 {
+		return nil
+	}
+	if c.advisory+locks > maxAdvisory && c.phase() != implicit && c.server.status != 'E' {
+		answers, err := c.server.ask(advisorySQL)
+		if err != nil {
+			return err
+		}
+		c.advisory = int(number(answers[0].rows[0][0]))
+	}
+	if c.advisory += locks; c.advisory > maxAdvisory {
+		c.advisory -= locks
+		return overLimit("53400", maxAdvisory, "this connection holds as many advisory locks as one may", "Give some back, or all with pg_advisory_unlock_all().")
+	}
 	return nil
 }
+
+// advisorySQL counts the advisory locks of this connection.
+const advisorySQL = `SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks
+ WHERE locktype OPERATOR(pg_catalog.=) 'advisory' AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()`
 
 // roomToPrepare refuses to prepare a text that would be one too many.
 func (c *conn) roomToPrepare(size int) error {

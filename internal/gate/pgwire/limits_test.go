@@ -225,3 +225,32 @@ func resident(t *testing.T) int64 {
 	}
 	return pages * int64(os.Getpagesize())
 }
+
+// The server's room for locks is not one agent's.
+func TestAdvisoryLocksAreBounded(t *testing.T) {
+	b := newTestGate(t, nil)
+	r, err := dialRaw(b, t, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range maxAdvisory + 1 {
+		if got := r.query(fmt.Sprintf("SELECT pg_advisory_lock(%d)", i)); (got == "53400") != (i >= maxAdvisory) {
+			t.Fatalf("%d: %s", i, got)
+		}
+	}
+	r.query("SELECT pg_advisory_unlock(1)")
+	if got := r.query("SELECT pg_advisory_lock(1000)"); got != "SELECT 1" {
+		t.Errorf("after one was given back: %s", got)
+	}
+	if got := r.query("SELECT pg_advisory_unlock_all()"); got != "SELECT 1" {
+		t.Fatal(got)
+	}
+	for i := range 3 * maxAdvisory {
+		if got := r.query("BEGIN; SELECT pg_advisory_xact_lock(7); COMMIT"); !strings.HasPrefix(got, "BEGIN SELECT 1 COMMIT") {
+			t.Fatalf("%d: %s", i, got)
+		}
+	}
+	if n := b.direct(t, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'", "-At"); n != "0\n" {
+		t.Errorf("%s locks are held", n)
+	}
+}

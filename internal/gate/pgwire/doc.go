@@ -64,6 +64,30 @@
 // Statements of the gate's own must succeed ([backend.ask]), or nothing goes on as
 // if they had. [backend.try] leaves failures to its caller.
 //
+// # Five rules
+//
+// Attacks that succeeded made them. Each has one place that enforces it.
+//
+//  1. What a client sends is judged in the state in which it runs. A unit is cut
+//     behind whatever may change what names, prepared statements or settings mean
+//     (group, openForChanges); what runs something else is judged as what it runs
+//     (checkExecutes); a Bind is judged as if it were executed, for planning runs
+//     functions (runGroup); nothing waits for COMMIT to run (unsafeHere,
+//     beforeCommit). TestNothingRunsUnderAnotherName.
+//  2. An agent's backend is read-only unless something was admitted: by the
+//     connection's default, and behind a savepoint within a transaction
+//     (queueReading). What READ ONLY lets pass is a list, TestWhatReadOnlyLetsPass.
+//     Before COMMIT the locks and row counts of the transaction are held against what
+//     was admitted (audit): what nothing explains is undone, held, and told as an
+//     alarm. TestWhatNothingAdmittedExplainsIsUndone, TestWhatIsAdmittedIsExplained.
+//  3. Only execute makes effects final. A failed statement of the gate's own stops
+//     what it was for (ask); a transaction that ended without us is unknown, with an
+//     alarm (strayError); a COMMIT that was not answered is asked for on another
+//     connection (settled). TestLostAtCommit, TestOwnStatementsMustSucceed.
+//  4. An approval binds all that the text reads: role, path, settings, what functions,
+//     views, triggers and rules are made of (Probe, difference).
+//  5. Everything is bounded, and each limit names itself (limits.go).
+//
 // # Where to read
 //
 // The files follow a connection's life: startup.go and scram.go let it in, conn.go

@@ -207,6 +207,8 @@ func TestForms(t *testing.T) {
 		"ALTER TABLE t SET (toast.autovacuum_enabled = off)":            "! ALTER TABLE SET no-autovacuum_enabled",
 		"REINDEX (CONCURRENTLY false) INDEX i":                          "! REINDEX index no-concurrently",
 		"VACUUM (FULL 0, VERBOSE) t":                                    "VACUUM no-full verbose",
+		"CREATE EXTENSION timescaledb":                                  "! CREATE EXTENSION untrusted",
+		"CREATE EXTENSION dblink":                                       "! CREATE EXTENSION other(extension)",
 		"CREATE SEQUENCE s START 0 MINVALUE 0":                          "CREATE SEQUENCE minvalue start",
 		"CREATE SEQUENCE s NO CYCLE NO MAXVALUE":                        "CREATE SEQUENCE maxvalue no-cycle",
 	} {
@@ -247,6 +249,34 @@ func TestUsualChecks(t *testing.T) {
 		"a @> b", "a OPERATOR(s.>) 0", "true"} {
 		if !strings.Contains(check(odd), "check(other)") {
 			t.Errorf("%s is %q", odd, check(odd))
+		}
+	}
+}
+
+// A relation that is made in front of another of its name changes what statements
+// of everybody mean.
+func TestNewRelationsInFrontOfOthers(t *testing.T) {
+	cat := &Catalog{SearchPath: []string{"ann", "public"}, Relations: map[string]Relation{
+		"public.orders": {Schema: "public", Name: "orders", Kind: 'r'},
+		"ann.notes":     {Schema: "ann", Name: "notes", Kind: 'r'},
+	}}
+	cat.Seal()
+	for text, want := range map[string]bool{
+		"CREATE TABLE orders (id int)":                true,
+		"CREATE TABLE ann.orders (id int)":            true,
+		"CREATE VIEW ann.orders AS SELECT 1":          true,
+		"CREATE OR REPLACE VIEW orders AS SELECT 1":   true,
+		"CREATE TABLE orders AS SELECT 1 AS id":       true,
+		"SELECT 1 AS id INTO ann.orders":              true,
+		"CREATE SEQUENCE orders":                      true,
+		"CREATE TABLE other (id int)":                 false,
+		"CREATE TABLE public.notes (id int)":          false,
+		"CREATE TABLE elsewhere.orders (id int)":      false,
+		"CREATE TEMP TABLE orders (id int)":           false,
+		"CREATE TABLE IF NOT EXISTS public.orders ()": false,
+	} {
+		if got := Classify(text, cat).Statements[0].Action.Has(signalbox.TraitRename); got != want {
+			t.Errorf("%s: %t", text, got)
 		}
 	}
 }

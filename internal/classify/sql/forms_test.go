@@ -280,3 +280,33 @@ func TestNewRelationsInFrontOfOthers(t *testing.T) {
 		}
 	}
 }
+
+// Nobody waits for a table that the same text has made.
+func TestTablesOfTheText(t *testing.T) {
+	for text, want := range map[string]bool{
+		"CREATE TABLE n (a int); CREATE INDEX ON n (a)":                                                 true,
+		"CREATE TABLE n (a int); INSERT INTO n VALUES (1); CREATE UNIQUE INDEX i ON n (a)":              true,
+		"CREATE TABLE s.n (a int); ALTER TABLE s.n ADD CHECK (a < 0); CREATE INDEX ON s.n (a)":          true,
+		"CREATE TABLE n (a int); ALTER TABLE n ADD FOREIGN KEY (a) REFERENCES b (id)":                   true,
+		"CREATE TABLE n (a int); ALTER TABLE n ADD FOREIGN KEY (a) REFERENCES b (id) ON DELETE CASCADE": false,
+		"CREATE TABLE n (a int); ALTER TABLE n ENABLE ROW LEVEL SECURITY":                               false,
+		"CREATE TABLE IF NOT EXISTS n (a int); CREATE INDEX ON n (a)":                                   false,
+		"CREATE TABLE n (a int); CREATE INDEX ON m (a)":                                                 false,
+		"CREATE TABLE s.n (a int); CREATE INDEX ON n (a)":                                               false,
+		"CREATE TABLE n (a int); ROLLBACK; CREATE INDEX ON n (a)":                                       false,
+		"CREATE TABLE n (a int); SET search_path = x; CREATE INDEX ON n (a)":                            false,
+		"CREATE TABLE n (a int); DROP TABLE n; CREATE INDEX ON n (a)":                                   false,
+		"CREATE TABLE n (a int); ALTER TABLE n RENAME TO m; CREATE INDEX ON n (a)":                      false,
+		"CREATE TABLE n (a int); SELECT f(); CREATE INDEX ON n (a)":                                     false,
+		"CREATE INDEX ON n (a); CREATE TABLE n (a int)":                                                 false,
+	} {
+		all := Classify(text, nil).Statements
+		s := all[len(all)-1]
+		if s.Action.Native == "CREATE TABLE" {
+			s = all[0]
+		}
+		if got := !s.Action.Has(signalbox.TraitUnreviewed); got != want {
+			t.Errorf("%s: reviewed = %t, form %q", text, got, s.Action.Form)
+		}
+	}
+}

@@ -15,6 +15,7 @@ func (j *judge) definition(m any) bool {
 	switch x := m.(type) {
 	case *pg.CreateStmt:
 		j.createTable("CREATE TABLE", "table", x)
+		j.makes(x)
 	case *pg.CreateForeignTableStmt:
 		a := j.createTable("CREATE FOREIGN TABLE", "foreign table", x.GetBaseStmt())
 		a.Verb, a.Reason = signalbox.Permission, "opens a way to data of another server"
@@ -28,6 +29,8 @@ func (j *judge) definition(m any) bool {
 		if temp {
 			a.Traits = append(a.Traits, signalbox.TraitTemporary)
 		}
+		inForm(a, formOf(x, a.Native)+j.onNew(x.GetRelation()))
+		j.constant()
 		j.s.Lone = x.GetConcurrent()
 		j.walkAll(x.GetIndexParams())
 		j.walk(pgtree.Unwrap(x.GetWhereClause()))

@@ -207,6 +207,8 @@ func TestForms(t *testing.T) {
 		"ALTER TABLE t SET (toast.autovacuum_enabled = off)":            "! ALTER TABLE SET no-autovacuum_enabled",
 		"REINDEX (CONCURRENTLY false) INDEX i":                          "! REINDEX index no-concurrently",
 		"VACUUM (FULL 0, VERBOSE) t":                                    "VACUUM no-full verbose",
+		"CREATE EXTENSION timescaledb":                                  "! CREATE EXTENSION untrusted",
+		"CREATE EXTENSION dblink":                                       "! CREATE EXTENSION other(extension)",
 		"CREATE SEQUENCE s START 0 MINVALUE 0":                          "CREATE SEQUENCE minvalue start",
 		"CREATE SEQUENCE s NO CYCLE NO MAXVALUE":                        "CREATE SEQUENCE maxvalue no-cycle",
 	} {
@@ -247,6 +249,64 @@ func TestUsualChecks(t *testing.T) {
 		"a @> b", "a OPERATOR(s.>) 0", "true"} {
 		if !strings.Contains(check(odd), "check(other)") {
 			t.Errorf("%s is %q", odd, check(odd))
+		}
+	}
+}
+
+// A relation that is made in front of another of its name changes what statements
+// of everybody mean.
+func TestNewRelationsInFrontOfOthers(t *testing.T) {
+	cat := &Catalog{SearchPath: []string{"ann", "public"}, Relations: map[string]Relation{
+		"public.orders": {Schema: "public", Name: "orders", Kind: 'r'},
+		"ann.notes":     {Schema: "ann", Name: "notes", Kind: 'r'},
+	}}
+	cat.Seal()
+	for text, want := range map[string]bool{
+		"CREATE TABLE orders (id int)":                true,
+		"CREATE TABLE ann.orders (id int)":            true,
+		"CREATE VIEW ann.orders AS SELECT 1":          true,
+		"CREATE OR REPLACE VIEW orders AS SELECT 1":   true,
+		"CREATE TABLE orders AS SELECT 1 AS id":       true,
+		"SELECT 1 AS id INTO ann.orders":              true,
+		"CREATE SEQUENCE orders":                      true,
+		"CREATE TABLE other (id int)":                 false,
+		"CREATE TABLE public.notes (id int)":          false,
+		"CREATE TABLE elsewhere.orders (id int)":      false,
+		"CREATE TEMP TABLE orders (id int)":           false,
+		"CREATE TABLE IF NOT EXISTS public.orders ()": false,
+	} {
+		if got := Classify(text, cat).Statements[0].Action.Has(signalbox.TraitRename); got != want {
+			t.Errorf("%s: %t", text, got)
+		}
+	}
+}
+
+// Nobody waits for a table that the same text has made.
+func TestTablesOfTheText(t *testing.T) {
+	for text, want := range map[string]bool{
+		"CREATE TABLE n (a int); CREATE INDEX ON n (a)":                                                 true,
+		"CREATE TABLE n (a int); INSERT INTO n VALUES (1); CREATE UNIQUE INDEX i ON n (a)":              true,
+		"CREATE TABLE s.n (a int); ALTER TABLE s.n ADD CHECK (a < 0); CREATE INDEX ON s.n (a)":          true,
+		"CREATE TABLE n (a int); ALTER TABLE n ADD FOREIGN KEY (a) REFERENCES b (id)":                   true,
+		"CREATE TABLE n (a int); ALTER TABLE n ADD FOREIGN KEY (a) REFERENCES b (id) ON DELETE CASCADE": false,
+		"CREATE TABLE n (a int); ALTER TABLE n ENABLE ROW LEVEL SECURITY":                               false,
+		"CREATE TABLE IF NOT EXISTS n (a int); CREATE INDEX ON n (a)":                                   false,
+		"CREATE TABLE n (a int); CREATE INDEX ON m (a)":                                                 false,
+		"CREATE TABLE s.n (a int); CREATE INDEX ON n (a)":                                               false,
+		"CREATE TABLE n (a int); ROLLBACK; CREATE INDEX ON n (a)":                                       false,
+		"CREATE TABLE n (a int); SET search_path = x; CREATE INDEX ON n (a)":                            false,
+		"CREATE TABLE n (a int); DROP TABLE n; CREATE INDEX ON n (a)":                                   false,
+		"CREATE TABLE n (a int); ALTER TABLE n RENAME TO m; CREATE INDEX ON n (a)":                      false,
+		"CREATE TABLE n (a int); SELECT f(); CREATE INDEX ON n (a)":                                     false,
+		"CREATE INDEX ON n (a); CREATE TABLE n (a int)":                                                 false,
+	} {
+		all := Classify(text, nil).Statements
+		s := all[len(all)-1]
+		if s.Action.Native == "CREATE TABLE" {
+			s = all[0]
+		}
+		if got := !s.Action.Has(signalbox.TraitUnreviewed); got != want {
+			t.Errorf("%s: reviewed = %t, form %q", text, got, s.Action.Form)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"slices"
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
@@ -82,21 +83,22 @@ func (j *judge) table(v *pg.RangeVar) (signalbox.Resource, *Relation, bool) {
 }
 
 // shadows reports whether a new relation would get between a name and what it
-// means now: another schema of the search path has a relation of that name.
+// means now: a schema behind its own on the search path has a relation of that
+// name.
 func (b *batch) shadows(v *pg.RangeVar) bool {
 	if b.cat == nil || v.GetRelpersistence() == "t" {
 		return false
 	}
-	schema := v.GetSchemaname()
-	if schema == "" && len(b.path) > 0 {
-		schema = b.path[0]
+	at := 0
+	if s := v.GetSchemaname(); s != "" {
+		at = slices.Index(b.path, s)
 	}
-	for _, other := range b.path {
-		if other != schema && b.find(other+"."+v.GetRelname()) != nil {
-			return true
-		}
+	if at < 0 || at >= len(b.path) {
+		return false
 	}
-	return false
+	return slices.ContainsFunc(b.path[at+1:], func(behind string) bool {
+		return b.find(behind+"."+v.GetRelname()) != nil
+	})
 }
 
 // mayShadow marks the creation of a relation whose name stands for another now.

@@ -26,7 +26,7 @@ demo-orders: packages foreign-tools build ## such a day on a real PostgreSQL
 	bin/signalbox demo --story orders-database
 
 .PHONY: setup
-setup: packages foreign-tools regress-files aws ## install and cache the real things that tests run against
+setup: packages foreign-tools regress-files aws postgres ## install and cache the real things that tests run against
 
 .PHONY: packages
 packages:
@@ -39,6 +39,11 @@ foreign-tools:
 .PHONY: regress-files
 regress-files:
 	@test/setup/regress.sh
+
+.PHONY: postgres
+postgres:
+	@test/setup/packages.sh npm
+	@test/setup/postgres.sh
 
 .PHONY: aws
 aws:

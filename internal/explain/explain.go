@@ -216,15 +216,11 @@ func newPlay(c Config, s scenario, who signalbox.Actor) *play {
 
 func (p *play) judge(r request) Result {
 	actions, ran := r.native.Classify()
-	views := make([]session.View, len(actions))
-	for i, a := range actions {
-		views[i] = p.memory.View(a, p.now)
-	}
 	v, _ := control.Decide(p.set, control.Case{
 		Session: p.session,
 		Gate:    control.Gate{Name: r.kind, Protocol: r.kind, Target: r.native.Target, Environment: p.env},
 		Actions: actions,
-		Views:   views,
+		Views:   session.Views(actions, p.now, &p.memory),
 		Control: p.control,
 		Now:     p.now,
 	})

@@ -130,6 +130,9 @@ func parseLine(line string) (Entry, error) {
 		}
 		e.optional = append(e.optional, inner)
 	}
+	if words[0] == "CALL" && strings.Contains(e.Form, " sha256:") && !SaysWhat(e.Form) {
+		return Entry{}, fmt.Errorf("say what the function does: end the form with the word reads, or changes")
+	}
 	for i, w := range e.optional {
 		if slices.Contains(e.words, w) || slices.Contains(e.optional[:i], w) {
 			return Entry{}, fmt.Errorf("the word %q stands there twice: remove one", w)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/forms"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 	"github.com/signalbox-dev/signalbox/proof"
 )
@@ -17,6 +18,9 @@ type Interlock interface {
 	Authenticate(ctx context.Context, gate string, id signalbox.SessionID) (signalbox.Session, string, error)
 	// Watch tells when the session must stop at the gate.
 	Watch(s signalbox.Session, gate string) Watch
+	// Forms lists what operators have reviewed, nil for nothing. It stays the same
+	// list until that changes.
+	Forms() *forms.List
 	// CountLogins accounts for a failed log-in that was turned away unrecorded.
 	CountLogins(gate string, id signalbox.SessionID)
 

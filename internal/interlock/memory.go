@@ -140,11 +140,7 @@ func (i *Interlock) commitWithMemory(ctx context.Context, m lockedMemory, b ledg
 
 // views gives what both memories together say of each action.
 func (m lockedMemory) views(actions []signalbox.Action, now time.Time) []session.View {
-	views := make([]session.View, len(actions))
-	for n, a := range actions {
-		views[n] = m[0].data.Memory.View(a, now).Join(m[1].data.Memory.View(a, now))
-	}
-	return views
+	return session.Views(actions, now, m[0].data.Memory, m[1].data.Memory)
 }
 
 func (m lockedMemory) note(actions []signalbox.Action, d signalbox.Decision, now time.Time) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/forms"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
 	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/interlock/policy"
@@ -62,6 +63,15 @@ func (i *Interlock) current(ctx context.Context) (*snapshot, error) {
 		return nil, fmt.Errorf("%w: control state: %w", ErrUnavailable, err)
 	}
 	return i.snapshot.Load(), nil
+}
+
+// Forms lists what the active policies have as reviewed, as this process last read
+// them. Whatever is classified by the list is judged by the policies of its own time.
+func (i *Interlock) Forms() *forms.List {
+	if s := i.snapshot.Load(); s != nil && s.set != nil {
+		return s.set.List()
+	}
+	return nil
 }
 
 // refreshSnapshot has the watcher read the control state once, after this call began,

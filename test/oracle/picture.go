@@ -179,7 +179,7 @@ const edgesSQL = `SELECT classid::regclass || ' ' || objid, refclassid::regclass
 
 // relationsSQL gives what has content or a file, and whether somebody locks it so
 // that it cannot be read.
-const relationsSQL = `SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relfilenode, i.type, i.identity,
+const relationsSQL = `SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relfilenode, i.type, i.identity, c.relispopulated,
 	EXISTS (SELECT FROM pg_locks l WHERE l.relation = c.oid AND l.mode = 'AccessExclusiveLock' AND l.pid <> pg_backend_pid()
 		AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))
 	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, LATERAL pg_identify_object('pg_class'::regclass, c.oid, 0) i
@@ -212,14 +212,17 @@ func takeOnce(ctx context.Context, conn *pgx.Conn) (*picture, error) {
 		var oid, file uint32
 		var schema, name, relkind string
 		var o object
-		var locked bool
-		_, err := pgx.ForEachRow(rows, []any{&oid, &schema, &name, &relkind, &file, &o.kind, &o.name, &locked}, func() error {
+		var populated, locked bool
+		_, err := pgx.ForEachRow(rows, []any{&oid, &schema, &name, &relkind, &file, &o.kind, &o.name, &populated, &locked}, func() error {
 			o.addr = fmt.Sprintf("pg_class %d", oid)
 			o.aspect, o.value = storage, fmt.Sprint(file)
 			p.objects[o.key()] = o
 			from := pgx.Identifier{schema, name}.Sanitize()
 			switch {
 			case relkind == "i":
+			case !populated: // a materialized view that cannot be read
+				o.aspect, o.value = content, "not populated"
+				p.objects[o.key()] = o
 			case locked:
 				p.locked[o.addr] = true
 			case relkind == "S":

@@ -22,6 +22,7 @@ type Oracle struct {
 	base    *picture
 	past    map[string]bool // intents whose effects the base shows
 	watched map[uint32]string
+	last    *picture  // of the last Judge
 	conn    *pgx.Conn // kept, because the first look of a backend is dear
 
 	patience time.Duration
@@ -31,7 +32,7 @@ type Oracle struct {
 func Postgres(t testing.TB, url string, log Log) *Oracle {
 	t.Helper()
 	o := &Oracle{url: url, log: log, patience: patience}
-	t.Cleanup(o.close)
+	t.Cleanup(o.Close)
 	o.Rebase(t)
 	return o
 }
@@ -124,6 +125,43 @@ func (o *Oracle) Check(t testing.TB) {
 	}
 }
 
+// Hasten makes checks not wait for the log.
+func (o *Oracle) Hasten() { o.patience = 0 }
+
+// A Finding is what a look at the target found.
+type Finding struct {
+	// Changes is what differs from the first picture, as in "content of table
+	// public.orders", with how many rows more there are, or fewer.
+	Changes map[string]int64
+	// Violations says at length which of it no intent names.
+	Violations []string
+}
+
+// Judge does what Check does, and leaves it to its caller what to make of it.
+func (o *Oracle) Judge() (Finding, error) {
+	p, err := o.look()
+	if err != nil {
+		return Finding{}, err
+	}
+	o.last = p
+	f := Finding{Changes: map[string]int64{}}
+	for _, c := range compare(o.base, p) {
+		rows := int64(0)
+		if c.was != nil && c.is != nil {
+			rows = c.is.rows - c.was.rows
+		}
+		f.Changes[c.object().String()] += rows
+	}
+	f.Violations, err = o.violations(p, true)
+	return f, err
+}
+
+// Accept makes what the last Judge saw the first picture.
+func (o *Oracle) Accept(t testing.TB) {
+	t.Helper()
+	o.rebase(t, o.last)
+}
+
 // unnamedEnd says which intents were seen when none of them can end backends.
 func (o *Oracle) unnamedEnd(t testing.TB, pid uint32) string {
 	t.Helper()
@@ -148,6 +186,16 @@ func (o *Oracle) unnamedEnd(t testing.TB, pid uint32) string {
 // the log again while it may be behind. settled waits for all outcomes too.
 func (o *Oracle) hold(t testing.TB, now *picture, settled bool) {
 	t.Helper()
+	violations, err := o.violations(now, settled)
+	if err != nil {
+		t.Errorf("oracle: %v", err)
+	}
+	for _, v := range violations {
+		t.Errorf("oracle: %s", v)
+	}
+}
+
+func (o *Oracle) violations(now *picture, settled bool) ([]string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), o.patience)
 	defer cancel()
 	changes := compare(o.base, now)
@@ -156,8 +204,7 @@ func (o *Oracle) hold(t testing.TB, now *picture, settled bool) {
 	for {
 		all, err := o.recent()
 		if err != nil {
-			t.Errorf("oracle: %v", err)
-			return
+			return nil, err
 		}
 		open := false
 		for _, in := range all {
@@ -165,17 +212,17 @@ func (o *Oracle) hold(t testing.TB, now *picture, settled bool) {
 		}
 		violations := judge(o.base, now, changes, all)
 		if len(violations) == 0 && !(settled && open && len(changes) > 0) {
-			return
+			return nil, nil
 		}
 		select {
 		case <-tick.C:
 			continue
 		case <-ctx.Done():
 		}
-		for _, v := range violations {
-			t.Errorf("oracle: %s\n%s", v, seen(all))
+		for i := range violations {
+			violations[i] += "\n" + seen(all)
 		}
-		return
+		return violations, nil
 	}
 }
 
@@ -207,7 +254,7 @@ func (o *Oracle) connect(ctx context.Context) error {
 	if o.conn != nil && o.conn.Ping(ctx) == nil {
 		return nil
 	}
-	o.close()
+	o.Close()
 	config, err := pgx.ParseConfig(o.url)
 	if err != nil {
 		return err
@@ -222,7 +269,8 @@ func (o *Oracle) connect(ctx context.Context) error {
 	return nil
 }
 
-func (o *Oracle) close() {
+// Close closes the oracle's connection, before the test's end does.
+func (o *Oracle) Close() {
 	if o.conn == nil {
 		return
 	}

@@ -54,6 +54,27 @@ func BinDir() (string, error) {
 	return "", ErrNotInstalled
 }
 
+// Versions are the further major versions that `make setup` puts into .cache, besides
+// the system's.
+var Versions = []string{"17", "18"}
+
+// binDir is BinDir for a version of the system's, "", or one of Versions.
+func binDir(version string) (string, error) {
+	if version == "" {
+		return BinDir()
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if bin := filepath.Join(dir, ".cache", "postgres", version, "bin"); isServerDir(bin) {
+			return bin, nil
+		}
+	}
+	return "", fmt.Errorf("PostgreSQL %s: %w", version, ErrNotInstalled)
+}
+
 func isServerDir(dir string) bool {
 	for _, name := range []string{"initdb", "postgres"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {

@@ -31,6 +31,9 @@ const User = "app"
 // Config says what kind of server to start. The zero value is right for most
 // tests.
 type Config struct {
+	// Version is the major version, one of [Versions]. Default: the system's server.
+	Version string
+
 	// Durable leaves fsync on, as in production. Without it the server survives
 	// Kill, but not a power cut. Default: off.
 	Durable bool
@@ -68,7 +71,7 @@ type Server struct {
 // Start makes a new server and returns when it accepts connections. The caller
 // closes it. Without PostgreSQL installed the error is [ErrNotInstalled].
 func Start(ctx context.Context, config Config) (*Server, error) {
-	bin, err := BinDir()
+	bin, err := binDir(config.Version)
 	if err != nil {
 		return nil, err
 	}
@@ -271,7 +274,14 @@ func (s *Server) Env(database string) []string {
 // Command returns a program of the server's own version (psql, pgbench, pg_dump),
 // run as we are and connected to database.
 func (s *Server) Command(ctx context.Context, database, program string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, program), args...)
+	name := filepath.Join(s.bin, program)
+	if _, err := os.Stat(name); err != nil && s.config.Version != "" {
+		// Servers of further versions come without clients: the system's will do.
+		if bin, err := BinDir(); err == nil {
+			name = filepath.Join(bin, program)
+		}
+	}
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(os.Environ(), s.Env(database)...)
 	return cmd
 }

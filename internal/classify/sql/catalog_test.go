@@ -34,7 +34,7 @@ func shop() *Catalog {
 			"public.gen_salt":       {{OID: 104, Volatility: 'v', Extension: "pgcrypto", SecurityDefiner: true}},
 			"app.uuid_generate_v4x": {{OID: 105, Volatility: 'i'}},
 		},
-		Operators: map[string]bool{"===": true, "+": true},
+		Operators: map[string][]Operator{"===": {{Args: Families{0, 0}}}, "+": {{Args: Families{0, 0}}}},
 		Types:     map[string]Type{"app.email": {OID: 200, Kind: 'd', Checks: true}, "app.mood": {OID: 201, Kind: 'e'}},
 	}).Seal()
 }
@@ -72,6 +72,8 @@ func TestCatalogResolves(t *testing.T) {
 		{"UPDATE orders_view SET a = 1 WHERE id = 5", signalbox.Update, signalbox.ScopeOne, signalbox.TraitOpaque,
 			"public.orders", "", "app.orders_view,public.orders"},
 		{"SELECT * FROM spy", signalbox.Execute, signalbox.ScopeUnknown, signalbox.TraitOpaque, "app.refund", "", ""},
+		{"UPDATE spy SET a = 1 WHERE id = 5 RETURNING b", signalbox.Execute, signalbox.ScopeUnknown,
+			signalbox.TraitOpaque, "app.refund", "", "app.spy,pg_catalog.pg_authid"},
 		{"COMMIT; DROP TABLE customers", signalbox.Delete, signalbox.ScopeOne, "", "customers", "", "customers"},
 		{"ROLLBACK TO s; DROP TABLE customers", signalbox.Delete, signalbox.ScopeOne, "", "customers", "", "customers"},
 		{"SELECT o.refund FROM orders o", signalbox.Execute, signalbox.ScopeUnknown, signalbox.TraitOpaque, "refund",
@@ -157,7 +159,7 @@ func TestSeal(t *testing.T) {
 func TestSealSeesEveryField(t *testing.T) {
 	base := Catalog{
 		Relations: map[string]Relation{"a.b": {}}, Functions: map[string][]Function{"a.b": {{}}},
-		Operators: map[string]bool{}, Types: map[string]Type{"a.b": {}},
+		Operators: map[string][]Operator{}, Types: map[string]Type{"a.b": {}},
 	}
 	plain := base.Seal().Version
 	set := func(v reflect.Value) {
@@ -168,6 +170,10 @@ func TestSealSeesEveryField(t *testing.T) {
 			v.SetString("x")
 		case reflect.Uint8, reflect.Uint32:
 			v.SetUint(7)
+		case reflect.Int:
+			v.SetInt(7)
+		case reflect.Pointer:
+			v.Set(reflect.New(v.Type().Elem()))
 		case reflect.Slice:
 			v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		case reflect.Map:
@@ -216,8 +222,8 @@ func TestSealSeesEveryField(t *testing.T) {
 		c.Types = map[string]Type{"a.b": typ}
 		check(name, c)
 	})
-	as := base.As("db", "role", true, []string{"public"})
-	if again := base.As("db", "role", true, []string{"public"}); as.Version != again.Version || as.Version == plain {
+	as := base.As("db", "role", true, []string{"public"}, nil)
+	if again := base.As("db", "role", true, []string{"public"}, nil); as.Version != again.Version || as.Version == plain {
 		t.Errorf("versions %d, %d as somebody, %d as nobody", as.Version, again.Version, plain)
 	}
 }

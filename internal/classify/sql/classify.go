@@ -23,8 +23,11 @@ const maxDepth = 4000
 // understood comes back as one statement of [KindUnknown] whose action is
 // [signalbox.Worst]. It is safe for concurrent use.
 func Classify(text string, cat *Catalog) Result {
-	var buf [128]token
-	r, _, _ := classify(text, cat, lexed(text, buf[:0]), nil)
+	var r Result
+	inTurn(text, func() {
+		var buf [128]token
+		r, _, _ = classify(text, cat, lexed(text, buf[:0]), nil)
+	})
 	return r
 }
 
@@ -277,6 +280,8 @@ type judge struct {
 	writes   []string
 	traits   []signalbox.Trait // of the reading itself
 	scopes   []map[string]bool // names of CTEs that hide relations, innermost last
+	values   Families          // of users' types whose values may come in
+	uses     []use             // effects that depend on them
 	params   int
 	depth    int
 	looked   bool // a constant had a say
@@ -313,6 +318,7 @@ func (j *judge) unknown(why string) {
 }
 
 func (j *judge) finish() Statement {
+	j.chooses()
 	s := j.s
 	s.Params = j.params
 	slices.Sort(j.reads)
@@ -349,7 +355,7 @@ func (j *judge) finish() Statement {
 	g := signalbox.Gravest(j.effects)
 	s.Action = j.effects[g]
 	for i, a := range j.effects {
-		if i != g && (a.Verb != signalbox.Read || len(a.Traits) > 0) {
+		if i != g && (a.Verb != signalbox.Read || len(a.Traits) > 0 || a.Form != "") {
 			s.More = append(s.More, a)
 		}
 	}

@@ -71,6 +71,7 @@ func (j *judge) into(into *pg.IntoClause, native string, s selection) {
 		a.Traits = append(a.Traits, signalbox.TraitTemporary)
 		j.remember(into.GetRel())
 	}
+	j.mayShadow(&a, into.GetRel())
 	if native == "SELECT INTO" {
 		j.constant()
 		inForm(&a, formOf(into, "CREATE TABLE AS"))
@@ -123,6 +124,7 @@ func (j *judge) write(verb signalbox.Verb, native string, v *pg.RangeVar, s sele
 			}
 			j.writes = append(j.writes, r.Cascades...)
 		}
+		j.viewCalls(r) // a condition on the view, or RETURNING, computes its columns
 		if r.Rules || r.Triggers && r.Kind == 'v' {
 			a.Traits = addTrait(a.Traits, signalbox.TraitOpaque)
 			a.Reason += "; rules or triggers of the relation decide what is really done"

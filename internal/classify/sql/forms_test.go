@@ -181,30 +181,34 @@ func TestFormsShowNothingOfTheText(t *testing.T) {
 
 func TestForms(t *testing.T) {
 	for text, want := range map[string]string{
-		"ALTER TABLE t ADD COLUMN a int":                                   "ALTER TABLE ADD COLUMN",
-		"ALTER TABLE t ADD COLUMN a int DEFAULT random()":                  "! ALTER TABLE ADD COLUMN default(volatile)",
-		"ALTER TABLE t ADD COLUMN a int DEFAULT pg_catalog.random()":       "! ALTER TABLE ADD COLUMN default(volatile)",
-		"ALTER TABLE t ADD COLUMN a timestamptz DEFAULT now() NOT NULL":    "ALTER TABLE ADD COLUMN default(stable) not-null",
-		"ALTER TABLE t ADD COLUMN a int NOT NULL":                          "! ALTER TABLE ADD COLUMN not-null",
-		"ALTER TABLE t ADD CHECK (false) NOT VALID":                        "! ALTER TABLE ADD CONSTRAINT check(other) not-valid",
-		"ALTER TABLE t ADD CHECK (a > 0) NOT VALID":                        "ALTER TABLE ADD CONSTRAINT check(usual) not-valid",
-		"ALTER TABLE t ADD CHECK (a > 0)":                                  "! ALTER TABLE ADD CONSTRAINT check(usual)",
-		"CREATE INDEX ON t (a)":                                            "! CREATE INDEX",
-		"CREATE INDEX CONCURRENTLY ON t (a)":                               "CREATE INDEX concurrently",
-		"ALTER ROLE r SET statement_timeout = 1":                           "! ALTER ROLE SET statement_timeout",
-		"GRANT SELECT (a), UPDATE ON t TO r, PUBLIC":                       "! GRANT SELECT UPDATE columns on-table public",
-		"ALTER TYPE e RENAME VALUE 'a' TO 'b'":                             "! ALTER TYPE RENAME VALUE",
-		"ALTER TABLE t ENABLE ROW LEVEL SECURITY":                          "! ALTER TABLE ENABLE ROW LEVEL SECURITY",
-		"SELECT * INTO n FROM t":                                           "CREATE TABLE AS",
-		"SELECT 1":                                                         "",
-		"UPDATE t SET a = 1 WHERE id = 1":                                  "",
-		"PREPARE p AS DELETE FROM t":                                       "",
-		"EXPLAIN ANALYZE DELETE FROM t":                                    "",
-		"CREATE SCHEMA s CREATE TABLE a (b int) CREATE INDEX ON a (b)":     "CREATE SCHEMA",
-		"CREATE TABLE n PARTITION OF t DEFAULT":                            "! CREATE TABLE default-partition partition-of",
-		"CREATE VIEW v AS SELECT 1":                                        "CREATE VIEW",
-		"CREATE OR REPLACE VIEW v AS SELECT 1":                             "! CREATE OR REPLACE VIEW",
-		"ALTER TABLE t SET (toast.autovacuum_enabled = off, fillfactor=9)": "! ALTER TABLE SET autovacuum_enabled fillfactor",
+		"ALTER TABLE t ADD COLUMN a int":                                "ALTER TABLE ADD COLUMN",
+		"ALTER TABLE t ADD COLUMN a int DEFAULT random()":               "! ALTER TABLE ADD COLUMN default(volatile)",
+		"ALTER TABLE t ADD COLUMN a int DEFAULT pg_catalog.random()":    "! ALTER TABLE ADD COLUMN default(volatile)",
+		"ALTER TABLE t ADD COLUMN a timestamptz DEFAULT now() NOT NULL": "ALTER TABLE ADD COLUMN default(stable) not-null",
+		"ALTER TABLE t ADD COLUMN a int NOT NULL":                       "! ALTER TABLE ADD COLUMN not-null",
+		"ALTER TABLE t ADD CHECK (false) NOT VALID":                     "! ALTER TABLE ADD CONSTRAINT check(other) not-valid",
+		"ALTER TABLE t ADD CHECK (a > 0) NOT VALID":                     "ALTER TABLE ADD CONSTRAINT check(usual) not-valid",
+		"ALTER TABLE t ADD CHECK (a > 0)":                               "! ALTER TABLE ADD CONSTRAINT check(usual)",
+		"CREATE INDEX ON t (a)":                                         "! CREATE INDEX",
+		"CREATE INDEX CONCURRENTLY ON t (a)":                            "CREATE INDEX concurrently",
+		"ALTER ROLE r SET statement_timeout = 1":                        "! ALTER ROLE SET statement_timeout",
+		"GRANT SELECT (a), UPDATE ON t TO r, PUBLIC":                    "! GRANT SELECT UPDATE columns on-table public",
+		"ALTER TYPE e RENAME VALUE 'a' TO 'b'":                          "! ALTER TYPE RENAME VALUE",
+		"ALTER TABLE t ENABLE ROW LEVEL SECURITY":                       "! ALTER TABLE ENABLE ROW LEVEL SECURITY",
+		"SELECT * INTO n FROM t":                                        "CREATE TABLE AS",
+		"SELECT 1":                                                      "",
+		"UPDATE t SET a = 1 WHERE id = 1":                               "",
+		"PREPARE p AS DELETE FROM t":                                    "",
+		"EXPLAIN ANALYZE DELETE FROM t":                                 "",
+		"CREATE SCHEMA s CREATE TABLE a (b int) CREATE INDEX ON a (b)":  "CREATE SCHEMA",
+		"CREATE TABLE n PARTITION OF t DEFAULT":                         "! CREATE TABLE default-partition partition-of",
+		"CREATE VIEW v AS SELECT 1":                                     "CREATE VIEW",
+		"CREATE OR REPLACE VIEW v AS SELECT 1":                          "! CREATE OR REPLACE VIEW",
+		"ALTER TABLE t SET (toast.autovacuum_enabled = off)":            "! ALTER TABLE SET no-autovacuum_enabled",
+		"REINDEX (CONCURRENTLY false) INDEX i":                          "! REINDEX index no-concurrently",
+		"VACUUM (FULL 0, VERBOSE) t":                                    "VACUUM no-full verbose",
+		"CREATE SEQUENCE s START 0 MINVALUE 0":                          "CREATE SEQUENCE minvalue start",
+		"CREATE SEQUENCE s NO CYCLE NO MAXVALUE":                        "CREATE SEQUENCE maxvalue no-cycle",
 	} {
 		a := Classify(text, nil).Statements[0].Action
 		got := a.Form
@@ -226,16 +230,20 @@ func TestUsualChecks(t *testing.T) {
 		}
 		return form
 	}
-	for _, usual := range []string{"a > 0", "a >= 0", "a >= 0.0", "a IS NOT NULL", "a IN ('x', 'y')", "a = ANY (ARRAY['x','y'])",
+	for _, usual := range []string{"a > 0", "a >= 0", "a >= 0.0", "a IS NOT NULL", "a IN ('x', 'y')",
+		"a = ANY (ARRAY['x','y'])",
 		"length(a) <= 255", "char_length(a) > 0", "a BETWEEN 0 AND 100", "a >= 0 AND a <= 100", "a < b", "a <> b",
 		"a <> ''", "a IS NOT NULL AND b IS NOT NULL", "a > 0 OR b IS NOT NULL"} {
 		if !strings.Contains(check(usual), "check(usual)") {
 			t.Errorf("%s is %q", usual, check(usual))
 		}
 	}
-	for _, odd := range []string{"false", "1 = 0", "NULL", "a <> a", "a < a", "a > 1000000", "a < 0", "a <= 0", "a IS NULL",
-		"a = 1", "a IN ('x')", "a IN (NULL, NULL)", "NOT (a > 0)", "a > 0 AND false", "a > 0 AND a < -1", "length(a) < 0",
-		"a BETWEEN 5 AND 1", "a BETWEEN 100 AND 1000", "a > 0 AND a IS NULL", "a < now()", "f(a)", "a ~ '^$'", "a < '2020-01-01'",
+	for _, odd := range []string{"false", "1 = 0", "NULL", "a <> a", "a < a", "a > 1000000", "a < 0",
+		"a <= 0", "a IS NULL",
+		"a = 1", "a IN ('x')", "a IN (NULL, NULL)", "NOT (a > 0)", "a > 0 AND false", "a > 0 AND a < -1",
+		"length(a) < 0",
+		"a BETWEEN 5 AND 1", "a BETWEEN 100 AND 1000", "a > 0 AND a IS NULL", "a < now()", "f(a)",
+		"a ~ '^$'", "a < '2020-01-01'",
 		"a @> b", "a OPERATOR(s.>) 0", "true"} {
 		if !strings.Contains(check(odd), "check(other)") {
 			t.Errorf("%s is %q", odd, check(odd))

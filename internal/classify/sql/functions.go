@@ -10,6 +10,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/classify/sql/pgtree"
+	"github.com/signalbox-dev/signalbox/internal/forms"
 )
 
 //go:embed functions.txt
@@ -17,6 +18,9 @@ var reviewedText string
 
 //go:embed builtins.txt
 var builtinText string
+
+//go:embed signatures.txt
+var signatureText string
 
 //go:embed extensions.txt
 var extensionText string
@@ -38,6 +42,31 @@ var builtins = sync.OnceValue(func() map[string]bool { return nameSet(builtinTex
 // harmlessExtension holds the names of extensions.txt.
 var harmlessExtension = sync.OnceValue(func() map[string]bool { return nameSet(extensionText) })
 
+// signatures holds the lines of signatures.txt.
+var signatures = sync.OnceValue(func() map[string]bool {
+	m := make(map[string]bool, 4096)
+	for line := range strings.Lines(signatureText) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			m[line] = true
+		}
+	}
+	return m
+})
+
+// Unlisted gives the names of a server's own functions that are not what was reviewed:
+// of those whose line, as in signatures.txt, does not stand there.
+func Unlisted(lines []string) map[string]bool {
+	names := make(map[string]bool)
+	for _, line := range lines {
+		if !signatures()[line] {
+			_, rest, _ := strings.Cut(line, " ")
+			name, _, _ := strings.Cut(rest, "(")
+			names[name] = true
+		}
+	}
+	return names
+}
+
 func nameSet(text string) map[string]bool {
 	m := make(map[string]bool, 4096)
 	for line := range strings.Lines(text) {
@@ -52,10 +81,16 @@ func nameSet(text string) map[string]bool {
 
 // call judges the call of a function.
 func (j *judge) call(f *pg.FuncCall) {
-	j.invoke(nameParts(f.GetFuncname()), f.GetArgs())
+	parts := nameParts(f.GetFuncname())
+	if j.cat != nil && len(parts) > 0 { // a type's name, as in citext(x), casts
+		for _, schema := range j.path {
+			j.come(j.cat.Types[schema+"."+parts[len(parts)-1]].Types)
+		}
+	}
+	j.invoke(parts, f.GetArgs(), j.arguments(f))
 }
 
-func (j *judge) invoke(parts []string, args []*pg.Node) {
+func (j *judge) invoke(parts []string, args []*pg.Node, with arguments) {
 	if len(parts) == 0 {
 		j.unknown("a function call without a name")
 		return
@@ -68,22 +103,34 @@ func (j *judge) invoke(parts []string, args []*pg.Node) {
 		return // what its views are made of
 	}
 	class, known := reviewed()[name]
-	if schema != "" && schema != "pg_catalog" || j.shadowed(schema, name) || !known && !builtins()[name] {
-		j.userFunction(schema, name, class, args)
+	ours := (known || builtins()[name]) && (schema == "" || schema == "pg_catalog")
+	if j.cat != nil && j.cat.Unlisted[name] && (schema == "" || schema == "pg_catalog") && !with.row {
+		j.effect(opaque("CALL FUNCTION", signalbox.Resource{Type: "function", Name: name},
+			"calls "+name+", of which this server has a form that nobody has reviewed"))
 		return
 	}
-	if !known {
-		return // computes
+	if with.attribute {
+		// It may as well be a column: what PostgreSQL's own function of that name
+		// would compute is not asked.
+		ours = !with.row && known
 	}
-	j.builtin(name, class, args)
+	switch {
+	case !ours && with.attribute && !j.shadowed(schema, name):
+	case !ours:
+		j.userFunction(schema, name, class, args, with)
+	case j.shadowed(schema, name) && j.userFunction(schema, name, class, args, with):
+		// Judged as the user's, which is graver.
+	case known:
+		j.builtin(name, class, args)
+	}
 }
 
-// shadowed reports whether an unqualified name may mean a user's function.
+// shadowed reports whether a name may mean a user's function.
 func (j *judge) shadowed(schema, name string) bool {
-	if schema == "pg_catalog" {
-		return false
+	if j.cat != nil && schema == "pg_catalog" {
+		return len(j.cat.Functions["pg_catalog."+name]) > 0
 	}
-	return j.funcs[name] || j.cat != nil && j.cat.hasFunction(name)
+	return schema == "" && (j.funcs[name] || j.cat != nil && j.cat.hasFunction(name))
 }
 
 func (c *Catalog) hasFunction(name string) bool {
@@ -98,8 +145,9 @@ func (c *Catalog) hasFunction(name string) bool {
 	return false
 }
 
-// userFunction judges a function that PostgreSQL did not ship.
-func (j *judge) userFunction(schema, name, class string, args []*pg.Node) {
+// userFunction judges a function that PostgreSQL did not ship. It reports whether
+// such a one is surely meant; otherwise PostgreSQL's own of that name may be.
+func (j *judge) userFunction(schema, name, class string, args []*pg.Node, with arguments) bool {
 	full := name
 	if schema != "" {
 		full = schema + "." + name
@@ -107,33 +155,77 @@ func (j *judge) userFunction(schema, name, class string, args []*pg.Node) {
 	switch class {
 	case "file", "foreign", "text", "safeguard", "admin", "delete":
 		j.builtin(name, class, args)
-		return
+		return true
 	}
-	res := signalbox.Resource{Type: "function", Name: full}
-	harmless := false
-	if j.cat == nil {
-		harmless = harmlessExtension()[name] && !j.funcs[name]
-	} else {
-		over := j.overloads(schema, name)
-		harmless = len(over) > 0 && !j.funcs[name]
-		for _, f := range over {
-			res.ID = oidText(f.OID)
-			harmless = harmless && f.harmless(name)
+	a := opaque("CALL FUNCTION", signalbox.Resource{Type: "function", Name: full},
+		fmt.Sprintf("calls %s, a function that PostgreSQL did not ship: what it does cannot be seen", full))
+	own := (reviewed()[name] != "" || builtins()[name]) && (schema == "" || schema == "pg_catalog")
+	if j.cat == nil || j.funcs[name] {
+		if harmlessExtension()[name] && !j.funcs[name] {
+			return false
+		}
+		j.effect(a)
+		return true
+	}
+	over := j.overloads(schema, name)
+	if len(over) == 0 {
+		j.effect(a)
+		return true
+	}
+	possible := false
+	for _, f := range over {
+		families, ok := j.callable(f, with)
+		if !ok && (own || with.attribute) {
+			continue // PostgreSQL's own, or a column
+		}
+		possible = true
+		if f.harmless(name) {
+			j.come(f.Returns)
+			continue
+		}
+		a := a
+		a.Resources = []signalbox.Resource{{Type: "function", Name: full, ID: oidText(f.OID)}}
+		looked := j.cat.byReview(&a, f)
+		if looked {
+			j.come(f.Returns)
+		}
+		if len(families) > 0 && own {
+			j.uses = append(j.uses, use{families, a})
+			continue
+		}
+		j.effect(a)
+		if !looked {
+			return true
 		}
 	}
-	if harmless {
-		// PostgreSQL's own function of that name may be meant as well.
-		if class != "" {
-			j.builtin(name, class, args)
-		}
-		return
+	if possible && !own && class != "" {
+		j.builtin(name, class, args)
 	}
-	j.effect(signalbox.Action{
-		Verb: signalbox.Execute, Native: "CALL FUNCTION", Resources: []signalbox.Resource{res},
-		Impact: signalbox.Impact{Count: signalbox.CountUnknown, Scope: signalbox.ScopeUnknown},
-		Traits: []signalbox.Trait{signalbox.TraitOpaque},
-		Reason: fmt.Sprintf("calls %s, a function that PostgreSQL did not ship: what it does cannot be seen", full),
-	})
+	return false
+}
+
+// byReview makes the call of a function what an operator who read its body says that
+// it is, if one did: a read, which still runs READ ONLY, or a small change, which is
+// measured. Its form then says so, for the policies to compare with their list.
+func (c *Catalog) byReview(a *signalbox.Action, f Function) bool {
+	if f.Sum == "" {
+		return false
+	}
+	form := forms.Call(f.Schema+"."+f.Name, f.Signature, f.Sum)
+	switch {
+	case c.Forms.Has(form + forms.Reads):
+		a.Form, a.Verb, a.Traits = form+forms.Reads, signalbox.Read, nil
+		a.Impact.Scope, a.Impact.Reversible = signalbox.ScopeSome, true
+		a.Reason = "calls " + a.Resources[0].Name + ", which reads, as somebody reviewed"
+	case c.Forms.Has(form + forms.Changes):
+		a.Form, a.Verb, a.Traits = form+forms.Changes, signalbox.Update, []signalbox.Trait{signalbox.TraitByKey}
+		a.Impact.Scope = signalbox.ScopeSome
+		a.Reason = "calls " + a.Resources[0].Name + ", which makes small changes, as somebody reviewed"
+	default:
+		a.Form = form
+		return false
+	}
+	return true
 }
 
 // harmless reports whether a function of an extension only computes: by its name,
@@ -169,7 +261,7 @@ func (j *judge) viewCalls(r *Relation) {
 		if !ok {
 			schema, name = "", f
 		}
-		j.userFunction(schema, name, reviewed()[name], nil)
+		j.userFunction(schema, name, reviewed()[name], nil, arguments{open: true})
 	}
 }
 

@@ -131,3 +131,22 @@ func TestExtensionsBesideBuiltins(t *testing.T) {
 		}
 	}
 }
+
+// PostgreSQL calls f(x) where x.f is no column, its own functions too.
+func TestFunctionsWrittenAsColumns(t *testing.T) {
+	for text, want := range map[string]signalbox.Verb{
+		"SELECT (4242).pg_terminate_backend":                                  signalbox.Execute,
+		"SELECT (16400::oid).lo_unlink":                                       signalbox.Delete,
+		"SELECT (lo_create(0)).lo_unlink":                                     signalbox.Delete,
+		"SELECT ('x'::text).pg_read_file":                                     signalbox.Execute,
+		"SELECT ('orders_id_seq'::regclass).nextval":                          signalbox.Update,
+		"SELECT (SELECT pid FROM pg_stat_activity LIMIT 1).pg_cancel_backend": signalbox.Execute,
+		"SELECT (a).b, (a).btrim, t.system, t.name FROM t":                    signalbox.Read,
+	} {
+		for _, cat := range []*Catalog{nil, shop()} {
+			if a := Classify(text, cat).Statements[0].Action; a.Verb != want {
+				t.Errorf("%s: %s %s", text, a.Verb, a.Native)
+			}
+		}
+	}
+}

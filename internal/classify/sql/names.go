@@ -70,8 +70,8 @@ func (b *batch) find(full string) *Relation {
 }
 
 // table makes the resource of a relation, and says whether it is temporary.
-func (b *batch) table(v *pg.RangeVar) (signalbox.Resource, *Relation, bool) {
-	name, r := b.relation(v)
+func (j *judge) table(v *pg.RangeVar) (signalbox.Resource, *Relation, bool) {
+	name, r := j.relation(v)
 	res := signalbox.Resource{Type: "table", Name: name}
 	if r != nil {
 		res.ID = oidText(r.OID)
@@ -79,6 +79,32 @@ func (b *batch) table(v *pg.RangeVar) (signalbox.Resource, *Relation, bool) {
 	}
 	temp := r != nil && r.Temporary || strings.HasPrefix(name, "pg_temp.") || v.GetRelpersistence() == "t"
 	return res, r, temp
+}
+
+// shadows reports whether a new relation would get between a name and what it
+// means now: another schema of the search path has a relation of that name.
+func (b *batch) shadows(v *pg.RangeVar) bool {
+	if b.cat == nil || v.GetRelpersistence() == "t" {
+		return false
+	}
+	schema := v.GetSchemaname()
+	if schema == "" && len(b.path) > 0 {
+		schema = b.path[0]
+	}
+	for _, other := range b.path {
+		if other != schema && b.find(other+"."+v.GetRelname()) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// mayShadow marks the creation of a relation whose name stands for another now.
+func (b *batch) mayShadow(a *signalbox.Action, v *pg.RangeVar) {
+	if b.shadows(v) {
+		a.Traits = addTrait(a.Traits, signalbox.TraitRename)
+		a.Reason += ", whose name stands for another on the search path now"
+	}
 }
 
 // passing reports whether what is written to a temporary relation surely stays in

@@ -44,11 +44,28 @@ func (j *judge) walk(m any) {
 	case *pg.FuncCall:
 		j.call(x)
 	case *pg.A_Expr:
-		j.operator(nameParts(x.GetName()))
+		j.expression(x)
 	case *pg.SubLink:
-		j.operator(nameParts(x.GetOperName()))
+		switch name := nameParts(x.GetOperName()); {
+		case len(name) > 0:
+			j.operate(name, pgtree.Unwrap(x.GetTestexpr()), x)
+		case x.GetTestexpr() != nil: // IN
+			j.operate([]string{"="}, pgtree.Unwrap(x.GetTestexpr()), x)
+		}
 	case *pg.SortBy:
-		j.operator(nameParts(x.GetUseOp()))
+		j.operator(nameParts(x.GetUseOp()), true, true)
+	case *pg.CaseExpr:
+		if x.GetArg() != nil {
+			for _, n := range x.GetArgs() {
+				if when, ok := pgtree.Unwrap(n).(*pg.CaseWhen); ok {
+					j.operate([]string{"="}, pgtree.Unwrap(x.GetArg()), pgtree.Unwrap(when.GetExpr()))
+				}
+			}
+		}
+	case *pg.JoinExpr:
+		if x.GetIsNatural() || len(x.GetUsingClause()) > 0 {
+			j.operator([]string{"="}, true, true)
+		}
 	case *pg.TypeName:
 		j.typeName(x)
 	case *pg.ParamRef:
@@ -66,12 +83,12 @@ func (j *judge) walk(m any) {
 		return // the partition is judged with its command
 	case *pg.ColumnRef:
 		if parts := nameParts(x.GetFields()); len(parts) > 1 {
-			j.attribute(parts[len(parts)-1])
+			j.attribute(parts[len(parts)-1], true)
 		}
 	case *pg.A_Indirection:
 		for _, n := range x.GetIndirection() {
 			if field, ok := pgtree.Unwrap(n).(*pg.String); ok {
-				j.attribute(field.GetSval())
+				j.attribute(field.GetSval(), false)
 			}
 		}
 	case *pg.CurrentOfExpr:
@@ -80,10 +97,10 @@ func (j *judge) walk(m any) {
 	// Containers that mean nothing by themselves.
 	case *pg.A_Const, *pg.A_Star, *pg.A_Indices, *pg.A_ArrayExpr,
 		*pg.Integer, *pg.Float, *pg.Boolean, *pg.String, *pg.BitString, *pg.List, *pg.IntList, *pg.OidList,
-		*pg.TypeCast, *pg.CollateClause, *pg.BoolExpr, *pg.NullTest, *pg.BooleanTest, *pg.CaseExpr, *pg.CaseWhen,
+		*pg.TypeCast, *pg.CollateClause, *pg.BoolExpr, *pg.NullTest, *pg.BooleanTest, *pg.CaseWhen,
 		*pg.CoalesceExpr, *pg.MinMaxExpr, *pg.SQLValueFunction, *pg.RowExpr, *pg.GroupingFunc, *pg.GroupingSet,
 		*pg.NamedArgExpr, *pg.SetToDefault, *pg.MultiAssignRef, *pg.ResTarget, *pg.WindowDef, *pg.Alias,
-		*pg.JoinExpr, *pg.RangeSubselect, *pg.RangeFunction, *pg.RangeTableFunc, *pg.RangeTableFuncCol,
+		*pg.RangeSubselect, *pg.RangeFunction, *pg.RangeTableFunc, *pg.RangeTableFuncCol,
 		*pg.WithClause, *pg.CommonTableExpr, *pg.CTESearchClause, *pg.CTECycleClause, *pg.InferClause, *pg.IndexElem,
 		*pg.OnConflictClause, *pg.MergeWhenClause, *pg.MergeSupportFunc,
 		*pg.XmlExpr, *pg.XmlSerialize, *pg.JsonFormat, *pg.JsonReturning, *pg.JsonValueExpr, *pg.JsonIsPredicate,
@@ -137,32 +154,12 @@ func (j *judge) isCTE(name string) bool {
 	return false
 }
 
-// attribute judges row.name: where the row has no such column, PostgreSQL calls
-// the function name(row). The catalog knows functions and not columns, so
-// whatever bears a user function's name is taken for a call of it.
-func (j *judge) attribute(name string) {
-	if j.shadowed("", name) {
-		j.userFunction("", name, "", nil)
-	}
-}
-
-// operator judges the use of an operator: one that a user defined runs code.
-func (j *judge) operator(parts []string) {
-	if len(parts) == 0 {
-		return
-	}
-	name := parts[len(parts)-1]
-	foreign := len(parts) > 1 && parts[len(parts)-2] != "pg_catalog"
-	shadow := len(parts) == 1 && j.cat != nil && j.cat.Operators[name]
-	if foreign || shadow {
-		j.effect(signalbox.Action{
-			Verb: signalbox.Execute, Native: "OPERATOR",
-			Resources: []signalbox.Resource{{Type: "operator", Name: dotted(parts)}},
-			Impact:    signalbox.Impact{Count: signalbox.CountUnknown, Scope: signalbox.ScopeUnknown},
-			Traits:    []signalbox.Trait{signalbox.TraitOpaque},
-			Reason:    "uses an operator that a user defined: what it does cannot be seen",
-		})
-	}
+// attribute judges x.name: where x has no such column, PostgreSQL calls the
+// function name(x). The catalog knows functions and not columns, so whatever bears
+// the name of a function that can take x is taken for a call of it. row says that
+// x is a row.
+func (j *judge) attribute(name string, row bool) {
+	j.invoke([]string{name}, nil, arguments{typed: []bool{true}, row: row, attribute: true})
 }
 
 // typeName judges the mention of a type: a domain may check with user code.
@@ -174,26 +171,28 @@ func (j *judge) typeName(t *pg.TypeName) {
 	if len(parts) == 0 {
 		return
 	}
+	if t.GetPctType() || j.unsure {
+		j.come(Families{AnyFamily})
+	}
 	check := func(full string) bool {
+		if r, ok := j.cat.Relations[full]; ok {
+			j.come(r.Types)
+		}
 		ty, ok := j.cat.Types[full]
+		j.come(ty.Types)
 		return ok && (ty.Checks || j.cat.UserCasts)
 	}
 	runs := false
 	if len(parts) > 1 {
 		runs = check(dotted(parts))
 	} else {
-		for _, schema := range j.path {
-			runs = runs || check(schema+"."+parts[0])
+		for _, schema := range append([]string{"pg_temp"}, j.path...) {
+			runs = check(schema+"."+parts[0]) || runs
 		}
 	}
 	if runs {
-		j.effect(signalbox.Action{
-			Verb: signalbox.Execute, Native: "CAST",
-			Resources: []signalbox.Resource{{Type: "type", Name: dotted(parts)}},
-			Impact:    signalbox.Impact{Count: signalbox.CountUnknown, Scope: signalbox.ScopeUnknown},
-			Traits:    []signalbox.Trait{signalbox.TraitOpaque},
-			Reason:    "casts to a type whose checks run a user's function",
-		})
+		j.effect(opaque("CAST", signalbox.Resource{Type: "type", Name: dotted(parts)},
+			"casts to a type whose checks run a user's function"))
 	}
 }
 
@@ -203,6 +202,6 @@ func (j *judge) sample(s *pg.RangeTableSample) {
 	switch name := dotted(parts); name {
 	case "bernoulli", "system", "system_rows", "system_time", "pg_catalog.bernoulli", "pg_catalog.system":
 	default:
-		j.userFunction("", name, "", nil)
+		j.userFunction("", name, "", nil, arguments{open: true})
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/forms"
 	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
@@ -45,7 +46,8 @@ type Script struct {
 	Mu       sync.Mutex
 	Decide   func(interlock.Request) error // nil: all is admitted
 	Failing  error                         // Reads and Execute fail with it
-	Login    error                         // Authenticate gives it with everything else
+	Reviewed *forms.List
+	Login    error // Authenticate gives it with everything else
 	Requests []interlock.Request
 	Sums     []proof.Reads
 	Outcomes []signalbox.Outcome
@@ -141,6 +143,13 @@ func (s *Script) Halt() {
 	for _, w := range s.watches {
 		w.once.Do(func() { close(w.done) })
 	}
+}
+
+// Forms implements [gate.Interlock].
+func (s *Script) Forms() *forms.List {
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
+	return s.Reviewed
 }
 
 // CountLogins implements [gate.Interlock].

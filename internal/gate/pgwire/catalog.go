@@ -1,12 +1,14 @@
 package pgwire
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/signalbox-dev/signalbox/internal/classify/sql"
+	"github.com/signalbox-dev/signalbox/internal/forms"
 )
 
 // catalogs keeps the snapshot of the database's objects that all connections of
@@ -14,32 +16,66 @@ import (
 // sums over the system catalogs say that something was created, changed or
 // dropped; see [facts].
 type catalogs struct {
+	forms func() *forms.List // what operators have reviewed
+
 	mu      sync.Mutex
 	shared  *snapshot
 	checked time.Time
+
+	versions sync.Mutex
+	unlisted map[string]map[string]bool // by the server's version: [sql.Unlisted]
 }
 
 // catalogLife is how long changes that did not come through this gate may go
 // unnoticed.
 const catalogLife = 3 * time.Second
 
-func newCatalogs() *catalogs { return &catalogs{} }
+func newCatalogs(reviewed func() *forms.List) *catalogs {
+	return &catalogs{forms: reviewed, unlisted: make(map[string]map[string]bool)}
+}
+
+// builtinsSQL asks for PostgreSQL's own functions, as signatures.txt has them.
+const builtinsSQL = `SELECT concat(CASE WHEN oid < 10000 THEN oid::text ELSE '-' END, ' ', proname, '(', oidvectortypes(proargtypes), ') ', format_type(prorettype, NULL))
+ FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND oid < 16384`
+
+// builtins gives the names under which the server has functions that nobody has
+// reviewed. They are PostgreSQL's own, so it is asked once for each version.
+func (k *catalogs) builtins(b *backend) (map[string]bool, error) {
+	version := b.params["server_version"]
+	k.versions.Lock()
+	defer k.versions.Unlock()
+	if names, known := k.unlisted[version]; known {
+		return names, nil
+	}
+	answers, err := b.question(builtinsSQL)
+	if err != nil {
+		return nil, err
+	}
+	lines := make([]string, len(answers[0].rows))
+	for i, row := range answers[0].rows {
+		lines[i] = row[0]
+	}
+	k.unlisted[version] = sql.Unlisted(lines)
+	return k.unlisted[version], nil
+}
 
 // A snapshot is what was known of a database's objects at one time. Connections
 // share it.
 type snapshot struct {
-	facts *facts
-	at    time.Time
+	facts    *facts
+	unlisted map[string]bool // see [sql.Unlisted]
+	at       time.Time
 
 	mu       sync.Mutex
 	variants map[string]*sql.Catalog // by role, path and temporary schema
 }
 
 // as gives the catalog as a role with a search path sees it, sealed. temp is the
-// oid of the temporary schema that it sees, 0 for none.
-func (s *snapshot) as(database, role string, superuser bool, path []string, temp uint32) *sql.Catalog {
+// oid of the temporary schema that it sees, 0 for none; reviewed, what operators
+// have reviewed.
+func (s *snapshot) as(database, role string, superuser bool, path []string, temp uint32, reviewed *forms.List) *sql.Catalog {
 	contents := strconv.FormatUint(uint64(temp), 10) // no role's key: those are longer
-	key := strings.Join(append([]string{contents, database, role, strconv.FormatBool(superuser)}, path...), "\x00")
+	key := strings.Join(append([]string{contents, fmt.Sprintf("%p", reviewed), database, role, strconv.FormatBool(superuser)}, path...), "\x00")
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c := s.variants[key]; c != nil {
@@ -49,9 +85,11 @@ func (s *snapshot) as(database, role string, superuser bool, path []string, temp
 		s.variants = make(map[string]*sql.Catalog)
 	}
 	if s.variants[contents] == nil {
-		s.variants[contents] = s.facts.catalog(temp).Seal()
+		c := s.facts.catalog(temp)
+		c.Unlisted = s.unlisted
+		s.variants[contents] = c.Seal()
 	}
-	c := s.variants[contents].As(database, role, superuser, path)
+	c := s.variants[contents].As(database, role, superuser, path, reviewed)
 	s.variants[key] = c
 	return c
 }
@@ -98,17 +136,21 @@ func (k *catalogs) get(b *backend, changed, renamed, inBlock bool) (*snapshot, e
 	if shared != nil && !renamed {
 		before = shared.facts
 	}
+	unlisted, err := k.builtins(b)
+	if err != nil {
+		return nil, err
+	}
 	now := time.Now()
 	f, err := b.readFacts(before)
 	switch {
 	case err != nil:
 		return nil, err
 	case inBlock:
-		return &snapshot{facts: f, at: now}, nil
+		return &snapshot{facts: f, unlisted: unlisted, at: now}, nil
 	}
 	k.checked = now
-	if shared == nil || f != shared.facts {
-		k.shared = &snapshot{facts: f, at: now}
+	if shared == nil || f != shared.facts || len(unlisted) != len(shared.unlisted) {
+		k.shared = &snapshot{facts: f, unlisted: unlisted, at: now}
 	}
 	return k.shared, nil
 }

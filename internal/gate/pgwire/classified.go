@@ -92,9 +92,10 @@ func setsTransaction(s sql.Statement) bool {
 // classify classifies a text, with what names mean on this connection. A relation
 // that the snapshot does not have may have been made a moment ago on another
 // connection, a view over a function perhaps: then the server is asked again
-// before the text is taken for a read.
-func (c *conn) classify(text string) *classified {
-	j := c.classifyNow(text)
+// before the text is taken for a read. types are those that its parameters were
+// given, by oid.
+func (c *conn) classify(text string, types ...uint32) *classified {
+	j := c.classifyNow(text, types)
 	if !c.agent() || j.writes || c.relearned || !c.inBlock() || c.server.status == 'E' || !c.missing(j) {
 		return j // outside of a block its reads run READ ONLY
 	}
@@ -104,7 +105,7 @@ func (c *conn) classify(text string) *classified {
 		return newClassified(sql.Result{Statements: []sql.Statement{{Action: signalbox.Worst("SELECT",
 			"the server does not tell what it reads")}}, Shape: "?", Fingerprint: "?"}, 0)
 	}
-	return c.classifyNow(text)
+	return c.classifyNow(text, types)
 }
 
 // missing reports whether a text reads a relation that the snapshot does not
@@ -127,11 +128,23 @@ func (c *conn) missing(j *classified) bool {
 	return false
 }
 
-func (c *conn) classifyNow(text string) *classified {
-	if j := c.classified[text]; j != nil && j.version == c.server.names.version() {
+// longText is the length from which a session has its texts parsed one by one.
+const longText = 16 << 10
+
+func (c *conn) classifyNow(text string, types []uint32) *classified {
+	catalog, version := c.server.names.catalog, c.server.names.version()
+	if catalog != nil && len(types) > 0 {
+		catalog = catalog.Declare(types)
+		version = catalog.Version
+	}
+	if j := c.classified[text]; j != nil && j.version == version {
 		return j
 	}
-	j := newClassified(c.server.prepared.Classify(text, c.server.names.catalog, c.g.cache), c.server.names.version())
+	if len(text) > longText {
+		c.at.Turn.Lock()
+		defer c.at.Turn.Unlock()
+	}
+	j := newClassified(c.server.prepared.Classify(text, catalog, c.g.cache), version)
 	if len(text) <= 4<<10 && j.version != 0 && !j.executes {
 		if c.classified == nil || len(c.classified) >= 256 {
 			c.classified = make(map[string]*classified)
@@ -153,7 +166,7 @@ func (c *conn) classifyPortal(p *portal) {
 			"a prepared statement that the gate has not seen")}}, Shape: "?", Fingerprint: "?"}, 0)
 		p.statement = &statement{}
 	case st.classified == nil || st.classified.version == 0 || st.classified.version != c.server.names.version():
-		st.classified = c.classify(st.text)
+		st.classified = c.classify(st.text, st.types...)
 		fallthrough
 	default:
 		p.classified = st.classified

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/gate"
@@ -27,7 +28,7 @@ type conn struct {
 
 	// Owned by the connection's goroutine, and lent to the watcher while idle.
 	client   frontend
-	server   *backend  // nil until the first query; also read under mu
+	server   *backend  // nil before the log-in and after the end; also read under mu
 	settings []setting // that the client asked for at its start
 
 	// What names of the protocol mean, and the unit at hand.
@@ -49,7 +50,13 @@ type conn struct {
 	seen       int64        // turns at the last look; owned by Gate.attendIdle
 	watched    chan struct{}
 	listens    atomic.Bool
-	serverGone atomic.Bool // the watcher saw the server hang up
+	channels   map[string]bool // that it listens to
+	began      atomic.Int64    // when an agent's transaction began, in Unix nanoseconds; 0: none is open
+	idles      atomic.Int64    // when the agent was last waited for
+	runs       atomic.Int64    // when the agent's statement began to run; 0: none runs
+	serverGone atomic.Bool     // the watcher saw the server hang up
+	stuck      uint64          // the write to the client at the last look; owned by Gate.attendIdle
+	stuckSince time.Time       // the first look at which it was that one
 
 	cancelling atomic.Bool // a cancel request is on its way to the server
 	reads      *gate.Counter
@@ -124,22 +131,29 @@ func (c *conn) message(typ byte, size int) error {
 	return fmt.Errorf("%w: message of type %q", errProtocol, typ)
 }
 
-// connect connects to the server, at the first query and not before: idle
-// clients cost nothing there.
+// connect connects to the server. That is part of the log-in, so that what the
+// server says of itself, and of the client's settings, is told there and then.
 func (c *conn) connect() error {
-	if c.server != nil {
-		return nil
-	}
 	settings, err := c.admitSettings()
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, c.g.Upstream.ConnectTimeout)
 	defer cancel()
-	server, err := c.g.connect(ctx, settings)
-	if err != nil {
-		return &lostError{err: err}
+	if err := c.g.upstreams.take(c.session.ID); err != nil {
+		return err
 	}
+	server, err := c.g.connect(ctx, settings)
+	if err == nil {
+		if err = c.g.upstreams.learn(ctx, server); err != nil {
+			server.close()
+		}
+	}
+	if err != nil {
+		c.g.upstreams.give(c.session.ID)
+		return err
+	}
+	server.closed = func() { c.g.upstreams.give(c.session.ID) }
 	server.log, server.readOnly, server.unasked = c.log, c.agent(), c.unasked
 	c.mu.Lock()
 	cut := c.reason
@@ -150,11 +164,6 @@ func (c *conn) connect() error {
 	if cut != nil {
 		server.close()
 		return cut
-	}
-	for name, value := range server.params {
-		if c.client.params[name] != value && !c.hidden(name) {
-			c.client.parameter(name, value)
-		}
 	}
 	for name, value := range server.params {
 		server.parameter(name, value)
@@ -183,6 +192,10 @@ func (c *conn) unasked(raw []byte, name, value string) {
 		}
 		c.client.params[name] = value
 	}
+	if raw[0] == 'A' && c.state.Load() != watched {
+		c.client.notify(raw)
+		return
+	}
 	c.client.write(raw)
 }
 
@@ -197,11 +210,6 @@ func (c *conn) ready() {
 
 // prepare gets the connection ready to classify the next unit.
 func (c *conn) prepare() error {
-	if c.server == nil {
-		if err := c.connect(); err != nil {
-			return err
-		}
-	}
 	if c.server.foreign != "" {
 		return &refusal{code: StateDenied, message: c.server.foreign,
 			hint: "Connect again, and leave the setting alone."}

@@ -1,11 +1,15 @@
 package pgwire
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // copyIn passes the data of a COPY from the client to the server, until the
 // client ends it or the server gives up. What the server says meanwhile is
-// waited for by a goroutine that touches nothing but the server's buffer.
-func (c *conn) copyIn() error {
+// waited for by a goroutine that touches nothing but the server's buffer, and that
+// ends the wait for the client when something came.
+func (c *conn) copyIn(extended bool) error {
 	if err := c.client.flush(); err != nil {
 		return err
 	}
@@ -14,10 +18,12 @@ func (c *conn) copyIn() error {
 	heard := make(chan error, 1)
 	listen := func() {
 		go func() {
-			heard <- c.g.guarded("COPY", func() error {
+			err := c.g.guarded("COPY", func() error {
 				_, _, err := c.server.in.head(0)
 				return err
 			})
+			c.client.wake()
+			heard <- err
 		}()
 	}
 	listen()
@@ -26,11 +32,27 @@ func (c *conn) copyIn() error {
 		if !reported {
 			<-heard // it ends: the server answers the end of a COPY, or is cut
 		}
+		c.listen()
 	}()
+	woken := false
 	for {
-		select {
-		case err := <-heard:
-			reported = true
+		var err error
+		if woken {
+			select {
+			case err = <-heard:
+				reported = true
+			case <-c.ctx.Done():
+				c.server.conn.Close()
+				return c.ctx.Err()
+			}
+		} else {
+			select {
+			case err = <-heard:
+				reported = true
+			default:
+			}
+		}
+		if reported {
 			if err != nil {
 				return &lostError{err: err}
 			}
@@ -43,24 +65,36 @@ func (c *conn) copyIn() error {
 			}
 			c.server.aside(typ, size)
 			c.server.in.drop(size)
+			c.listen()
 			listen()
-			reported = false
+			reported, woken = false, false
 			continue
-		default:
 		}
 		typ, size, err := c.client.in.head(0)
+		if woken = timedOut(err); woken {
+			continue
+		}
 		if err != nil {
 			c.server.conn.Close() // ends the goroutine, and the COPY with an error
 			return err
 		}
 		switch typ {
 		case 'd', 'c', 'f':
-			if err := c.copyData(typ, size); err != nil {
+			if woken, err = c.copyData(typ, size); err != nil {
 				return err
 			}
-			if typ != 'd' {
-				return nil
+			if typ == 'd' {
+				continue
 			}
+			if extended {
+				// A Sync behind the Execute was taken for part of the COPY and
+				// ignored, and the server keeps its answer until the next.
+				c.server.flush()
+				if err := c.server.send(); err != nil {
+					return err
+				}
+			}
+			return nil
 		case 'H', 'S':
 			c.client.in.drop(size) // ignored during a COPY, as PostgreSQL does
 		default:
@@ -70,34 +104,50 @@ func (c *conn) copyIn() error {
 	}
 }
 
+// listen has reads of the client wait again, after a wake that was answered.
+func (c *conn) listen() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reason == nil {
+		c.client.conn.SetReadDeadline(time.Time{})
+	}
+}
+
 // copyData forwards one message of a COPY, and with it all that follow it whole
-// in the buffer.
-func (c *conn) copyData(typ byte, size int) error {
+// in the buffer. woken says that the server has spoken meanwhile.
+func (c *conn) copyData(typ byte, size int) (woken bool, err error) {
 	for typ == 'd' && c.client.in.whole(size) && c.client.in.raw(size, 1)[0] == 'd' {
 		_, more, err := c.client.in.head(size)
 		if err != nil {
-			return err
+			return woken, err
 		}
 		size += more
 	}
 	for size > 0 {
 		if c.client.in.buffered() == 0 {
-			if err := c.client.in.fill(1); err != nil {
+			err := c.client.in.fill(1)
+			if timedOut(err) && c.ctx.Err() == nil {
+				woken = true
+				c.listen()
+				continue
+			}
+			if err != nil {
 				c.server.conn.Close()
-				return err
+				return woken, err
 			}
 		}
 		part := c.client.in.raw(0, size)
 		if err := c.server.write(part); err != nil {
-			return &lostError{err: err}
+			return woken, &lostError{err: err}
 		}
 		size -= c.client.in.drop(len(part))
 	}
-	return nil
+	return woken, nil
 }
 
 // copySync waits for the Sync that a client sends after a COPY in the extended
-// protocol: the one before it was taken for part of the COPY.
+// protocol: the one before it was taken for part of the COPY. When the COPY has
+// failed, what the client had sent before it knew of that is skipped.
 func (c *conn) copySync(p *pump) error {
 	c.awaitsSync = false
 	for {
@@ -105,7 +155,10 @@ func (c *conn) copySync(p *pump) error {
 		if err != nil {
 			return err
 		}
-		if typ != 'S' && typ != 'H' {
+		if typ == 'X' {
+			return errTerminated
+		}
+		if typ != 'S' && typ != 'H' && !p.failed() {
 			return fmt.Errorf("%w: message of type %q where a Sync was due after COPY", errProtocol, typ)
 		}
 		c.client.in.drop(size)

@@ -45,6 +45,35 @@ func (g *Gate) unreachable(err error) error {
 	return &unreachableError{err}
 }
 
+// notConnected is what a client is told at its log-in when it cannot be connected to
+// the server: the server's own code and words where they concern the client, and
+// nothing that names the server or the gate's role there.
+func (c *conn) notConnected(err error) *refusal {
+	const way = "Its operator finds the cause in Signalbox's log."
+	r := refusal{code: "08006", message: plainly(err), hint: way}
+	unreachable, pg := (*unreachableError)(nil), (*pgconn.PgError)(nil)
+	c.mu.Lock()
+	cut := c.reason
+	c.mu.Unlock()
+	switch own := c.refusalOf(err); {
+	case cut != nil:
+		r = refusal{code: "57P01", message: cut.Error()}
+	case own != nil:
+		r = *own
+	case !errors.As(err, &unreachable) || !errors.As(err, &pg):
+	case pg.Code == "53300":
+		r = refusal{code: pg.Code, message: "the server behind this gate has as many connections as it takes",
+			hint: "Close connections that are not in use, or try again."}
+	case strings.HasPrefix(pg.Code, "57P"): // it starts up or shuts down
+		r = refusal{code: pg.Code, message: pg.Message, hint: "Try again."}
+	case strings.HasPrefix(pg.Code, "22"), pg.Code == "42704", strings.HasPrefix(pg.Code, "42501") &&
+		strings.Contains(pg.Message, "parameter"): // a setting of the client's
+		r = refusal{code: pg.Code, message: pg.Message}
+	}
+	r.severity = "FATAL"
+	return &r
+}
+
 // plainly gives an error's text without the addresses that errors of the network
 // carry.
 func plainly(err error) string {

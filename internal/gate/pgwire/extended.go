@@ -2,7 +2,6 @@ package pgwire
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -23,7 +22,18 @@ func (c *conn) extended() error {
 	steps := c.steps[:0]
 	off := 0
 	end := byte('H')
+	runs := false // a Bind or an Execute is among the steps
 	for off < maxUnit {
+		if len(steps) > 0 && !runs && off == c.client.in.buffered() {
+			pauses, err := c.client.pauses()
+			c.listen()
+			if err != nil {
+				return err
+			}
+			if pauses {
+				break
+			}
+		}
 		typ, size, err := c.client.in.at(off)
 		if err != nil {
 			return err
@@ -36,6 +46,7 @@ func (c *conn) extended() error {
 		if !strings.ContainsRune("PBDEC", rune(typ)) {
 			break // not of this protocol: it is served after what came before it
 		}
+		runs = runs || typ == 'B' || typ == 'E'
 		steps = append(steps, step{typ: typ, off: off, size: size})
 		off += size
 	}
@@ -205,6 +216,14 @@ func (c *conn) group(steps []step, raw []byte) (int, error) {
 		view.add(steps[:i+1])
 		switch s.typ {
 		case 'P':
+			if s.name != "" {
+				if err := c.roomToPrepare(len(s.statement.text)); err != nil {
+					if i > 0 {
+						return i, nil
+					}
+					return 0, err
+				}
+			}
 			if c.agent() {
 				// BEGIN is rewritten where it is parsed, so that a prepared one
 				// begins what it began for others.
@@ -258,6 +277,9 @@ func (c *conn) runGroup(steps []step, raw []byte, sync bool) error {
 		w.readOnly = w.readOnly && j.readOnly
 		w.queries = w.queries && j.queries
 		w.reads = w.reads && !j.writes
+		if len(j.Statements) == 0 && j.Err == "" {
+			p.admitted = true // an empty text: nothing is decided, nor run
+		}
 		if p.admitted || p.listed {
 			continue
 		}
@@ -273,11 +295,14 @@ func (c *conn) runGroup(steps []step, raw []byte, sync bool) error {
 		return c.runControl(s.portal, w)
 	}
 	if len(acts) == 0 {
-		// Nothing is run that was not admitted before. An agent's statement that is
-		// only parsed and described must not leave an implicit transaction behind,
-		// in which a write could not follow.
-		w.synced = c.agent() && w.neutral && c.phase() == none &&
+		// Nothing is run that was not admitted before. A statement that is only
+		// parsed and described must not leave an implicit transaction behind, in
+		// which an agent's write could not follow.
+		w.synced = w.neutral && c.phase() == none &&
 			!slices.ContainsFunc(steps, func(s step) bool { return s.typ == 'B' || s.typ == 'E' })
+		if !c.inBlock() && (len(c.tx.admissions) > 0 || c.phase().own()) {
+			w.sync = false // what was admitted becomes final with it: see syncOnly
+		}
 		_, err := c.forward(nil, w)
 		c.apply(w.expected[:min(w.confirmed, len(w.expected))])
 		return err
@@ -313,15 +338,15 @@ func pick(steps []step, raw []byte) []byte {
 	return b
 }
 
-// maxActs bounds the statements of one request: each stands in its intent.
-const maxActs = 2000
-
 // requestOf makes the one request of what a group executes.
 func (c *conn) requestOf(acts []*portal) (*request, error) {
 	if len(acts) == 1 && len(acts[0].classified.Statements) == 1 {
 		// The common case, without copies of the actions.
 		p := acts[0]
 		if err := c.checkExecutes(p.classified); err != nil {
+			return nil, err
+		}
+		if err := c.room(p.classified); err != nil {
 			return nil, err
 		}
 		statements := bounds(p.classified)
@@ -331,7 +356,7 @@ func (c *conn) requestOf(acts []*portal) (*request, error) {
 		return c.newRequest(p.classified.actions, []string{p.statement.text}, statements), nil
 	}
 	if len(acts) > maxActs {
-		return nil, &refusal{code: "54000", message: fmt.Sprintf("%d statements in one unit are more than the gate takes: the limit is %d", len(acts), maxActs), hint: "Send Sync more often."}
+		return nil, overLimit("54000", maxActs, "there are too many statements in one unit", "Send Sync more often.")
 	}
 	var actions []signalbox.Action
 	var texts []string
@@ -341,6 +366,9 @@ func (c *conn) requestOf(acts []*portal) (*request, error) {
 			return nil, errNotAlone
 		}
 		if err := c.checkExecutes(p.classified); err != nil {
+			return nil, err
+		}
+		if err := c.room(p.classified); err != nil {
 			return nil, err
 		}
 		statements := bounds(p.classified)
@@ -372,7 +400,7 @@ func (c *conn) apply(confirmed []expectation) {
 		switch e.typ {
 		case 'P':
 			c.statements[e.name] = e.statement
-			if r := c.classify(e.statement.text).Result; len(r.Statements) == 1 {
+			if r := c.classify(e.statement.text, e.statement.types...).Result; len(r.Statements) == 1 {
 				c.server.prepared.Prepared(e.name, r.Statements[0], c.server.names.catalog)
 			}
 		case 'B':
@@ -389,6 +417,9 @@ func (c *conn) apply(confirmed []expectation) {
 			if e.portal != nil {
 				if e.portal.classified != nil {
 					e.portal.admitted = !e.portal.classified.control
+					if e.portal.suspended && c.phase() != none {
+						c.tx.portions = append(c.tx.portions, e.portal)
+					}
 					c.noteRan(e.portal.classified)
 				}
 			}
@@ -402,6 +433,14 @@ func (c *conn) apply(confirmed []expectation) {
 			}
 		}
 	}
+}
+
+// uncounted reports whether the server has not told how many rows something changed,
+// for not all of its portions were fetched.
+func (c *conn) uncounted(w *work) bool {
+	untold := func(p *portal) bool { return p != nil && p.suspended && p.classified != nil && p.classified.writes }
+	return slices.ContainsFunc(w.expected, func(e expectation) bool { return untold(e.portal) }) ||
+		slices.ContainsFunc(c.tx.portions, untold)
 }
 
 // skip drops messages up to a Sync, after an error.

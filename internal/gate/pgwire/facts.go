@@ -52,6 +52,7 @@ const (
 	operators
 	scalars // types other than composites and arrays
 	casts
+	attributes // columns of users' types
 	partCount
 )
 
@@ -66,6 +67,13 @@ type source struct {
 }
 
 const byOID = "t.oid::int8"
+
+// plainTypes lists the types that a query gives, an array's elements in its place.
+const plainTypes = `(SELECT string_agg((CASE WHEN y.typlen = -1 AND y.typelem <> 0 THEN y.typelem ELSE y.oid END)::text, ' ' ORDER BY u.ord)
+ FROM %s WITH ORDINALITY AS u(type, ord) JOIN pg_type y ON y.oid = u.type)`
+
+// listed gives [plainTypes] of an array.
+func listed(array string) string { return fmt.Sprintf(plainTypes, "unnest("+array+")") }
 
 // sources are the parts' sources. What else a row's columns look up is fixed
 // when the row is written, with two exceptions: a column's new name (then the
@@ -88,16 +96,25 @@ var sources = [partCount]source{
 		"t.oid >= 16384 AND (t.contype = 'f' AND (t.confdeltype IN ('c','n','d') OR t.confupdtype IN ('c','n','d')) OR t.contype = 'c' AND t.contypid <> 0)"},
 	inherits: {"pg_inherits", "(t.inhparent::int8 << 32 | t.inhrelid::int8)", "t.inhparent, t.inhrelid", "true"},
 	procedures: {"pg_proc", byOID, `t.pronamespace, t.proname, t.provolatile, t.prosecdef, (SELECT l.lanname FROM pg_language l WHERE l.oid = t.prolang),
- (SELECT e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid WHERE d.classid = 'pg_proc'::regclass AND d.objid = t.oid AND d.deptype = 'e')`,
+ (SELECT e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid WHERE d.classid = 'pg_proc'::regclass AND d.objid = t.oid AND d.deptype = 'e'),
+ ` + listed("t.proargtypes::oid[]") + ", " + listed("t.proallargtypes || t.prorettype") + `, t.pronargdefaults, t.provariadic <> 0,
+ oidvectortypes(t.proargtypes), encode(sha256(convert_to(json_build_array(t.prosrc, t.probin, t.proconfig, t.prosecdef, CASE WHEN t.prosecdef THEN t.proowner::regrole END,
+ (SELECT l.lanname FROM pg_language l WHERE l.oid = t.prolang), oidvectortypes(t.proargtypes), t.proargmodes, t.proargnames, pg_get_expr(t.proargdefaults, 0),
+ t.provolatile, t.proisstrict, t.proretset, t.prokind, format_type(t.prorettype, NULL), to_jsonb(t) -> 'prosqlbody')::text, getdatabaseencoding())), 'hex'),
+ (SELECT y.typtype IN ('c', 'd', 'p') FROM pg_type y WHERE y.oid = t.proargtypes[0])`,
 		"t.oid >= 16384"},
-	operators: {"pg_operator", byOID, `t.oprname, t.oprcode::oid,
+	operators: {"pg_operator", byOID, `t.oprname, t.oprcode::oid, ` + listed("ARRAY[t.oprleft, t.oprright]") + `,
  (SELECT e.extname FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid WHERE d.classid = 'pg_operator'::regclass AND d.objid = t.oid AND d.deptype = 'e')`,
 		"t.oid >= 16384"},
 	// The types of composites are in classes.
-	scalars: {"pg_type", byOID, "t.typnamespace, t.typname, t.typtype, t.typinput::oid",
-		"t.oid >= 16384 AND t.typtype <> 'c' AND t.typcategory <> 'A'"},
-	casts: {"pg_cast", byOID, "EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_cast'::regclass AND d.objid = t.oid AND d.deptype = 'e')",
-		"t.oid >= 16384 AND t.castfunc >= 16384"},
+	scalars: {"pg_type", byOID, `t.typnamespace, t.typname, t.typtype, t.typinput::oid, t.typbasetype <> 0, ` + listed(`t.typbasetype || ARRAY(
+ SELECT unnest(ARRAY[r.rngsubtype, r.rngtypid]) FROM pg_range r WHERE t.oid IN (r.rngtypid, r.rngmultitypid))`),
+		"t.oid >= 16384 AND t.typtype <> 'c' AND NOT (t.typcategory = 'A' AND t.typtype = 'b')"},
+	casts: {"pg_cast", byOID, `EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_cast'::regclass AND d.objid = t.oid AND d.deptype = 'e'),
+ t.castfunc >= 16384, t.castcontext, ` + listed("ARRAY[t.castsource, t.casttarget]"),
+		"t.oid >= 16384"},
+	attributes: {"pg_attribute", "(t.attrelid::int8 << 16 | t.attnum)", "t.attrelid, " + listed("ARRAY[t.atttypid]"),
+		"t.attrelid >= 16384 AND t.attnum > 0 AND t.atttypid >= 16384"},
 }
 
 // plainPath makes names in our own questions mean PostgreSQL's, whatever the

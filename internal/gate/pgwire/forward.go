@@ -1,5 +1,7 @@
 package pgwire
 
+import "time"
+
 // A work is a piece of what a client sent that is forwarded under one decision.
 type work struct {
 	raw      []byte // messages, without a Sync at their end
@@ -28,6 +30,9 @@ func (c *conn) forward(r *request, w *work) (bool, error) {
 	p := &pump{replies: -1, quiet: true}
 	if err := c.send(w, p); err != nil {
 		return false, err
+	}
+	if len(c.tx.admissions) > 0 {
+		c.tx.changed += p.changed // by a portal that goes on
 	}
 	if w.reads && (r != nil || len(w.expected) > 0 && !w.neutral) {
 		c.account(r, p)
@@ -124,4 +129,11 @@ func (c *conn) cancellable(runs bool) {
 	c.cancels.Lock()
 	c.running = runs
 	c.cancels.Unlock()
+	switch {
+	case !c.agent():
+	case runs:
+		c.runs.Store(time.Now().UnixNano())
+	default:
+		c.runs.Store(0)
+	}
 }

@@ -18,6 +18,7 @@ type frontend struct {
 	status  byte              // transaction status as of the last ReadyForQuery told
 	skips   bool              // an error was told: what comes is skipped to a Sync
 	copying bool              // a COPY runs: the server is listened to while the client is
+	notices []byte            // notifications that came while the client was served: see ready
 
 	// Called before the client is waited for, and when it has spoken.
 	idle, busy func()
@@ -53,8 +54,16 @@ func (f *frontend) parameter(name, value string) {
 	f.out.write(appendParameterStatus(nil, name, value))
 }
 
+// notify keeps a notification until the client is told that it may go on, as the
+// server does: those of its own come behind the answer to NOTIFY or COMMIT.
+func (f *frontend) notify(raw []byte) { f.notices = append(f.notices, raw...) }
+
 // ready tells the client that the next query may come.
 func (f *frontend) ready(status byte) {
+	if len(f.notices) > 0 {
+		f.out.write(f.notices)
+		f.notices = nil
+	}
 	f.status = status
 	f.skips = false
 	f.out.write(readyForQuery(status))
@@ -76,6 +85,21 @@ func (f *frontend) present() bool {
 	f.conn.SetReadDeadline(time.Now().Add(hangUpDelay))
 	err := f.in.fill(f.in.buffered() + 1)
 	return err == nil || timedOut(err)
+}
+
+// pauseDelay is how long an unfinished unit is waited for before what it has parsed
+// is forwarded: the server tells errors of Parse at once, and drivers wait for them.
+const pauseDelay = 5 * time.Millisecond
+
+// pauses reports whether the client sends nothing for a moment. The caller sets the
+// deadline for reads again.
+func (f *frontend) pauses() (bool, error) {
+	f.conn.SetReadDeadline(time.Now().Add(pauseDelay))
+	err := f.in.fill(f.in.buffered() + 1)
+	if timedOut(err) {
+		return true, nil
+	}
+	return false, err
 }
 
 // hangUp closes the client's connection in a way that lets what was said last

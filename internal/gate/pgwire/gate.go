@@ -23,16 +23,16 @@ import (
 // [Gate.Serve], end it with [Gate.Shutdown].
 type Gate struct {
 	Config
-	dial     *pgconn.Config // of the backend, without the client's settings
-	tls      *tls.Config    // nil if TLS is declined
-	binding  []byte         // hash of our certificate, for channel binding
-	sessions *gate.Sessions
-	failures *gate.Failures
-	logins   *logins
-	arrivals *arrivals
-	cache    *sql.Cache
-	catalogs *catalogs
-	greeting *greeting
+	dial      *pgconn.Config // of the backend, without the client's settings
+	tls       *tls.Config    // nil if TLS is declined
+	binding   []byte         // hash of our certificate, for channel binding
+	sessions  *gate.Sessions
+	failures  *gate.Failures
+	logins    *logins
+	arrivals  *arrivals
+	cache     *sql.Cache
+	catalogs  *catalogs
+	upstreams upstreams
 
 	ctx    context.Context // ends when the gate does
 	cancel context.CancelFunc
@@ -78,8 +78,7 @@ func New(config Config) (*Gate, error) {
 	g.logins = newLogins(secret)
 	g.arrivals = newArrivals(config.MaxStarting)
 	g.cache = sql.NewCache(sql.CacheConfig{})
-	g.catalogs = newCatalogs()
-	g.greeting = &greeting{}
+	g.catalogs = newCatalogs(g.Interlock.Forms)
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.wg.Go(g.attendIdle)
 	return g, nil
@@ -231,14 +230,20 @@ func (g *Gate) join(c *conn, s signalbox.Session) error {
 		_ = g.guarded("end of a session", func() error { c.cut(context.Cause(stopped)); return nil })
 	})
 	g.conns[c] = true
+	return nil
+}
+
+// register gives a connection the key by which its client may cancel.
+func (g *Gate) register(c *conn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	for {
-		c.key = newCancelKey()
-		if g.keys[c.key] == nil && c.key.pid > 0 {
-			break
+		c.key = newCancelKey(c.server.pid)
+		if g.keys[c.key] == nil {
+			g.keys[c.key] = c
+			return
 		}
 	}
-	g.keys[c.key] = c
-	return nil
 }
 
 func (g *Gate) leave(c *conn) {
@@ -275,7 +280,9 @@ func (g *Gate) attendIdle() {
 				idle = append(idle, c)
 			}
 			g.mu.Unlock()
+			now := time.Now()
 			for _, c := range idle {
+				c.bound(now)
 				c.attend()
 			}
 			clear(idle)
@@ -295,78 +302,6 @@ func remote(c net.Conn) string {
 	return ""
 }
 
-// greeting is what the server tells a client at its start, asked for once and
-// kept: idle clients have no server connection of their own.
-type greeting struct {
-	mu     sync.Mutex
-	params map[string]string
-	at     time.Time
-	asking *asking // under way; nil if nobody asks
-}
-
-// asking is one attempt to learn the greeting, which all share who need it
-// meanwhile.
-type asking struct {
-	done   chan struct{} // closed when the rest is set
-	params map[string]string
-	err    error
-}
-
-// greetingLife is how long what the server told is believed.
-const greetingLife = time.Minute
-
-// parameters gives the greeting. Nobody waits for a server that hangs while
-// there is an older one, and nobody for longer than one attempt takes: what has
-// changed, or fails, is told at the first query.
-func (g *Gate) parameters(ctx context.Context) (map[string]string, error) {
-	t := g.greeting
-	t.mu.Lock()
-	known, fresh := t.params, time.Since(t.at) < greetingLife
-	if known != nil && fresh {
-		t.mu.Unlock()
-		return known, nil
-	}
-	a := t.asking
-	if a == nil {
-		a = &asking{done: make(chan struct{})}
-		t.asking = a
-		g.wg.Go(func() { g.learnGreeting(a) })
-	}
-	t.mu.Unlock()
-	if known != nil {
-		return known, nil
-	}
-	select {
-	case <-a.done:
-		return a.params, a.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// learnGreeting asks the server, on the gate's own account.
-func (g *Gate) learnGreeting(a *asking) {
-	a.err = g.guarded("greeting", func() error {
-		ctx, cancel := context.WithTimeout(g.ctx, g.Upstream.ConnectTimeout)
-		defer cancel()
-		server, err := g.connect(ctx, nil)
-		if err != nil {
-			return err
-		}
-		a.params = server.params
-		server.close()
-		return nil
-	})
-	t := g.greeting
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if a.err == nil {
-		t.params, t.at = a.params, time.Now()
-	}
-	t.asking = nil
-	close(a.done)
-}
-
 func (g *Gate) newConn(client net.Conn, s signalbox.Session) *conn {
 	c := &conn{
 		g: g, session: s, client: frontend{conn: direct(client), status: 'I'},
@@ -377,7 +312,7 @@ func (g *Gate) newConn(client net.Conn, s signalbox.Session) *conn {
 		slog.Int64("conn", c.number))
 	c.ctx, c.stop = context.WithCancel(g.ctx)
 	c.client.in = frames{src: &c.client, limit: g.MaxMessage}
-	c.client.out = outbox{dst: c.client.conn}
+	c.client.out.dst = c.client.conn
 	c.client.idle, c.client.busy = c.waits, c.speaks
 	return c
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/signalbox-dev/signalbox/internal/gate/gatetest"
 )
@@ -261,10 +263,10 @@ func TestMalformedMessages(t *testing.T) {
 	}
 }
 
-// Idle clients cost little: the server is reached at the first query.
+// Idle clients cost the gate little.
 func TestIdleConnectionsAreCheap(t *testing.T) {
-	const n = 1000
-	b := newTestGate(t, func(c *Config, _ *gatetest.Script) { c.MaxPerSession = 2 * n })
+	const n = 30
+	b := newTestGate(t, nil)
 	// Heap and stacks: what the process has of the system besides, the race
 	// detector's shadow above all, is not the gate's.
 	inUse := func() int64 {
@@ -285,10 +287,71 @@ func TestIdleConnectionsAreCheap(t *testing.T) {
 	// what the gate takes.
 	each := (inUse() - before) / n
 	t.Logf("%d idle connections, client and gate: %d kB each", n, each>>10)
-	if each > 60<<10 {
+	if each > 120<<10 {
 		t.Errorf("%d kB each", each>>10)
 	}
-	if got := b.direct(t, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name <> 'oracle'", "-At"); got != "0\n" {
-		t.Errorf("the server has %s connections", got)
+}
+
+// What is wrong with the server, or with a setting, is told at the log-in, in the
+// server's own code, and nothing that names the server or the gate's role.
+func TestLogInTellsWhatIsWrong(t *testing.T) {
+	cases := map[string]struct {
+		code, message string // of the server
+		want, words   string // told
+	}{
+		"starts up":            {"57P03", "the database system is starting up", "57P03", "is starting up"},
+		"shuts down":           {"57P03", "the database system is shutting down", "57P03", "is shutting down"},
+		"full":                 {"53300", `too many connections for role "gatekeeper"`, "53300", "as many connections"},
+		"a bad setting":        {"22023", `invalid value for parameter "DateStyle": "x"`, "22023", `"DateStyle": "x"`},
+		"an unknown setting":   {"42704", `unrecognized configuration parameter "x"`, "42704", `parameter "x"`},
+		"a forbidden setting":  {"42501", `permission denied to set parameter "x"`, "42501", `parameter "x"`},
+		"the gate's password":  {"28P01", `password authentication failed for user "gatekeeper"`, "08006", "let it in"},
+		"the gate's address":   {"28000", `no pg_hba.conf entry for host "10.0.0.1", user "gatekeeper"`, "08006", "let it in"},
+		"the gate's privilege": {"42501", `permission denied for database "gatekeeper"`, "08006", "let it in"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := newFakeServer(t, func(conn net.Conn) {
+				conn.Read(make([]byte, 4096))
+				conn.Write((&refusal{severity: "FATAL", code: c.code, message: c.message}).encode())
+				conn.Close()
+			})
+			b := newTestGate(t, func(c *Config, _ *gatetest.Script) { s.behind(c) })
+			_, err := pgx.Connect(t.Context(), b.url("agent-kiro"))
+			told := (*pgconn.PgError)(nil)
+			if !errors.As(err, &told) {
+				t.Fatal(err)
+			}
+			if all := fmt.Sprint(told, told.Detail, told.Hint); told.Code != c.want || told.Severity != "FATAL" ||
+				!strings.Contains(all, c.words) || strings.Contains(all, "gatekeeper") || strings.Contains(all, "10.0.0.1") {
+				t.Errorf("told %s", all)
+			}
+		})
+	}
+}
+
+// A client is told of the server's own parameters and process.
+func TestLogInTellsTheTruth(t *testing.T) {
+	b := newTestGate(t, nil)
+	for _, who := range []string{"human-alice", "agent-kiro"} {
+		conn := b.connect(t, who, "options=-c%20DateStyle%3DGerman", "timezone=Asia%2FTokyo")
+		for name, want := range map[string]string{
+			"DateStyle": "German, DMY", "TimeZone": "Asia/Tokyo", "default_transaction_read_only": "off",
+		} {
+			if got := conn.PgConn().ParameterStatus(name); got != want {
+				t.Errorf("%s: %s is %q, want %q", who, name, got, want)
+			}
+		}
+		var pid uint32
+		if err := conn.QueryRow(t.Context(), "SELECT pg_backend_pid()").Scan(&pid); err != nil || pid != conn.PgConn().PID() {
+			t.Errorf("%s: the server's process is %d, told %d: %v", who, pid, conn.PgConn().PID(), err)
+		}
+	}
+	for query, want := range map[string]string{
+		"DateStyle=nonsense": "22023", "options=-c%20nonsense%3D1": "42704",
+	} {
+		if _, err := pgx.Connect(t.Context(), b.url("agent-kiro", query)); code(fatal(err)) != want {
+			t.Errorf("%s: %v, want %s", query, err, want)
+		}
 	}
 }

@@ -13,9 +13,10 @@ import (
 func (f *facts) catalog(temp uint32) *sql.Catalog {
 	cat := &sql.Catalog{
 		Relations: make(map[string]sql.Relation), Functions: make(map[string][]sql.Function),
-		Operators: make(map[string]bool), Types: make(map[string]sql.Type),
+		Operators: make(map[string][]sql.Operator), Types: make(map[string]sql.Type),
 	}
-	relations := f.relations(temp)
+	kinds := f.kinds()
+	relations := f.relations(temp, kinds)
 	functions := make(map[uint32]string)
 	for _, key := range f.parts[procedures].sorted() {
 		row := f.parts[procedures].rows[key].row
@@ -25,9 +26,11 @@ func (f *facts) catalog(temp uint32) *sql.Catalog {
 		}
 		name := schema + "." + row[1]
 		functions[uint32(key)] = name
+		args := kinds.families(row[6])
 		cat.Functions[name] = append(cat.Functions[name], sql.Function{
 			OID: uint32(key), Volatility: row[2][0], SecurityDefiner: row[3] == "t", Language: row[4],
-			Extension: row[5],
+			Extension: row[5], Args: args, Returns: kinds.made(row[7]), Defaults: int(number(row[8])),
+			Variadic: row[9] == "t", Signature: row[10], Sum: row[11], Schema: schema, Name: row[1], Row: row[12] == "t" || kinds.rowsCast && len(args) > 0 && args[0] == 0,
 		})
 	}
 	f.relate(relations, functions)
@@ -37,15 +40,22 @@ func (f *facts) catalog(temp uint32) *sql.Catalog {
 			cat.Relations["pg_temp."+r.Name] = *r
 		}
 	}
-	for _, o := range f.parts[operators].rows {
-		if !f.computes(o.row[1], o.row[2]) {
-			cat.Operators[o.row[0]] = true
+	for _, key := range f.parts[operators].sorted() {
+		o := f.parts[operators].rows[key]
+		if !f.computes(o.row[1], o.row[3]) {
+			cat.Operators[o.row[0]] = append(cat.Operators[o.row[0]], sql.Operator{Args: kinds.families(o.row[2])})
 		}
 	}
-	f.types(cat, temp)
+	f.types(cat, temp, kinds)
 	for _, k := range f.parts[casts].rows {
-		cat.UserCasts = cat.UserCasts || k.row[0] != "t"
+		if k.row[0] != "t" && k.row[1] == "t" {
+			cat.UserCasts = true
+			if k.row[2] != "e" {
+				cat.Casts = append(cat.Casts, kinds.made(k.row[3])...)
+			}
+		}
 	}
+	slices.Sort(cat.Casts)
 	return cat
 }
 
@@ -86,7 +96,7 @@ func users(schema string, id, temp uint32) bool {
 	return true
 }
 
-func (f *facts) relations(temp uint32) map[uint32]*sql.Relation {
+func (f *facts) relations(temp uint32, kinds *kinds) map[uint32]*sql.Relation {
 	all := make([]sql.Relation, 0, len(f.parts[classes].rows))
 	relations := make(map[uint32]*sql.Relation, len(f.parts[classes].rows))
 	for key, c := range f.parts[classes].rows {
@@ -97,7 +107,7 @@ func (f *facts) relations(temp uint32) map[uint32]*sql.Relation {
 		}
 		all = append(all, sql.Relation{
 			OID: uint32(key), Schema: schema, Name: c.row[1], Kind: c.row[2][0],
-			Temporary: temp != 0 && id == temp, RowSecurity: c.row[3] == "t",
+			Temporary: temp != 0 && id == temp, RowSecurity: c.row[3] == "t", Types: kinds.made(c.row[4]),
 		})
 		relations[uint32(key)] = &all[len(all)-1]
 	}
@@ -174,7 +184,7 @@ func (f *facts) relate(relations map[uint32]*sql.Relation, functions map[uint32]
 	}
 }
 
-func (f *facts) types(cat *sql.Catalog, temp uint32) {
+func (f *facts) types(cat *sql.Catalog, temp uint32, kinds *kinds) {
 	checked := make(map[uint32]bool) // domains that call users' functions
 	for _, k := range f.parts[constraints].rows {
 		if k.row[0] == "c" && k.row[4] == "t" {
@@ -184,13 +194,21 @@ func (f *facts) types(cat *sql.Catalog, temp uint32) {
 	for key, t := range f.parts[scalars].rows {
 		if schema := f.schema(t.row[0]); users(schema, oid(t.row[0]), temp) {
 			kind := t.row[2][0]
-			cat.Types[schema+"."+t.row[1]] = sql.Type{OID: uint32(key), Kind: kind, Checks: kind == 'b' &&
+			typ := sql.Type{OID: uint32(key), Kind: kind, Types: kinds.of(uint32(key)), Checks: kind == 'b' &&
 				oid(t.row[3]) >= 16384 && !f.computes(t.row[3], "") || kind == 'd' && checked[uint32(key)]}
+			cat.Types[schema+"."+t.row[1]] = typ
+			if temp != 0 && oid(t.row[0]) == temp {
+				cat.Types["pg_temp."+t.row[1]] = typ
+			}
 		}
 	}
 	for _, c := range f.parts[classes].rows {
 		if schema := f.schema(c.row[0]); c.row[2] == "c" && users(schema, oid(c.row[0]), temp) {
-			cat.Types[schema+"."+c.row[1]] = sql.Type{OID: oid(c.row[4]), Kind: 'c'}
+			typ := sql.Type{OID: oid(c.row[4]), Kind: 'c', Types: kinds.made(c.row[4])}
+			cat.Types[schema+"."+c.row[1]] = typ
+			if temp != 0 && oid(c.row[0]) == temp {
+				cat.Types["pg_temp."+c.row[1]] = typ
+			}
 		}
 	}
 }

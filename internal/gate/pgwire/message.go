@@ -138,7 +138,8 @@ func decodeParams(ps []param, b []byte) ([]param, []byte, error) {
 	n := int(binary.BigEndian.Uint16(b[2*formats:]))
 	b = b[2*formats+2:]
 	if formats > 1 && formats != n {
-		return nil, nil, fmt.Errorf("bind has %d formats for %d parameters", formats, n)
+		return nil, nil, &refusal{code: "08P01",
+			message: fmt.Sprintf("bind message has %d parameter formats but %d parameters", formats, n)}
 	}
 	for i := range n {
 		if len(b) < 4 {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/signalbox-dev/signalbox/internal/classify/sql"
+	"github.com/signalbox-dev/signalbox/internal/forms"
 )
 
 // names is what a statement's names would mean on this connection: as whom it
@@ -19,6 +20,7 @@ type names struct {
 	path      string
 	settings  string // of the session, those that change what a statement means
 	snapshot  *snapshot
+	reviewed  *forms.List  // that the catalog has
 	catalog   *sql.Catalog // snapshot, as role and path see it
 	effective []string
 	super     bool
@@ -55,7 +57,8 @@ const sessionSQL = `SELECT pg_catalog.concat(pg_catalog.to_hex(pg_catalog.floor(
 func (b *backend) learn(begun, objects, renamed bool) error {
 	n := &b.names
 	inBlock := b.status != 'I' || begun
-	if !n.stale && !b.catalogs.outdated(n.snapshot, inBlock) || b.status == 'E' {
+	reviewed := b.catalogs.forms()
+	if !n.stale && reviewed == n.reviewed && !b.catalogs.outdated(n.snapshot, inBlock) || b.status == 'E' {
 		return nil
 	}
 	if n.stale {
@@ -72,6 +75,9 @@ func (b *backend) learn(begun, objects, renamed bool) error {
 		}
 		if len(answers) > 1 && len(answers[1].rows) == 1 {
 			b.session = answers[1].rows[0][0]
+			if err := b.learnTimeline(); err != nil {
+				return err
+			}
 		}
 		row := answers[0].rows[0]
 		n.role, n.path, n.settings, n.temp = row[0], row[3], row[6], oid(row[5])
@@ -88,7 +94,8 @@ func (b *backend) learn(begun, objects, renamed bool) error {
 		return errNames
 	}
 	n.snapshot = s
-	n.catalog = s.as(n.database, n.role, n.super, n.effective, n.temp)
+	n.reviewed = reviewed
+	n.catalog = s.as(n.database, n.role, n.super, n.effective, n.temp, reviewed)
 	n.stale, n.objects, n.renamed = false, false, false
 	return nil
 }
@@ -101,7 +108,7 @@ func (b *backend) relearn() error {
 		return err
 	}
 	n.snapshot = s
-	n.catalog = s.as(n.database, n.role, n.super, n.effective, n.temp)
+	n.catalog = s.as(n.database, n.role, n.super, n.effective, n.temp, n.reviewed)
 	return nil
 }
 
@@ -172,6 +179,7 @@ func (c *conn) noteRan(j *classified) {
 		case sql.KindDiscard:
 			c.server.prepared.ForgetAll()
 			clear(c.statements)
+			clear(c.channels)
 			c.server.names.stale, c.server.names.objects = true, true
 		case sql.KindDeclare:
 			c.server.prepared.Opened(s.Name, s, c.server.names.catalog)
@@ -183,6 +191,14 @@ func (c *conn) noteRan(j *classified) {
 			}
 		case sql.KindListen:
 			c.listens.Store(true)
+			if c.channels == nil {
+				c.channels = make(map[string]bool)
+			}
+			c.channels[s.Name] = true
+		case sql.KindUnlisten:
+			if delete(c.channels, s.Name); s.Name == "" || s.Name == "*" {
+				clear(c.channels)
+			}
 		}
 	}
 }

@@ -31,6 +31,7 @@ type pump struct {
 	errored  bool   // an error came that was not: what was provisional is undone
 	final    bool   // the server said that it has committed, or has run all that it was sent
 	commands int    // CommandCompletes that came
+	portion  int64  // rows that came since the last of them, or the last portion's end
 	held     []byte
 }
 
@@ -52,6 +53,9 @@ func (p *pump) run(c *conn) error {
 				return errFatal
 			}
 			return &lostError{err: err}
+		}
+		if typ == 'D' {
+			p.portion++
 		}
 		if (typ == 'D' || typ == 'd') && size > outboxLimit {
 			p.release(c)
@@ -85,7 +89,10 @@ func (p *pump) run(c *conn) error {
 				continue
 			}
 			p.reply()
-		case '1', '2', '3', 'n', 'I', 's':
+		case 's':
+			p.suspended()
+			p.reply()
+		case '1', '2', '3', 'n', 'I':
 			p.reply()
 		case 'E':
 			e, err := decodeError(raw[headerSize:])
@@ -105,11 +112,12 @@ func (p *pump) run(c *conn) error {
 			c.client.write(raw)
 			in.drop(size)
 			p.copied = true
-			if err := c.copyIn(); err != nil {
+			extended := p.block || len(p.expected) > 0
+			if err := c.copyIn(extended); err != nil {
 				return err
 			}
-			if p.block || len(p.expected) > 0 {
-				// The backend took the Sync that followed for part of the
+			if extended {
+				// The server took the Sync that followed for part of the
 				// COPY and ignored it: the client must send another.
 				p.block = true
 				if p.replies < 0 {
@@ -156,8 +164,23 @@ func (p *pump) release(c *conn) {
 	}
 }
 
+// suspended notes the end of a portion. What the statement has changed beyond it
+// is not told, and the CommandComplete of the last portion tells of that one alone.
+func (p *pump) suspended() {
+	if p.done < len(p.expected) && p.expected[p.done].portal != nil {
+		e := &p.expected[p.done]
+		e.rows, e.portal.suspended = p.portion, true
+		p.rows += p.portion
+		if e.portal.classified != nil && e.portal.classified.writes {
+			p.changed += p.portion
+		}
+	}
+	p.portion = 0
+}
+
 // count notes what a CommandComplete tells.
 func (p *pump) count(tag []byte) {
+	p.portion = 0
 	n := commandRows(tag)
 	if n < 0 {
 		return
@@ -175,6 +198,9 @@ func (p *pump) count(tag []byte) {
 	}
 	if p.done < len(p.expected) {
 		p.expected[p.done].rows = n
+		if portal := p.expected[p.done].portal; portal != nil {
+			portal.suspended = false
+		}
 	}
 }
 

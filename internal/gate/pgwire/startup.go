@@ -76,14 +76,12 @@ func (g *Gate) logIn(a *arrival) (*conn, error) {
 	if err != nil {
 		return nil, g.turnAway(client, "22023", err.Error(), "")
 	}
-	told, err := g.parameters(ctx)
-	if err != nil {
-		return nil, g.turnAway(client, "08006", plainly(err), "Its operator finds the cause in Signalbox's log.")
-	}
-
 	c := g.newConn(client, session)
 	c.settings = settings
 	if err := g.join(c, session); err != nil {
+		if errors.Is(err, errShutdown) {
+			return nil, g.turnAway(client, "57P03", err.Error(), "")
+		}
 		return nil, g.turnAway(client, "53300", err.Error(), "Close connections that are not in use.")
 	}
 	defer func() {
@@ -92,7 +90,14 @@ func (g *Gate) logIn(a *arrival) (*conn, error) {
 			panic(v)
 		}
 	}()
-	c.greet(told)
+	if err := c.connect(); err != nil {
+		c.client.refuse(c.notConnected(err))
+		c.client.flush()
+		c.close()
+		return nil, err
+	}
+	g.register(c)
+	c.greet()
 	if err := c.client.flush(); err != nil {
 		c.close()
 		return nil, err
@@ -358,44 +363,35 @@ func (g *Gate) turnAway(client net.Conn, code, message, hint string) error {
 	return fmt.Errorf("%s (%s)", message, code)
 }
 
-// A cancelKey is what a client shows to cancel its own query. It is ours: the
-// server's own never leaves the gate.
+// A cancelKey is what a client shows to cancel its own query. The pid is that of the
+// server's process, as which notifications and pg_stat_activity know it. The secret
+// is ours: the server's own never leaves the gate.
 type cancelKey struct {
-	pid    int32
+	pid    uint32
 	secret uint32
 }
 
-func newCancelKey() cancelKey {
-	var b [8]byte
+func newCancelKey(pid uint32) cancelKey {
+	var b [4]byte
 	rand.Read(b[:])
-	return cancelKey{int32(binary.BigEndian.Uint32(b[:]) >> 1), binary.BigEndian.Uint32(b[4:])}
+	return cancelKey{pid, binary.BigEndian.Uint32(b[:])}
 }
 
-// greet writes everything from AuthenticationOk to the first ReadyForQuery.
-// told is what the server says of itself; the client's own settings come on
-// top, and are corrected when the server is reached.
-func (c *conn) greet(told map[string]string) {
+// greet writes everything from AuthenticationOk to the first ReadyForQuery, with
+// what the server has said of itself and of the client's settings.
+func (c *conn) greet() {
 	c.client.write([]byte{'R', 0, 0, 0, 8, 0, 0, 0, 0})
-	c.client.params = make(map[string]string, len(told))
-	for name, value := range told {
-		for _, s := range c.settings {
-			if strings.EqualFold(s.name, name) {
-				value = s.value
-				if s.name == "client_encoding" {
-					value = strings.ToUpper(strings.ReplaceAll(value, "-", ""))
-				}
-			}
-		}
-		if name == "session_authorization" {
-			// As the server sees it, whatever the session's id is.
-			value = told[name]
+	c.client.params = make(map[string]string, len(c.server.params))
+	for name, value := range c.server.params {
+		if c.hidden(name) {
+			value = "off"
 		}
 		c.client.parameter(name, value)
 	}
 	var key [13]byte
 	key[0] = 'K'
 	binary.BigEndian.PutUint32(key[1:], 12)
-	binary.BigEndian.PutUint32(key[5:], uint32(c.key.pid))
+	binary.BigEndian.PutUint32(key[5:], c.key.pid)
 	binary.BigEndian.PutUint32(key[9:], c.key.secret)
 	c.client.write(key[:])
 	c.client.ready('I')

@@ -20,6 +20,7 @@ type portal struct {
 	classified *classified
 	admitted   bool // what it runs was admitted: going on with it is the same act
 	listed     bool // it is among what its group asks to be admitted
+	suspended  bool // a portion of its rows was fetched: what it changed beyond is not told yet
 }
 
 // An expectation is one reply that is due for a message of the unit, and what

@@ -10,6 +10,7 @@ import (
 	"github.com/cedar-policy/cedar-go"
 
 	"github.com/signalbox-dev/signalbox"
+	"github.com/signalbox-dev/signalbox/internal/forms"
 )
 
 // place is what the policies are indexed by: who asks for what.
@@ -114,6 +115,11 @@ func (s *Set) Decide(r Request) signalbox.Verdict {
 	if r.Action.Has(signalbox.TraitUnreviewed) && s.Reviewed(r.Action.Form) {
 		r.Action.Traits = slices.DeleteFunc(slices.Clone(r.Action.Traits),
 			func(t signalbox.Trait) bool { return t == signalbox.TraitUnreviewed })
+	}
+	if forms.SaysWhat(r.Action.Form) && !s.Reviewed(r.Action.Form) {
+		// Classified by a list that had it: without, it is a call of unknown effect.
+		r.Action.Verb = signalbox.Execute
+		r.Action.Traits = append(slices.Clone(r.Action.Traits), signalbox.TraitOpaque, signalbox.TraitUnreviewed)
 	}
 	sh := s.index[place{principalType(r.Actor.Kind), r.Action.Verb}]
 	var buf [512]byte

@@ -86,6 +86,9 @@ func (s *Set) Groups() []string {
 // Reviewed reports whether the set lists a form as reviewed.
 func (s *Set) Reviewed(form string) bool { return s.reviewed.Has(form) }
 
+// List is what the set itself has as reviewed; nil for nothing.
+func (s *Set) List() *forms.List { return s.reviewed }
+
 // Forms lists the forms that the set itself has as reviewed.
 func (s *Set) Forms() []forms.Entry { return s.reviewed.Entries() }
 

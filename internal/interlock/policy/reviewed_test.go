@@ -67,3 +67,26 @@ func TestMistakesInTheListNameTheLine(t *testing.T) {
 		t.Errorf("found %v", found)
 	}
 }
+
+// What a list said of a function is true as long as it stands on the list of the
+// policies that decide.
+func TestReviewedFunctionsNeedTheirLine(t *testing.T) {
+	const form = "CALL public.total(integer) sha256:00 reads"
+	ask := func(s *policy.Set) signalbox.Decision {
+		return s.Decide(policy.Request{
+			Actor: signalbox.Actor{Kind: signalbox.Agent, Name: "kiro", For: "ann"}, Environment: signalbox.Production,
+			Action: signalbox.Action{Verb: signalbox.Read, Native: "CALL FUNCTION", Form: form},
+		}).Decision
+	}
+	if d := ask(reviewing(t, form+` "counts"`)); d != signalbox.Allow {
+		t.Errorf("on the list: %s", d)
+	}
+	if d := ask(reviewing(t, "")); d != signalbox.Hold {
+		t.Errorf("off the list: %s", d)
+	}
+	found := policy.Check([]policy.File{schema(t), {Name: "a.cedar", Data: []byte(reviewPolicy)},
+		{Name: policy.ReviewedFile, Data: []byte("CALL public.f() sha256:00 \"what?\"\n")}})
+	if len(found) != 1 || found[0].Line != 1 || !strings.Contains(found[0].Msg, "reads") {
+		t.Errorf("without a word on what it does: %v", found)
+	}
+}

@@ -1,4 +1,0 @@
-package oracle
-
-// Hasten makes checks not wait for the log.
-func (o *Oracle) Hasten() { o.patience = 0 }

@@ -224,8 +224,11 @@ func (r *consequences) estimate(own map[uint32]int64, size func(uint32) int64) m
 				continue
 			}
 			n := share(rows, size(at.relation), size(e.to.relation))
+			if slices.Contains(e.from.columns, "*") {
+				n = signalbox.CountUnknown // perhaps the key is not changed at all
+			}
 			circle := slices.Contains(path, e.to.relation)
-			if circle {
+			if circle && n >= 0 {
 				n = size(e.to.relation)
 			}
 			of := found[e.to.relation]

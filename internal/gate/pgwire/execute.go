@@ -216,7 +216,7 @@ func (c *conn) runBlock(r *request, w *work, permit *interlock.Permit) (signalbo
 	if d, err := c.difference(r, permit.Still); err != nil {
 		return c.refusedOwn(err)
 	} else if d != "" {
-		return c.undo(&pump{}, fmt.Errorf("what was approved has changed: %s", d))
+		return c.undo(&pump{}, &interlock.OverrunError{Reason: "what was approved has changed: " + d})
 	}
 	p := &pump{replies: -1, hold: true, quiet: true}
 	if len(w.raw) > 0 {

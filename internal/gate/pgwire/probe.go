@@ -126,8 +126,11 @@ func (p *prober) follow() error {
 	return nil
 }
 
-// cascadeWord finds the word in a statement that says so.
-var cascadeWord = regexp.MustCompile(`(?i)\bcascade\b`)
+// Words of a statement: it takes more with it, or leaves tables that inherit alone.
+var (
+	cascadeWord = regexp.MustCompile(`(?i)\bcascade\b`)
+	onlyWord    = regexp.MustCompile(`(?i)\bonly\b`)
+)
 
 // steps are what a statement that changes rows does to which relations itself. Of a
 // view they are done to the tables behind it.
@@ -228,6 +231,9 @@ func (p *prober) look() error {
 func (p *prober) goes(t probed) bool {
 	if p.r.whole(t.name) || slices.Contains(p.emptied, oid(t.oid)) {
 		return true
+	}
+	if s := p.r.statements; len(s) == 1 && len(s[0].Action.Resources) == 1 && onlyWord.MatchString(s[0].Real().Text) {
+		return false
 	}
 	for name, rel := range p.cat.Relations { // of a partitioned one they are counted already
 		if rel.Kind != 'p' && slices.Contains(rel.Children, t.name) && p.r.whole(name) {
@@ -450,13 +456,19 @@ func relationSQL(oids []uint32, how change) string {
  (SELECT pg_catalog.string_agg(DISTINCT pg_catalog.concat('foreign key ', k.conname, ' of ', k.conrelid::pg_catalog.regclass,
    ` + how.words() + `), E'\x01')
   FROM pg_catalog.pg_constraint k WHERE k.contype OPERATOR(pg_catalog.=) 'f'::"char" AND k.confrelid OPERATOR(pg_catalog.=) c.oid` + how.concerns() + `),
- (SELECT pg_catalog.string_agg(DISTINCT pg_catalog.concat((SELECT CASE v.relkind WHEN 'm' THEN 'materialized view ' ELSE 'view ' END FROM pg_catalog.pg_class v WHERE v.oid OPERATOR(pg_catalog.=) w.ev_class), w.ev_class::pg_catalog.regclass), E'\x01')
-  FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_rewrite w ON w.oid OPERATOR(pg_catalog.=) d.objid
-  WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass::pg_catalog.oid AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
-  AND d.refobjid OPERATOR(pg_catalog.=) c.oid AND w.ev_class OPERATOR(pg_catalog.<>) c.oid),
+ (WITH RECURSIVE above(id) AS (` + viewsOn("c.oid") + ` UNION SELECT o.ev_class FROM above, LATERAL (` + viewsOn("above.id") + `) o)
+  SELECT pg_catalog.string_agg(DISTINCT pg_catalog.concat(CASE v.relkind WHEN 'm' THEN 'materialized view ' ELSE 'view ' END, v.oid::pg_catalog.regclass), E'\x01')
+  FROM above JOIN pg_catalog.pg_class v ON v.oid OPERATOR(pg_catalog.=) above.id AND v.relkind OPERATOR(pg_catalog.=) ANY ('{v,m}'::"char"[])),
  (SELECT pg_catalog.string_agg(DISTINCT pg_catalog.concat('partition ', i.inhrelid::pg_catalog.regclass), E'\x01') FROM pg_catalog.pg_inherits i WHERE i.inhparent OPERATOR(pg_catalog.=) c.oid)
  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
  WHERE c.oid OPERATOR(pg_catalog.=) ANY (` + oidArray(oids) + `) ORDER BY c.oid`
+}
+
+// viewsOn asks which relations have rules that show one.
+func viewsOn(id string) string {
+	return `SELECT w.ev_class FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_rewrite w ON w.oid OPERATOR(pg_catalog.=) d.objid
+  WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass::pg_catalog.oid AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
+  AND d.refobjid OPERATOR(pg_catalog.=) ` + id + ` AND w.ev_class OPERATOR(pg_catalog.<>) ` + id + ``
 }
 
 // A probed is what a relation was found to be.

@@ -23,8 +23,11 @@ const maxDepth = 4000
 // understood comes back as one statement of [KindUnknown] whose action is
 // [signalbox.Worst]. It is safe for concurrent use.
 func Classify(text string, cat *Catalog) Result {
-	var buf [128]token
-	r, _, _ := classify(text, cat, lexed(text, buf[:0]), nil)
+	var r Result
+	inTurn(text, func() {
+		var buf [128]token
+		r, _, _ = classify(text, cat, lexed(text, buf[:0]), nil)
+	})
 	return r
 }
 

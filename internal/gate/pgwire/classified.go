@@ -127,9 +127,16 @@ func (c *conn) missing(j *classified) bool {
 	return false
 }
 
+// longText is the length from which a session has its texts parsed one by one.
+const longText = 16 << 10
+
 func (c *conn) classifyNow(text string) *classified {
 	if j := c.classified[text]; j != nil && j.version == c.server.names.version() {
 		return j
+	}
+	if len(text) > longText {
+		c.at.Turn.Lock()
+		defer c.at.Turn.Unlock()
 	}
 	j := newClassified(c.server.prepared.Classify(text, c.server.names.catalog, c.g.cache), c.server.names.version())
 	if len(text) <= 4<<10 && j.version != 0 && !j.executes {

@@ -7,6 +7,7 @@ BIN := .cache/bin
 NESTED := test/foreign test/setup/tofu test/setup/versitygw tools/check tools/sqlc
 TESTFLAGS ?=
 FUZZTIME ?= 30s
+BYPASSTIME ?= 5m
 
 .PHONY: help
 help: ## list the targets
@@ -142,6 +143,10 @@ fuzz-corpus: ## commit-ready corpora: a small set of what make fuzz found
 .PHONY: verdicts
 verdicts: packages ## every scenario of test/corpus through running gates, beside what explain says
 	go test -count=1 -timeout 30m -v ./test/verdict -args -all
+
+.PHONY: bypass
+bypass: packages ## every attack of test/bypass, and the random attacker for BYPASSTIME (5m)
+	go test -count=1 -timeout 0 -v ./test/bypass/... -args -all -time $(BYPASSTIME)
 
 .PHONY: regress
 regress: packages regress-files ## PostgreSQL's own regression files, direct and through the gate

@@ -47,5 +47,6 @@
 //	until SQL          wait until a superuser gets true for it
 //
 // {pad:N} is N times the letter x, {dir} a folder in which the server may write,
-// {dsn} leads straight to the database as a superuser.
+// {dsn} leads straight to the database as a superuser, by {name}, {port}, {password}.
+// {cr} is a carriage return.
 package postgres

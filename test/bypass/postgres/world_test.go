@@ -99,7 +99,16 @@ func (w *world) rebuild() {
 	w.t.Helper()
 	ctx := context.Background()
 	if w.root != nil {
-		_, err := w.root.Exec(ctx, "SELECT pg_terminate_backend($1), pg_drop_replication_slot($2)", w.pid, w.name)
+		// The next slot would wait for what is prepared.
+		left, err := w.root.Query(ctx, "SELECT format('ROLLBACK PREPARED %L', gid) FROM pg_prepared_xacts WHERE database = current_database()")
+		w.must(err)
+		undo, err := pgx.CollectRows(left, pgx.RowTo[string])
+		w.must(err)
+		for _, sql := range undo {
+			_, err := w.root.Exec(ctx, sql)
+			w.must(err)
+		}
+		_, err = w.root.Exec(ctx, "SELECT pg_terminate_backend($1), pg_drop_replication_slot($2)", w.pid, w.name)
 		w.must(err)
 		w.root.Close(ctx)
 		w.oracle.Close()
@@ -110,6 +119,8 @@ func (w *world) rebuild() {
 	w.must(w.exec("postgres", "CREATE DATABASE "+w.name+" TEMPLATE shop OWNER "+ownerRole))
 	var err error
 	w.root, err = pgx.Connect(ctx, w.server.URL(w.name))
+	w.must(err)
+	_, err = w.root.Exec(ctx, "SET statement_timeout = '30s'")
 	w.must(err)
 	listening, err := pgx.ParseConfig(w.server.URL(w.name))
 	w.must(err)
@@ -250,13 +261,9 @@ func (w *world) kill(ctx context.Context) error {
 	return err
 }
 
-func (w *world) fill(text string) string { return fill(text, w.dir, w.server.URL(w.name)) }
-
-func fill(text, dir, dsn string) string {
-	if !strings.Contains(text, "{") {
-		return text
-	}
-	text = strings.NewReplacer("{dir}", dir, "{dsn}", dsn).Replace(text)
+func (w *world) fill(text string) string {
+	text = strings.NewReplacer("{dir}", w.dir, "{dsn}", w.server.URL(w.name), "{name}", w.name, "{cr}", "\r",
+		"{port}", strconv.Itoa(w.server.Port), "{password}", w.server.Password).Replace(text)
 	for {
 		before, after, ok := strings.Cut(text, "{pad:")
 		if !ok {

@@ -26,7 +26,7 @@ demo-orders: packages foreign-tools build ## such a day on a real PostgreSQL
 	bin/signalbox demo --story orders-database
 
 .PHONY: setup
-setup: packages foreign-tools regress-files aws ## install and cache the real things that tests run against
+setup: packages foreign-tools regress-files aws drivers-setup ## install and cache the real things that tests run against
 
 .PHONY: packages
 packages:
@@ -44,6 +44,10 @@ regress-files:
 aws:
 	@test/setup/packages.sh awscli npm
 	@test/setup/aws.sh
+
+.PHONY: drivers-setup
+drivers-setup:
+	@test/setup/drivers.sh
 
 .PHONY: test
 test: setup fmt vet ## every test, with the race detector (installs what is missing first)
@@ -137,6 +141,10 @@ fuzz-corpus: ## commit-ready corpora: a small set of what make fuzz found
 .PHONY: verdicts
 verdicts: packages ## every scenario of test/corpus through running gates, beside what explain says
 	go test -count=1 -timeout 30m -v ./test/verdict -args -all
+
+.PHONY: drivers
+drivers: packages drivers-setup ## ordinary work of drivers, ORMs and tools, direct and as an agent in production
+	go test -count=1 -timeout 30m -v ./test/drivers -args -all
 
 .PHONY: regress
 regress: packages regress-files ## PostgreSQL's own regression files, direct and through the gate

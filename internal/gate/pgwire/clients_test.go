@@ -84,6 +84,34 @@ S
 <Z
 Q COMMIT
 <Z`},
+	{name: "described in a transaction, and not run", script: `
+Q BEGIN
+<Z
+P |INSERT INTO js VALUES ($1)
+D S|
+S
+<Z
+Q PREPARE p AS UPDATE js SET i = i
+<Z
+Q EXPLAIN (COSTS off) DELETE FROM js WHERE i = 1
+<Z
+Q COMMIT
+<Z`},
+	{name: "rows are locked, and a write described", script: `
+Q BEGIN
+<Z
+Q SELECT i FROM js WHERE i = 1 FOR UPDATE
+<Z
+P s|INSERT INTO js VALUES ($1)
+D S|s
+S
+<Z
+B |s|7
+E |0
+S
+<Z
+Q COMMIT
+<Z`},
 	{name: "two writes behind one Sync, flushed between", script: `
 P |INSERT INTO js VALUES ($1)
 B ||7

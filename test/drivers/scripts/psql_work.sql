@@ -4,7 +4,7 @@ INSERT INTO customers (email) VALUES ('psql@example.com') RETURNING id;
 INSERT INTO customers (email) VALUES ('psql@example.com');
 UPDATE customers SET name = 'X' WHERE email = 'psql@example.com';
 COMMIT;
-\copy jobs (payload) FROM PSTDIN
+\copy jobs (payload) FROM STDIN
 {"p": 1}
 {"p": 2}
 \.

@@ -139,6 +139,9 @@ func run(t *testing.T, env, command []string) string {
 	} else if err != nil {
 		t.Errorf("%s: %v\n%s", command, err, said.Bytes())
 	}
+	if t.Failed() || said.Len() > 0 {
+		t.Logf("%s: beside its answers it said\n%s", command, said.Bytes())
+	}
 	return withoutKeys(string(out))
 }
 
@@ -217,7 +220,8 @@ func pgxWork(t *testing.T, env []string) string {
 		batch.Queue("INSERT INTO orders (customer_id, total) VALUES ($1, $2)", 1, i)
 	}
 	note("batch", conn.SendBatch(ctx, batch).Close())
-	note(conn.CopyFrom(ctx, pgx.Identifier{"jobs"}, []string{"payload"},
+	note(conn.Exec(ctx, "CREATE TEMP TABLE incoming (payload jsonb)"))
+	note(conn.CopyFrom(ctx, pgx.Identifier{"incoming"}, []string{"payload"},
 		pgx.CopyFromSlice(20, func(i int) ([]any, error) { return []any{map[string]int{"g": i}}, nil })))
 	note("ping", conn.Ping(ctx))
 	return said.String()

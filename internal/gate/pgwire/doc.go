@@ -64,6 +64,11 @@
 // Statements of the gate's own must succeed ([backend.ask]), or nothing goes on as
 // if they had. [backend.try] leaves failures to its caller.
 //
+// What is only parsed, described or closed is forwarded with a Sync of ours where
+// nothing of the unit has run: a driver that describes first finds no transaction
+// begun when it binds. It is also forwarded when the client pauses before a Sync or
+// Flush, since the server tells errors of Parse at once.
+//
 // # Where to read
 //
 // The files follow a connection's life: startup.go and scram.go let it in, conn.go

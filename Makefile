@@ -27,7 +27,7 @@ demo-orders: packages foreign-tools build ## such a day on a real PostgreSQL
 	bin/signalbox demo --story orders-database
 
 .PHONY: setup
-setup: packages foreign-tools regress-files aws postgres ## install and cache the real things that tests run against
+setup: packages foreign-tools regress-files aws postgres drivers-setup ## install and cache the real things that tests run against
 
 .PHONY: packages
 packages:
@@ -50,6 +50,10 @@ postgres:
 aws:
 	@test/setup/packages.sh awscli npm
 	@test/setup/aws.sh
+
+.PHONY: drivers-setup
+drivers-setup:
+	@test/setup/drivers.sh
 
 .PHONY: test
 test: setup fmt vet ## every test, with the race detector (installs what is missing first)
@@ -147,6 +151,10 @@ verdicts: packages ## every scenario of test/corpus through running gates, besid
 .PHONY: bypass
 bypass: packages ## every attack of test/bypass, and the random attacker for BYPASSTIME (5m)
 	go test -count=1 -timeout 0 -v ./test/bypass/... -args -all -time $(BYPASSTIME)
+
+.PHONY: drivers
+drivers: packages drivers-setup ## ordinary work of drivers, ORMs and tools, direct and as an agent in production
+	go test -count=1 -timeout 30m -v ./test/drivers -args -all
 
 .PHONY: regress
 regress: packages regress-files ## PostgreSQL's own regression files, direct and through the gate

@@ -64,7 +64,7 @@ const lattice = `
 	# Helpers of tests, which import what they help with.
 	proof < proof/prooftest
 	internal/server, test/pgtest, test/awstest < bench
-	internal/server < test/regress, test/e2e, test/cloud, test/verdict, test/bypass/postgres
+	internal/server < test/regress, test/e2e, test/cloud, test/verdict, test/drivers, test/bypass/postgres
 	internal/ledger < test/oracle
 	internal/demo/standin < test/cloud
 	. < test/crash, test/fuzzcorpus

@@ -229,11 +229,48 @@ func (c *conn) takeBase() error {
 	return nil
 }
 
+// analyses notes what the server analyses of statements without running it: a
+// statement that is parsed and described, PREPARE, EXPLAIN. It locks what each would
+// write to, in a block up to its end, and the locks then say nothing of a write. So
+// the rows are counted from there on.
+func (c *conn) analyses(statements ...sql.Statement) error {
+	if !c.agent() || !c.inBlock() || c.server.status != 'T' {
+		return nil
+	}
+	for _, s := range statements {
+		for _, in := range s.Chain() {
+			cl := claim{actions: in.Actions(), statements: []bound{{Statement: *in}}, catalog: c.server.names.catalog}
+			if r := extentOf(cl); len(r.oids) == 0 && len(r.names) == 0 {
+				continue
+			}
+			if c.tx.base == nil {
+				if err := c.takeBase(); err != nil {
+					return err
+				}
+			}
+			c.tx.analysed = append(c.tx.analysed, cl)
+		}
+	}
+	return nil
+}
+
+// locks gives the locks of a transaction that are more than its analysed statements
+// took.
+func (c *conn) locks(now inventory) []touchedRelation {
+	r := extentOf(c.tx.analysed...)
+	r.anything, r.definitions, r.large = false, false, false // it has run nothing
+	return slices.DeleteFunc(now.locked, r.explains)
+}
+
 // onlyRead refuses a transaction of an agent that has written although nothing
 // that writes was admitted in it. That cannot be: whatever hole it came through,
 // it does not get to its COMMIT.
 func (c *conn) onlyRead() error {
-	answers, err := c.server.ask(heldSQL)
+	question := heldSQL
+	if c.tx.base != nil {
+		question = inventorySQL
+	}
+	answers, err := c.server.ask(question)
 	if err != nil {
 		return err
 	}
@@ -247,7 +284,10 @@ func (c *conn) onlyRead() error {
 // unwritten refuses what holds locks that nothing admitted explains. What was
 // executed in the transaction under an intent of its own does explain some.
 func (c *conn) unwritten(now inventory) error {
-	why := unexplained(now.locked, extentOf(c.tx.atOnce...))
+	why := unexplained(c.locks(now), extentOf(c.tx.atOnce...))
+	if why == "" && c.tx.base != nil {
+		why = unexplained(changedRows(now.rows, c.tx.base), extentOf(slices.Concat(c.tx.undone, c.tx.atOnce)...))
+	}
 	if why == "" {
 		return nil
 	}
@@ -295,7 +335,7 @@ func (c *conn) audit(now inventory, last *request) (map[string]int64, error) {
 	if held.definitions {
 		held.anything = true // a constraint, a partition, a rule: definitions lock what hangs together
 	}
-	if stray := unexplained(now.locked, held); stray != "" {
+	if stray := unexplained(c.locks(now), held); stray != "" {
 		why = fmt.Sprintf("it wrote to %s, which nothing admitted in it does", stray)
 	} else if stray := unexplained(changedRows(now.rows, c.tx.base), extentOf(ever...)); stray != "" {
 		why = fmt.Sprintf("it changed rows of %s, which nothing admitted in it does", stray)

@@ -64,6 +64,11 @@
 // Statements of the gate's own must succeed ([backend.ask]), or nothing goes on as
 // if they had. [backend.try] leaves failures to its caller.
 //
+// What is only parsed, described or closed is forwarded with a Sync of ours where
+// nothing of the unit has run: a driver that describes first finds no transaction
+// begun when it binds. It is also forwarded when the client pauses before a Sync or
+// Flush, since the server tells errors of Parse at once.
+//
 // # Five rules
 //
 // Attacks that succeeded made them. Each has one place that enforces it.
@@ -83,7 +88,7 @@
 //  3. Only execute makes effects final. A failed statement of the gate's own stops
 //     what it was for (ask); a transaction that ended without us is unknown, with an
 //     alarm (strayError); a COMMIT that was not answered is asked for on another
-//     connection (settled). TestLostAtCommit, TestOwnStatementsMustSucceed.
+//     connection (settled). TestLostAtCommit, TestTerminatedCommitIsNeverFailed.
 //  4. An approval binds all that the text reads: role, path, settings, what functions,
 //     views, triggers and rules are made of (Probe, difference).
 //  5. Everything is bounded, and each limit names itself (limits.go).

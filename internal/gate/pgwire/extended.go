@@ -295,6 +295,13 @@ func (c *conn) runGroup(steps []step, raw []byte, sync bool) error {
 		return c.runControl(s.portal, w)
 	}
 	if len(acts) == 0 {
+		for i := range steps {
+			if steps[i].typ == 'P' {
+				if err := c.analyses(c.classify(steps[i].statement.text).Statements...); err != nil {
+					return c.refuse(err)
+				}
+			}
+		}
 		// Nothing is run that was not admitted before. A statement that is only
 		// parsed and described must not leave an implicit transaction behind, in
 		// which an agent's write could not follow.

@@ -42,6 +42,11 @@ func (c *conn) perform(r *request, w *work) (done bool, err error) {
 	}
 	switch {
 	case a.Read() && (w.readOnly || !c.agent() || c.inBlock()):
+		for _, s := range r.statements {
+			if err := c.analyses(s.Statement); err != nil {
+				return false, c.refuse(err)
+			}
+		}
 		return c.forward(r, w)
 	case a.Read() && c.final(w) && len(c.tx.admissions) == 0:
 		// An agent's read that a READ ONLY transaction refuses, such as one

@@ -63,6 +63,7 @@ type txn struct {
 	atOnce     []claim          // of what ran in it under an intent of its own: see executeAtOnce
 	savepoints []savepoint
 	changed    int64     // rows that the server reported as changed
+	analysed   []claim   // what the server was given to parse in it, or to explain: see conn.analyses
 	portions   []*portal // of which portions were fetched: see conn.uncounted
 	from       int64     // statements sent to the server before it began
 

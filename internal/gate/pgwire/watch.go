@@ -47,8 +47,14 @@ func (c *conn) watch(server *backend) {
 			return
 		}
 		if typ == 'E' {
-			c.client.write(server.in.raw(0, size)) // FATAL: the end of the connection follows
-			c.explained = true
+			c.client.write(server.in.raw(0, size))
+			e, err := decodeError(server.in.body(0, size))
+			if err == nil && e.SeverityUnlocalized == "ERROR" {
+				// statement_timeout, in the midst of a unit: the rest is skipped.
+				c.client.skips, server.skips = true, true
+			} else {
+				c.explained = true // the end of the connection follows
+			}
 		} else {
 			c.server.aside(typ, size)
 		}

@@ -20,7 +20,7 @@ public class Jdbc {
                 }
             }
             for (int i = 0; i < 8; i++) { // prepared by name at the fifth
-                try (PreparedStatement s = c.prepareStatement("UPDATE orders SET note = ? WHERE id = ?")) {
+                try (PreparedStatement s = c.prepareStatement("INSERT INTO orders (note, customer_id) VALUES (?, ?)")) {
                     s.setString(1, "j");
                     s.setLong(2, i + 1);
                     System.out.println(s.executeUpdate());
@@ -52,7 +52,10 @@ public class Jdbc {
             c.commit();
             c.setAutoCommit(true);
             org.postgresql.copy.CopyManager copy = c.unwrap(org.postgresql.PGConnection.class).getCopyAPI();
-            System.out.println(copy.copyIn("COPY jobs (payload) FROM STDIN", new java.io.StringReader("{\"c\": 1}\n{\"c\": 2}\n")));
+            try (Statement s = c.createStatement()) {
+                s.execute("CREATE TEMP TABLE incoming (payload jsonb)");
+            }
+            System.out.println(copy.copyIn("COPY incoming (payload) FROM STDIN", new java.io.StringReader("{\"c\": 1}\n{\"c\": 2}\n")));
             ResultSet t = c.getMetaData().getColumns(null, "public", "orders", null);
             while (t.next()) System.out.println(t.getString("COLUMN_NAME"));
             System.out.println(c.isValid(5));

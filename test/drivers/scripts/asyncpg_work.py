@@ -20,10 +20,11 @@ async def main():
         st = await conn.prepare("INSERT INTO orders (customer_id, total) VALUES ($1, $2) RETURNING id")
         print([await st.fetchval(1, n) for n in range(3)])
         await conn.executemany("INSERT INTO jobs (payload) VALUES ($1)", [('{"m": %d}' % n,) for n in range(20)])
-        print(await conn.copy_records_to_table("jobs", records=[('{"r": 1}',)] * 5, columns=["payload"]))
+        await conn.execute("CREATE TEMP TABLE incoming (payload jsonb)")
+        print(await conn.copy_records_to_table("incoming", records=[('{"r": 1}',)] * 5, columns=["payload"]))
         async with conn.transaction():
             print([r["id"] async for r in conn.cursor("SELECT id FROM orders ORDER BY id LIMIT 120", prefetch=50)][-1])
-        await conn.execute("")
+        print(await conn.fetch(""), await conn.fetch("-- ping"))
         print(await conn.fetch("SELECT * FROM (VALUES (1, 'x')) AS v (a, b)"))
         got = asyncio.Queue()
         await conn.add_listener("news", lambda c, pid, channel, payload: got.put_nowait((pid == c.get_server_pid(), payload)))

@@ -4,7 +4,8 @@ INSERT INTO customers (email) VALUES ('psql@example.com') RETURNING id;
 INSERT INTO customers (email) VALUES ('psql@example.com');
 UPDATE customers SET name = 'X' WHERE email = 'psql@example.com';
 COMMIT;
-\copy jobs (payload) FROM PSTDIN
+CREATE TEMP TABLE incoming (payload jsonb);
+\copy incoming (payload) FROM STDIN
 {"p": 1}
 {"p": 2}
 \.

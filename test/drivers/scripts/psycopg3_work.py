@@ -13,11 +13,12 @@ with psycopg.connect("", autocommit=True) as conn:
             print(e.sqlstate)
         conn.execute("UPDATE customers SET name = 'Q' WHERE email = %s", ("psycopg3@example.com",))
     for i in range(8):  # prepared by the driver at the sixth
-        print(conn.execute("UPDATE orders SET note = %s WHERE id = %s", ("n", i + 1)).rowcount)
+        print(conn.execute("INSERT INTO orders (customer_id, note) VALUES (%s, %s)", (i + 1, "n")).rowcount)
     with conn.cursor() as cur:
         cur.executemany("INSERT INTO jobs (payload) VALUES (%s)", [('{"e": %d}' % i,) for i in range(20)])
         print(cur.rowcount)
-        with cur.copy("COPY jobs (payload) FROM STDIN") as copy:
+        cur.execute("CREATE TEMP TABLE incoming (payload jsonb)")
+        with cur.copy("COPY incoming (payload) FROM STDIN") as copy:
             for i in range(20):
                 copy.write_row(('{"c": %d}' % i,))
         print(cur.rowcount)

@@ -32,10 +32,11 @@ var goroutines = map[string]started{
 	"internal/gate/aws/lifetime.go": {1, "calls a function when a context ends; whoever asked for it waits; guarded"},
 	"internal/gate/aws/listen.go":   {3, "the gate's group; greetings of connections, in the listener's; one that waits for it"},
 
-	"internal/gate/pgwire/end.go":   {1, "cancels what a cut connection runs, two seconds at most; the gate's group; guarded"},
-	"internal/gate/pgwire/gate.go":  {6, "clients, the care of idle ones and the greeting: groups that Shutdown waits for, each guarded; the end of a session, for one connection, stopped when that leaves, guarded; the end of listening, stopped by Serve; the wait itself"},
-	"internal/gate/pgwire/copy.go":  {1, "listens to the server during a COPY, which waits for it; guarded"},
-	"internal/gate/pgwire/watch.go": {1, "watches an idle connection, which dismisses it and waits; guarded"},
+	"internal/gate/pgwire/end.go":    {1, "cancels what a cut connection runs, two seconds at most; the gate's group; guarded"},
+	"internal/gate/pgwire/gate.go":   {6, "clients, the care of idle ones and the greeting: groups that Shutdown waits for, each guarded; the end of a session, for one connection, stopped when that leaves, guarded; the end of listening, stopped by Serve; the wait itself"},
+	"internal/gate/pgwire/copy.go":   {1, "listens to the server during a COPY, which waits for it; guarded"},
+	"internal/gate/pgwire/limits.go": {1, "cancels a statement that runs for too long, two seconds at most; the gate's group; guarded"},
+	"internal/gate/pgwire/watch.go":  {1, "watches an idle connection, which dismisses it and waits; guarded"},
 
 	"internal/interlock/execute.go":   {1, "an outcome that nobody waits for; Close waits; guarded"},
 	"internal/interlock/coalesce.go":  {1, "closes a channel after 5 ms"},

@@ -50,6 +50,9 @@ type Session struct {
 	Credential string
 	// Reads sums up what it reads.
 	Reads *Reads
+	// Turn is held by a client for work of which one at a time is enough for a
+	// session, so that it leaves room for others.
+	Turn sync.Mutex
 
 	gate  *Config
 	ctx   context.Context // ends when the session must stop here

@@ -795,6 +795,26 @@ func TestPolicyChangeIsAProposalThatNeedsApproval(t *testing.T) {
 	}
 }
 
+// So are the forms that an operator has reviewed: they are a file of the set.
+func TestReviewedFormsAreUnderChangeControl(t *testing.T) {
+	h := newHouse(t, store.Config{Path: t.TempDir()})
+	h.stop()
+	h.replica = h.start(func(c *interlock.Config) { c.PolicyGate = true })
+	files, err := defaultFiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := "CREATE INDEX \"our tables are small\"\n"
+	proposed, err := h.lock.LoadPolicy(t.Context(), append(files, policy.File{Name: policy.ReviewedFile, Data: []byte(line)}))
+	if err != nil || !proposed {
+		t.Fatalf("proposed %v, %v", proposed, err)
+	}
+	holds, err := h.store.Holds(t.Context(), approval.Open, 10)
+	if err != nil || len(holds) != 1 || !strings.Contains(holds[0].Request, "new file reviewed.txt:\n"+line) {
+		t.Fatalf("holds: %+v, %v", holds, err)
+	}
+}
+
 func schemaOnly(t *testing.T) []policy.File {
 	t.Helper()
 	files, err := defaultFiles()

@@ -195,7 +195,7 @@ func (j *judge) alterTable(x *pg.AlterTableStmt) {
 			j.auditLoss(a.Native, res)
 		}
 		j.constant() // defaults, checks and options are named by their values
-		inForm(&a, formOfCommand(x, cmd))
+		inForm(&a, formOfCommand(x, cmd)+j.onNew(x.GetRelation()))
 		j.effect(a)
 		j.walk(pgtree.Unwrap(cmd.GetDef()))
 	}

@@ -79,8 +79,11 @@ func (c *Cache) classify(text string, cat *Catalog, lookup lookup) Result {
 		}
 	}
 	if c == nil || len(text) > maxCached {
-		var buf [128]token
-		r, _, _ := classify(text, cat, lexed(text, buf[:0]), lookup)
+		var r Result
+		inTurn(text, func() {
+			var buf [128]token
+			r, _, _ = classify(text, cat, lexed(text, buf[:0]), lookup)
+		})
 		return r
 	}
 	var keyBuf [1024]byte

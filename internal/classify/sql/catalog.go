@@ -265,3 +265,17 @@ func writeList(h *maphash.Hash, lists ...[]string) {
 		writeText(h, l...)
 	}
 }
+
+// Has reports whether a relation is in the catalog, by its oid. A nil catalog has
+// none.
+func (c *Catalog) Has(oid uint32) bool {
+	if c == nil {
+		return false
+	}
+	for _, r := range c.Relations {
+		if r.OID == oid {
+			return true
+		}
+	}
+	return false
+}

@@ -23,8 +23,11 @@ const maxDepth = 4000
 // understood comes back as one statement of [KindUnknown] whose action is
 // [signalbox.Worst]. It is safe for concurrent use.
 func Classify(text string, cat *Catalog) Result {
-	var buf [128]token
-	r, _, _ := classify(text, cat, lexed(text, buf[:0]), nil)
+	var r Result
+	inTurn(text, func() {
+		var buf [128]token
+		r, _, _ = classify(text, cat, lexed(text, buf[:0]), nil)
+	})
 	return r
 }
 
@@ -186,6 +189,7 @@ type batch struct {
 	temp     map[string]bool       // temporary tables that the text makes
 	views    map[string]bool       // temporary views that the text makes: what is behind them is not followed
 	stale    bool                  // the text may have removed temporary tables that the catalog has
+	made     map[string]bool       // lasting tables that the text surely makes, as written: nobody uses them yet
 	funcs    map[string]bool       // functions created in this text, bare names
 	prepared map[string]*Statement // nil for one that the text forgets again
 	cursors  map[string]*Statement // likewise
@@ -212,6 +216,9 @@ func (b *batch) statement(n *pg.Node) (Statement, bool) {
 		// Whatever could have removed or renamed a temporary table, or have undone
 		// its creation: the same name may mean a lasting one from here on.
 		b.temp, b.stale = nil, true
+	}
+	if !keepsMade(s) {
+		b.made = nil
 	}
 	if s.Runs != nil {
 		b.ran(s.Real())

@@ -15,22 +15,29 @@ func (j *judge) definition(m any) bool {
 	switch x := m.(type) {
 	case *pg.CreateStmt:
 		j.createTable("CREATE TABLE", "table", x)
+		j.makes(x)
 	case *pg.CreateForeignTableStmt:
 		a := j.createTable("CREATE FOREIGN TABLE", "foreign table", x.GetBaseStmt())
 		a.Verb, a.Reason = signalbox.Permission, "opens a way to data of another server"
 	case *pg.ViewStmt:
 		j.createView(x)
 	case *pg.IndexStmt:
-		name, _ := j.relation(x.GetRelation())
+		table, _, temp := j.table(x.GetRelation())
 		a := j.one(signalbox.Create, "CREATE INDEX", "index", cmpOr(x.GetIdxname(), "*"), "adds an index",
 			signalbox.TraitDerived)
-		a.Resources = append(a.Resources, signalbox.Resource{Type: "table", Name: name})
+		a.Resources = append(a.Resources, signalbox.Resource{Type: "table", Name: table.Name})
+		if temp {
+			a.Traits = append(a.Traits, signalbox.TraitTemporary)
+		}
+		inForm(a, formOf(x, a.Native)+j.onNew(x.GetRelation()))
+		j.constant()
 		j.s.Lone = x.GetConcurrent()
 		j.walkAll(x.GetIndexParams())
 		j.walk(pgtree.Unwrap(x.GetWhereClause()))
 	case *pg.CreateSeqStmt:
 		name, _ := j.relation(x.GetSequence())
 		a := j.one(signalbox.Create, "CREATE SEQUENCE", "sequence", name, "adds a sequence")
+		j.mayShadow(a, x.GetSequence())
 		if x.GetSequence().GetRelpersistence() == "t" {
 			a.Traits = append(a.Traits, signalbox.TraitTemporary)
 		}
@@ -121,6 +128,7 @@ func (j *judge) createTable(native, kind string, x *pg.CreateStmt) *signalbox.Ac
 		j.walk(x.GetPartbound())
 	}
 	a := j.one(signalbox.Create, native, kind, name, "adds a table")
+	j.mayShadow(a, x.GetRelation())
 	for _, n := range x.GetInhRelations() {
 		if v, ok := pgtree.Unwrap(n).(*pg.RangeVar); ok {
 			parent, _, _ := j.table(v)
@@ -164,6 +172,7 @@ func (j *judge) createView(x *pg.ViewStmt) {
 		j.unknown(inner.worst)
 	}
 	a := j.one(verb, native, "view", name, reason, ts...)
+	j.mayShadow(a, x.GetView())
 	if x.GetView().GetRelpersistence() == "t" {
 		a.Traits = append(a.Traits, signalbox.TraitTemporary)
 		j.remember(x.GetView())
@@ -393,31 +402,6 @@ func (j *judge) alterFunction(x *pg.AlterFunctionStmt) {
 			}
 		}
 	}
-}
-
-// extension judges CREATE EXTENSION: trusted ones only add functions, others can
-// reach files and other servers.
-func (j *judge) extension(x *pg.CreateExtensionStmt) {
-	a := j.one(signalbox.Create, "CREATE EXTENSION", "extension", x.GetExtname(), "adds a well-known extension")
-	if !wellKnown(x.GetExtname()) {
-		a.Verb, a.Reason = signalbox.Execute, "adds an extension that may reach outside the database"
-		a.Traits = append(a.Traits, signalbox.TraitDeferred)
-	}
-}
-
-// wellKnown reports whether an extension is among those that databases have, and
-// that reach nothing outside.
-func wellKnown(extension string) bool {
-	switch strings.ToLower(extension) {
-	case "pg_trgm", "uuid-ossp", "pgcrypto", "citext", "hstore", "ltree", "intarray", "btree_gin", "btree_gist",
-		"unaccent", "fuzzystrmatch", "tablefunc",
-		"cube", "seg", "isn", "lo", "tcn", "dict_int", "dict_xsyn", "tsm_system_rows", "tsm_system_time",
-		"earthdistance", "pg_stat_statements",
-		"bloom", "vector", "postgis", "postgis_topology", "postgis_raster", "timescaledb", "pgrowlocks",
-		"pgstattuple", "pg_buffercache", "pg_freespacemap", "pg_visibility", "hypopg", "plpgsql":
-		return true
-	}
-	return false
 }
 
 // links judges ways to and from other servers.

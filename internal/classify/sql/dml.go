@@ -71,6 +71,7 @@ func (j *judge) into(into *pg.IntoClause, native string, s selection) {
 		a.Traits = append(a.Traits, signalbox.TraitTemporary)
 		j.remember(into.GetRel())
 	}
+	j.mayShadow(&a, into.GetRel())
 	if native == "SELECT INTO" {
 		j.constant()
 		inForm(&a, formOf(into, "CREATE TABLE AS"))

@@ -67,6 +67,39 @@ func formOf(m any, name string) string {
 	return w.form(name)
 }
 
+// onNew is the word of an index or a subcommand of ALTER TABLE whose table was made
+// by the text itself, where locks and checks of all rows harm nobody.
+func (b *batch) onNew(v *pg.RangeVar) string {
+	if b.made[written(v)] {
+		return " on-new"
+	}
+	return ""
+}
+
+func written(v *pg.RangeVar) string { return v.GetSchemaname() + "." + v.GetRelname() }
+
+// makes notes a table that surely is a new one: if there was one of its name, the
+// statement fails, and with it the rest of the text.
+func (b *batch) makes(x *pg.CreateStmt) {
+	if v := x.GetRelation(); v.GetRelpersistence() == "p" && !x.GetIfNotExists() {
+		b.made = with(b.made, written(v), true)
+	}
+}
+
+// keepsMade reports whether the tables that a text made are surely still what their
+// names mean after a statement: it only reads or writes rows, or adds.
+func keepsMade(s Statement) bool {
+	if keepsTemporary(s) {
+		return true
+	}
+	for _, a := range s.Actions() {
+		if s.Kind != KindUtility || a.Verb != signalbox.Create || !strings.HasPrefix(a.Native, "ALTER TABLE ADD") {
+			return false
+		}
+	}
+	return true
+}
+
 // formOfCommand is formOf for one subcommand of ALTER TABLE.
 func formOfCommand(x *pg.AlterTableStmt, cmd *pg.AlterTableCmd) string {
 	w := words{parts: parts}

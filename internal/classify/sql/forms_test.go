@@ -181,30 +181,36 @@ func TestFormsShowNothingOfTheText(t *testing.T) {
 
 func TestForms(t *testing.T) {
 	for text, want := range map[string]string{
-		"ALTER TABLE t ADD COLUMN a int":                                   "ALTER TABLE ADD COLUMN",
-		"ALTER TABLE t ADD COLUMN a int DEFAULT random()":                  "! ALTER TABLE ADD COLUMN default(volatile)",
-		"ALTER TABLE t ADD COLUMN a int DEFAULT pg_catalog.random()":       "! ALTER TABLE ADD COLUMN default(volatile)",
-		"ALTER TABLE t ADD COLUMN a timestamptz DEFAULT now() NOT NULL":    "ALTER TABLE ADD COLUMN default(stable) not-null",
-		"ALTER TABLE t ADD COLUMN a int NOT NULL":                          "! ALTER TABLE ADD COLUMN not-null",
-		"ALTER TABLE t ADD CHECK (false) NOT VALID":                        "! ALTER TABLE ADD CONSTRAINT check(other) not-valid",
-		"ALTER TABLE t ADD CHECK (a > 0) NOT VALID":                        "ALTER TABLE ADD CONSTRAINT check(usual) not-valid",
-		"ALTER TABLE t ADD CHECK (a > 0)":                                  "! ALTER TABLE ADD CONSTRAINT check(usual)",
-		"CREATE INDEX ON t (a)":                                            "! CREATE INDEX",
-		"CREATE INDEX CONCURRENTLY ON t (a)":                               "CREATE INDEX concurrently",
-		"ALTER ROLE r SET statement_timeout = 1":                           "! ALTER ROLE SET statement_timeout",
-		"GRANT SELECT (a), UPDATE ON t TO r, PUBLIC":                       "! GRANT SELECT UPDATE columns on-table public",
-		"ALTER TYPE e RENAME VALUE 'a' TO 'b'":                             "! ALTER TYPE RENAME VALUE",
-		"ALTER TABLE t ENABLE ROW LEVEL SECURITY":                          "! ALTER TABLE ENABLE ROW LEVEL SECURITY",
-		"SELECT * INTO n FROM t":                                           "CREATE TABLE AS",
-		"SELECT 1":                                                         "",
-		"UPDATE t SET a = 1 WHERE id = 1":                                  "",
-		"PREPARE p AS DELETE FROM t":                                       "",
-		"EXPLAIN ANALYZE DELETE FROM t":                                    "",
-		"CREATE SCHEMA s CREATE TABLE a (b int) CREATE INDEX ON a (b)":     "CREATE SCHEMA",
-		"CREATE TABLE n PARTITION OF t DEFAULT":                            "! CREATE TABLE default-partition partition-of",
-		"CREATE VIEW v AS SELECT 1":                                        "CREATE VIEW",
-		"CREATE OR REPLACE VIEW v AS SELECT 1":                             "! CREATE OR REPLACE VIEW",
-		"ALTER TABLE t SET (toast.autovacuum_enabled = off, fillfactor=9)": "! ALTER TABLE SET autovacuum_enabled fillfactor",
+		"ALTER TABLE t ADD COLUMN a int":                                "ALTER TABLE ADD COLUMN",
+		"ALTER TABLE t ADD COLUMN a int DEFAULT random()":               "! ALTER TABLE ADD COLUMN default(volatile)",
+		"ALTER TABLE t ADD COLUMN a int DEFAULT pg_catalog.random()":    "! ALTER TABLE ADD COLUMN default(volatile)",
+		"ALTER TABLE t ADD COLUMN a timestamptz DEFAULT now() NOT NULL": "ALTER TABLE ADD COLUMN default(stable) not-null",
+		"ALTER TABLE t ADD COLUMN a int NOT NULL":                       "! ALTER TABLE ADD COLUMN not-null",
+		"ALTER TABLE t ADD CHECK (false) NOT VALID":                     "! ALTER TABLE ADD CONSTRAINT check(other) not-valid",
+		"ALTER TABLE t ADD CHECK (a > 0) NOT VALID":                     "ALTER TABLE ADD CONSTRAINT check(usual) not-valid",
+		"ALTER TABLE t ADD CHECK (a > 0)":                               "! ALTER TABLE ADD CONSTRAINT check(usual)",
+		"CREATE INDEX ON t (a)":                                         "! CREATE INDEX",
+		"CREATE INDEX CONCURRENTLY ON t (a)":                            "CREATE INDEX concurrently",
+		"ALTER ROLE r SET statement_timeout = 1":                        "! ALTER ROLE SET statement_timeout",
+		"GRANT SELECT (a), UPDATE ON t TO r, PUBLIC":                    "! GRANT SELECT UPDATE columns on-table public",
+		"ALTER TYPE e RENAME VALUE 'a' TO 'b'":                          "! ALTER TYPE RENAME VALUE",
+		"ALTER TABLE t ENABLE ROW LEVEL SECURITY":                       "! ALTER TABLE ENABLE ROW LEVEL SECURITY",
+		"SELECT * INTO n FROM t":                                        "CREATE TABLE AS",
+		"SELECT 1":                                                      "",
+		"UPDATE t SET a = 1 WHERE id = 1":                               "",
+		"PREPARE p AS DELETE FROM t":                                    "",
+		"EXPLAIN ANALYZE DELETE FROM t":                                 "",
+		"CREATE SCHEMA s CREATE TABLE a (b int) CREATE INDEX ON a (b)":  "CREATE SCHEMA",
+		"CREATE TABLE n PARTITION OF t DEFAULT":                         "! CREATE TABLE default-partition partition-of",
+		"CREATE VIEW v AS SELECT 1":                                     "CREATE VIEW",
+		"CREATE OR REPLACE VIEW v AS SELECT 1":                          "! CREATE OR REPLACE VIEW",
+		"ALTER TABLE t SET (toast.autovacuum_enabled = off)":            "! ALTER TABLE SET no-autovacuum_enabled",
+		"REINDEX (CONCURRENTLY false) INDEX i":                          "! REINDEX index no-concurrently",
+		"VACUUM (FULL 0, VERBOSE) t":                                    "VACUUM no-full verbose",
+		"CREATE EXTENSION timescaledb":                                  "! CREATE EXTENSION untrusted",
+		"CREATE EXTENSION dblink":                                       "! CREATE EXTENSION other(extension)",
+		"CREATE SEQUENCE s START 0 MINVALUE 0":                          "CREATE SEQUENCE minvalue start",
+		"CREATE SEQUENCE s NO CYCLE NO MAXVALUE":                        "CREATE SEQUENCE maxvalue no-cycle",
 	} {
 		a := Classify(text, nil).Statements[0].Action
 		got := a.Form
@@ -226,19 +232,81 @@ func TestUsualChecks(t *testing.T) {
 		}
 		return form
 	}
-	for _, usual := range []string{"a > 0", "a >= 0", "a >= 0.0", "a IS NOT NULL", "a IN ('x', 'y')", "a = ANY (ARRAY['x','y'])",
+	for _, usual := range []string{"a > 0", "a >= 0", "a >= 0.0", "a IS NOT NULL", "a IN ('x', 'y')",
+		"a = ANY (ARRAY['x','y'])",
 		"length(a) <= 255", "char_length(a) > 0", "a BETWEEN 0 AND 100", "a >= 0 AND a <= 100", "a < b", "a <> b",
 		"a <> ''", "a IS NOT NULL AND b IS NOT NULL", "a > 0 OR b IS NOT NULL"} {
 		if !strings.Contains(check(usual), "check(usual)") {
 			t.Errorf("%s is %q", usual, check(usual))
 		}
 	}
-	for _, odd := range []string{"false", "1 = 0", "NULL", "a <> a", "a < a", "a > 1000000", "a < 0", "a <= 0", "a IS NULL",
-		"a = 1", "a IN ('x')", "a IN (NULL, NULL)", "NOT (a > 0)", "a > 0 AND false", "a > 0 AND a < -1", "length(a) < 0",
-		"a BETWEEN 5 AND 1", "a BETWEEN 100 AND 1000", "a > 0 AND a IS NULL", "a < now()", "f(a)", "a ~ '^$'", "a < '2020-01-01'",
+	for _, odd := range []string{"false", "1 = 0", "NULL", "a <> a", "a < a", "a > 1000000", "a < 0",
+		"a <= 0", "a IS NULL",
+		"a = 1", "a IN ('x')", "a IN (NULL, NULL)", "NOT (a > 0)", "a > 0 AND false", "a > 0 AND a < -1",
+		"length(a) < 0",
+		"a BETWEEN 5 AND 1", "a BETWEEN 100 AND 1000", "a > 0 AND a IS NULL", "a < now()", "f(a)",
+		"a ~ '^$'", "a < '2020-01-01'",
 		"a @> b", "a OPERATOR(s.>) 0", "true"} {
 		if !strings.Contains(check(odd), "check(other)") {
 			t.Errorf("%s is %q", odd, check(odd))
+		}
+	}
+}
+
+// A relation that is made in front of another of its name changes what statements
+// of everybody mean.
+func TestNewRelationsInFrontOfOthers(t *testing.T) {
+	cat := &Catalog{SearchPath: []string{"ann", "public"}, Relations: map[string]Relation{
+		"public.orders": {Schema: "public", Name: "orders", Kind: 'r'},
+		"ann.notes":     {Schema: "ann", Name: "notes", Kind: 'r'},
+	}}
+	cat.Seal()
+	for text, want := range map[string]bool{
+		"CREATE TABLE orders (id int)":                true,
+		"CREATE TABLE ann.orders (id int)":            true,
+		"CREATE VIEW ann.orders AS SELECT 1":          true,
+		"CREATE OR REPLACE VIEW orders AS SELECT 1":   true,
+		"CREATE TABLE orders AS SELECT 1 AS id":       true,
+		"SELECT 1 AS id INTO ann.orders":              true,
+		"CREATE SEQUENCE orders":                      true,
+		"CREATE TABLE other (id int)":                 false,
+		"CREATE TABLE public.notes (id int)":          false,
+		"CREATE TABLE elsewhere.orders (id int)":      false,
+		"CREATE TEMP TABLE orders (id int)":           false,
+		"CREATE TABLE IF NOT EXISTS public.orders ()": false,
+	} {
+		if got := Classify(text, cat).Statements[0].Action.Has(signalbox.TraitRename); got != want {
+			t.Errorf("%s: %t", text, got)
+		}
+	}
+}
+
+// Nobody waits for a table that the same text has made.
+func TestTablesOfTheText(t *testing.T) {
+	for text, want := range map[string]bool{
+		"CREATE TABLE n (a int); CREATE INDEX ON n (a)":                                                 true,
+		"CREATE TABLE n (a int); INSERT INTO n VALUES (1); CREATE UNIQUE INDEX i ON n (a)":              true,
+		"CREATE TABLE s.n (a int); ALTER TABLE s.n ADD CHECK (a < 0); CREATE INDEX ON s.n (a)":          true,
+		"CREATE TABLE n (a int); ALTER TABLE n ADD FOREIGN KEY (a) REFERENCES b (id)":                   true,
+		"CREATE TABLE n (a int); ALTER TABLE n ADD FOREIGN KEY (a) REFERENCES b (id) ON DELETE CASCADE": false,
+		"CREATE TABLE n (a int); ALTER TABLE n ENABLE ROW LEVEL SECURITY":                               false,
+		"CREATE TABLE IF NOT EXISTS n (a int); CREATE INDEX ON n (a)":                                   false,
+		"CREATE TABLE n (a int); CREATE INDEX ON m (a)":                                                 false,
+		"CREATE TABLE s.n (a int); CREATE INDEX ON n (a)":                                               false,
+		"CREATE TABLE n (a int); ROLLBACK; CREATE INDEX ON n (a)":                                       false,
+		"CREATE TABLE n (a int); SET search_path = x; CREATE INDEX ON n (a)":                            false,
+		"CREATE TABLE n (a int); DROP TABLE n; CREATE INDEX ON n (a)":                                   false,
+		"CREATE TABLE n (a int); ALTER TABLE n RENAME TO m; CREATE INDEX ON n (a)":                      false,
+		"CREATE TABLE n (a int); SELECT f(); CREATE INDEX ON n (a)":                                     false,
+		"CREATE INDEX ON n (a); CREATE TABLE n (a int)":                                                 false,
+	} {
+		all := Classify(text, nil).Statements
+		s := all[len(all)-1]
+		if s.Action.Native == "CREATE TABLE" {
+			s = all[0]
+		}
+		if got := !s.Action.Has(signalbox.TraitUnreviewed); got != want {
+			t.Errorf("%s: reviewed = %t, form %q", text, got, s.Action.Form)
 		}
 	}
 }

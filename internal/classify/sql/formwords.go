@@ -2,6 +2,7 @@ package sql
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
@@ -62,11 +63,36 @@ func storageOptions(w *words, all []any) {
 			"user_catalog_table", "vacuum_index_cleanup", "vacuum_truncate", "log_autovacuum_min_duration",
 			"n_distinct", "n_distinct_inherited", "security_barrier", "security_invoker", "check_option"}, n),
 			slices.Contains(autovacuumOptions, n):
-			w.add(n)
+			w.add(optionWord(d))
 		default:
 			w.other("option")
 		}
 	}
+}
+
+// optionWord names an option, and tells one that is switched off from one that is
+// on or has a value.
+func optionWord(d *pg.DefElem) string {
+	text := ""
+	switch x := pgtree.Unwrap(d.GetArg()).(type) {
+	case *pg.String:
+		text = x.GetSval()
+	case *pg.TypeName: // a word without quotes
+		text = last(nameParts(x.GetNames()))
+	case *pg.Boolean:
+		text = strconv.FormatBool(x.GetBoolval())
+	case *pg.Integer:
+		switch d.GetDefname() {
+		case "start", "minvalue", "maxvalue", "increment", "cache", "restart", "connectionlimit", "connection_limit":
+			return d.GetDefname() // a number, and not a word for no
+		}
+		text = strconv.Itoa(int(x.GetIval()))
+	}
+	switch strings.ToLower(text) {
+	case "false", "fals", "fal", "fa", "f", "off", "of", "no", "n", "0":
+		return "no-" + d.GetDefname()
+	}
+	return d.GetDefname()
 }
 
 var autovacuumOptions = []string{"autovacuum_analyze_scale_factor", "autovacuum_analyze_threshold",
@@ -117,10 +143,46 @@ func opclass(w *words, _ protoreflect.Message, v protoreflect.Value) {
 	w.add("opclass(other)")
 }
 
+// extensionWords tells the extensions that only compute from others.
 func extensionWords(w *words, _ protoreflect.Message, v protoreflect.Value) {
-	if !wellKnown(v.String()) {
+	switch name := strings.ToLower(v.String()); {
+	case Reviewed(name):
+	case name == "tablefunc" || name == "dict_int" || name == "tsm_system_rows" || name == "tsm_system_time":
+	case wellKnown(name):
+		w.add("untrusted") // they do more than compute: workers, files of pages, triggers
+	default:
 		w.other("extension")
 	}
+}
+
+// domainWords names what ALTER DOMAIN sets.
+func domainWords(w *words, in protoreflect.Message, v protoreflect.Value) {
+	if x, _ := in.Interface().(*pg.AlterDomainStmt); x.GetSubtype() == "T" {
+		w.add(defaultWord(unwrapped(v)))
+		return
+	}
+	w.node(v.Message())
+}
+
+// indexed names what an index computes. One that is unique and computes the same
+// for all rows lets a single row be.
+func indexed(w *words, _ protoreflect.Message, v protoreflect.Value) {
+	switch x := unwrapped(v).(type) {
+	case *pg.FuncCall:
+		switch last(nameParts(x.GetFuncname())) {
+		case "lower", "upper", "btrim", "trim":
+			if len(x.GetArgs()) == 1 && columnOf(x.GetArgs()[0]) != "" {
+				w.add("expression(case)")
+				return
+			}
+		}
+	case *pg.A_Expr:
+		if op := last(nameParts(x.GetName())); op == "->>" && columnOf(x.GetLexpr()) != "" {
+			w.add("expression(field)")
+			return
+		}
+	}
+	w.add("expression")
 }
 
 // commandWords names what a subcommand of ALTER TABLE sets.

@@ -1,6 +1,7 @@
 package sql
 
 import (
+	"slices"
 	"strings"
 
 	pg "github.com/pganalyze/pg_query_go/v6"
@@ -79,6 +80,33 @@ func (j *judge) table(v *pg.RangeVar) (signalbox.Resource, *Relation, bool) {
 	}
 	temp := r != nil && r.Temporary || strings.HasPrefix(name, "pg_temp.") || v.GetRelpersistence() == "t"
 	return res, r, temp
+}
+
+// shadows reports whether a new relation would get between a name and what it
+// means now: a schema behind its own on the search path has a relation of that
+// name.
+func (b *batch) shadows(v *pg.RangeVar) bool {
+	if b.cat == nil || v.GetRelpersistence() == "t" {
+		return false
+	}
+	at := 0
+	if s := v.GetSchemaname(); s != "" {
+		at = slices.Index(b.path, s)
+	}
+	if at < 0 || at >= len(b.path) {
+		return false
+	}
+	return slices.ContainsFunc(b.path[at+1:], func(behind string) bool {
+		return b.find(behind+"."+v.GetRelname()) != nil
+	})
+}
+
+// mayShadow marks the creation of a relation whose name stands for another now.
+func (b *batch) mayShadow(a *signalbox.Action, v *pg.RangeVar) {
+	if b.shadows(v) {
+		a.Traits = addTrait(a.Traits, signalbox.TraitRename)
+		a.Reason += ", whose name stands for another on the search path now"
+	}
 }
 
 // passing reports whether what is written to a temporary relation surely stays in

@@ -172,7 +172,8 @@ func powerful(role string) bool {
 		return true
 	}
 	looks := false
-	for word := range strings.FieldsFuncSeq(strings.ToLower(role), func(r rune) bool { return r == '_' || r == '-' || r == ' ' }) {
+	between := func(r rune) bool { return r == '_' || r == '-' || r == ' ' }
+	for word := range strings.FieldsFuncSeq(strings.ToLower(role), between) {
 		switch word {
 		case "read", "reader", "readers", "readonly", "reads", "ro", "report", "reports", "reporting", "analyst",
 			"analysts", "analytics", "viewer", "viewers", "monitor", "monitoring", "metrics", "select", "bi":

@@ -32,10 +32,12 @@ type backend struct {
 	// unasked is given what the server says at any time: notices, notifications
 	// and changed parameters. name is empty unless it is a parameter.
 	unasked func(raw []byte, name, value string)
+	closed  func() // told once that the connection is given up; may be nil
 
 	// What it reported.
 	sent     int64             // statements sent so far, ours and the client's
 	session  string            // the id that the server's log has for it (%c); empty until it was asked
+	timeline string            // of the server then; empty on a standby
 	status   byte              // transaction status of the last ReadyForQuery
 	params   map[string]string // as reported at its start
 	readOnly bool              // reads run READ ONLY by default: the client is an agent
@@ -131,16 +133,31 @@ func (b *backend) flush() { b.out = appendFlush(b.out) }
 func (b *backend) close() {
 	b.conn.SetWriteDeadline(time.Now().Add(time.Second))
 	b.write([]byte{'X', 0, 0, 0, 4}) // it ends, whether the server hears it or not
+	b.hangUp()
+}
+
+// hangUp gives the connection up without a word. It may be called again.
+func (b *backend) hangUp() {
 	b.conn.Close()
+	if b.closed != nil {
+		b.closed()
+		b.closed = nil
+	}
 }
 
 // A lostError says that the connection to the server broke.
 type lostError struct {
 	err     error
-	unknown bool // effects may have become final before it did
+	unknown bool   // effects may have become final before it did
+	settled string // how the server says, on another connection, that the transaction ended
 }
 
-func (e *lostError) Error() string { return "connection to the server lost: " + plainly(e.err) }
+func (e *lostError) Error() string {
+	if e.settled != "" {
+		return "connection to the server lost; it confirms that the transaction was " + e.settled
+	}
+	return "connection to the server lost: " + plainly(e.err)
+}
 func (e *lostError) Unwrap() error { return e.err }
 
 // An answer is what came back for a statement of our own.
@@ -316,11 +333,11 @@ func (b *backend) parameter(name, value string) {
 	}
 }
 
-// errTampered ends a connection whose protection was switched off by something
-// that nobody decided.
+// errTampered ends a connection of which something that nobody decided has switched
+// off what keeps reads from writing, or what counts and checks writes.
 var errTampered = &refusal{
 	severity: "FATAL", code: StateDenied,
-	message: readOnlyGUC + " was changed behind the gate's back: the connection ends, and what was open is rolled back",
+	message: readOnlyGUC + ", track_counts or session_replication_role was changed behind the gate's back: the connection ends, and what was open is rolled back",
 	hint:    "Report this to Signalbox's operator.",
 }
 

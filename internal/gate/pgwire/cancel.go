@@ -35,12 +35,21 @@ func (g *Gate) cancelRequest(client net.Conn, packet []byte) {
 	}
 	defer c.cancelling.Store(false)
 	c.mu.Lock()
-	server, stop := c.server, c.waiting
+	stop := c.waiting
 	c.mu.Unlock()
 	if stop != nil {
 		stop() // it waits for approvals, and the server knows nothing of it
 		return
 	}
+	c.cancelRunning()
+}
+
+// cancelRunning has the server stop the statement of the client's that runs, if one
+// does. Called by others.
+func (c *conn) cancelRunning() {
+	c.mu.Lock()
+	server := c.server
+	c.mu.Unlock()
 	// Only a statement of the client's own may be hit. The gate's, such as the
 	// BEGIN that makes what follows provisional, wait until the request is over.
 	c.cancels.Lock()
@@ -48,7 +57,7 @@ func (g *Gate) cancelRequest(client net.Conn, packet []byte) {
 	if server == nil || !c.running {
 		return
 	}
-	ctx, cancel := context.WithTimeout(g.ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(c.g.ctx, 2*time.Second)
 	defer cancel()
 	if err := server.cancel(ctx); err != nil {
 		c.log.Warn("cancel request not passed on", "error", err)

@@ -128,6 +128,9 @@ func (c *conn) missing(j *classified) bool {
 	return false
 }
 
+// longText is the length from which a session has its texts parsed one by one.
+const longText = 16 << 10
+
 func (c *conn) classifyNow(text string, types []uint32) *classified {
 	catalog, version := c.server.names.catalog, c.server.names.version()
 	if catalog != nil && len(types) > 0 {
@@ -136,6 +139,10 @@ func (c *conn) classifyNow(text string, types []uint32) *classified {
 	}
 	if j := c.classified[text]; j != nil && j.version == version {
 		return j
+	}
+	if len(text) > longText {
+		c.at.Turn.Lock()
+		defer c.at.Turn.Unlock()
 	}
 	j := newClassified(c.server.prepared.Classify(text, catalog, c.g.cache), version)
 	if len(text) <= 4<<10 && j.version != 0 && !j.executes {

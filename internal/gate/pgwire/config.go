@@ -34,6 +34,8 @@ type Config struct {
 	// query, or the parameters of one statement. Data of COPY streams and is
 	// not bounded by it. Default 64 MiB.
 	MaxMessage int
+	// Limits bound how long clients may keep what others wait for.
+	Limits Limits
 	// LoginTimeout bounds a connection's start. Default 20 seconds.
 	LoginTimeout time.Duration
 }
@@ -96,6 +98,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Gate.Target == "" {
 		c.Gate.Target = net.JoinHostPort(c.Upstream.Host, strconv.Itoa(c.Upstream.Port)) + "/" + c.Upstream.Database
 	}
+	c.Limits = c.Limits.withDefaults()
 	if c.MaxStarting <= 0 {
 		c.MaxStarting = 1024
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/gate"
@@ -49,7 +50,13 @@ type conn struct {
 	seen       int64        // turns at the last look; owned by Gate.attendIdle
 	watched    chan struct{}
 	listens    atomic.Bool
-	serverGone atomic.Bool // the watcher saw the server hang up
+	channels   map[string]bool // that it listens to
+	began      atomic.Int64    // when an agent's transaction began, in Unix nanoseconds; 0: none is open
+	idles      atomic.Int64    // when the agent was last waited for
+	runs       atomic.Int64    // when the agent's statement began to run; 0: none runs
+	serverGone atomic.Bool     // the watcher saw the server hang up
+	stuck      uint64          // the write to the client at the last look; owned by Gate.attendIdle
+	stuckSince time.Time       // the first look at which it was that one
 
 	cancelling atomic.Bool // a cancel request is on its way to the server
 	reads      *gate.Counter
@@ -136,10 +143,20 @@ func (c *conn) connect() error {
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, c.g.Upstream.ConnectTimeout)
 	defer cancel()
+	if err := c.g.upstreams.take(c.session.ID); err != nil {
+		return err
+	}
 	server, err := c.g.connect(ctx, settings)
+	if err == nil {
+		if err = c.g.upstreams.learn(ctx, server); err != nil {
+			server.close()
+		}
+	}
 	if err != nil {
+		c.g.upstreams.give(c.session.ID)
 		return &lostError{err: err}
 	}
+	server.closed = func() { c.g.upstreams.give(c.session.ID) }
 	server.log, server.readOnly, server.unasked = c.log, c.agent(), c.unasked
 	c.mu.Lock()
 	cut := c.reason

@@ -25,10 +25,13 @@ func (c *conn) tellEnd(err error) error {
 	c.mu.Unlock()
 	c.client.conn.SetWriteDeadline(time.Now().Add(time.Second))
 	r := refusal{severity: "FATAL"}
-	lost := (*lostError)(nil)
+	lost, limit := (*lostError)(nil), (*refusal)(nil)
 	switch {
 	case reason != nil:
-		r.code, r.message, r.hint = "57P01", reason.Error(), "Start another session with `signalbox run` when it is allowed again."
+		if !errors.As(reason, &limit) {
+			limit = &refusal{code: "57P01", message: reason.Error(), hint: "Start another session with `signalbox run` when it is allowed again."}
+		}
+		r.code, r.message, r.hint = limit.code, limit.message, limit.hint
 		err = reason
 	case c.server != nil && c.server.tampered != nil:
 		r = *c.server.tampered
@@ -146,7 +149,7 @@ func (c *conn) closeAbruptly() {
 	c.server = nil
 	c.mu.Unlock()
 	if server != nil {
-		server.conn.Close()
+		server.hangUp()
 	}
 	c.g.leave(c)
 }

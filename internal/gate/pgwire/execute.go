@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/gate"
@@ -203,7 +205,7 @@ func (c *conn) runBlock(r *request, w *work, permit *interlock.Permit) (signalbo
 			return c.refusedOwn(err)
 		}
 	}
-	if permit.Limited && c.tx.base == nil {
+	if (permit.Limited || c.agent()) && c.tx.base == nil {
 		if err := c.takeBase(); err != nil {
 			return c.undo(&pump{}, err)
 		}
@@ -231,7 +233,10 @@ func (c *conn) runBlock(r *request, w *work, permit *interlock.Permit) (signalbo
 		}
 		return conclude(p, nil, false)
 	}
-	last, err := c.beforeCommit(permit.Limited)
+	last, err := c.beforeCommit(r, permit.Limited)
+	if err == nil {
+		err = last.wrong
+	}
 	if err != nil {
 		return c.undo(p, err)
 	}
@@ -242,6 +247,7 @@ func (c *conn) runBlock(r *request, w *work, permit *interlock.Permit) (signalbo
 		}
 	}
 	out, end, err := c.commitOwn(p)
+	out, end, err = c.settled(last.xid, out, end, err)
 	out.Touched = last.touched
 	return out, end, err
 }
@@ -277,43 +283,68 @@ func (c *conn) commitOwn(p *pump) (signalbox.Outcome, ending, error) {
 type finish struct {
 	xid     string           // its transaction id; empty: it has none
 	touched map[string]int64 // rows by table, where they are measured
+	wrong   error            // why it must not become final, although nothing has failed
 }
+
+// fence is how long the server waits for the gate between the last look at a
+// transaction and its COMMIT. It is below the time after which others take a
+// process that does not speak for dead.
+const fence = 10 * time.Second
+
+var fenceSQL = fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", fence.Milliseconds())
 
 // xidSQL asks for the transaction's id, in the form that pg_xact_status takes.
 const xidSQL = "SELECT COALESCE(pg_catalog.pg_current_xact_id_if_assigned()::pg_catalog.text, '')"
 
 // beforeCommit has everything run that would run at COMMIT, so that nothing is
-// left to happen after the measurement: deferred triggers and constraints.
-func (c *conn) beforeCommit(limited bool) (finish, error) {
-	var sqls []string
-	sqls = append(sqls, c.tx.read(false)...)
-	if limited {
-		sqls = append(sqls, "SET CONSTRAINTS ALL IMMEDIATE", touchedSQL)
+// left to happen after the measurement: deferred triggers and constraints. What an
+// agent's transaction has touched is then held against what was admitted; last is
+// the request that comes with the end, or nil.
+//
+// From here to the COMMIT the server waits no longer than fence: if this process
+// sleeps meanwhile, past its lease perhaps, the backend and the transaction are
+// gone when it wakes.
+func (c *conn) beforeCommit(last *request, limited bool) (finish, error) {
+	measured := limited || c.agent()
+	sqls := append(slices.Clone(c.tx.read(false)), fenceSQL)
+	if measured {
+		sqls = append(sqls, "SET CONSTRAINTS ALL IMMEDIATE", inventorySQL)
+	} else {
+		sqls = append(sqls, xidSQL)
 	}
-	sqls = append(sqls, xidSQL)
 	answers, err := c.server.ask(sqls...)
 	if err != nil {
 		return finish{}, err
 	}
-	end := finish{xid: answers[len(answers)-1].rows[0][0]}
-	if limited {
-		now, err := readTouched(answers[len(answers)-2])
-		if err == nil {
-			end.touched, err = c.tx.touched(now)
-		}
-		if err != nil {
-			return finish{}, err
-		}
+	said := answers[len(answers)-1]
+	if !measured {
+		return finish{xid: said.rows[0][0]}, nil
 	}
-	return end, nil
+	now, err := c.server.readInventory(said)
+	if err != nil {
+		return finish{}, err
+	}
+	end := finish{xid: now.xid}
+	end.touched, err = c.audit(now, last)
+	over, stray := (*interlock.OverrunError)(nil), (*strayError)(nil)
+	if errors.As(err, &over) || errors.As(err, &stray) {
+		end.wrong, err = err, nil
+	}
+	return end, err
 }
 
 // undo rolls back what exceeded its ceiling, or what the server refused to go on
 // with.
 func (c *conn) undo(p *pump, why error) (signalbox.Outcome, ending, error) {
-	lost, own := (*lostError)(nil), (*askError)(nil)
+	lost, own, stray := (*lostError)(nil), (*askError)(nil), (*strayError)(nil)
 	if errors.As(why, &lost) {
 		return conclude(p, why, false)
+	}
+	if errors.As(why, &stray) {
+		// What was provisional has ended without us, one way or the other.
+		c.alarm("an agent's transaction was ended by what was never admitted", why.Error())
+		return signalbox.Outcome{Result: signalbox.ResultUnknown, Rows: signalbox.CountUnknown},
+			ending{failed: true, err: &lostError{err: why, unknown: true}}, why
 	}
 	if errors.As(why, &own) {
 		return c.refusedOwn(why)

@@ -2,7 +2,6 @@ package pgwire
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -205,6 +204,14 @@ func (c *conn) group(steps []step, raw []byte) (int, error) {
 		view.add(steps[:i+1])
 		switch s.typ {
 		case 'P':
+			if s.name != "" {
+				if err := c.roomToPrepare(len(s.statement.text)); err != nil {
+					if i > 0 {
+						return i, nil
+					}
+					return 0, err
+				}
+			}
 			if c.agent() {
 				// BEGIN is rewritten where it is parsed, so that a prepared one
 				// begins what it began for others.
@@ -313,15 +320,15 @@ func pick(steps []step, raw []byte) []byte {
 	return b
 }
 
-// maxActs bounds the statements of one request: each stands in its intent.
-const maxActs = 2000
-
 // requestOf makes the one request of what a group executes.
 func (c *conn) requestOf(acts []*portal) (*request, error) {
 	if len(acts) == 1 && len(acts[0].classified.Statements) == 1 {
 		// The common case, without copies of the actions.
 		p := acts[0]
 		if err := c.checkExecutes(p.classified); err != nil {
+			return nil, err
+		}
+		if err := c.room(p.classified); err != nil {
 			return nil, err
 		}
 		statements := bounds(p.classified)
@@ -331,7 +338,7 @@ func (c *conn) requestOf(acts []*portal) (*request, error) {
 		return c.newRequest(p.classified.actions, []string{p.statement.text}, statements), nil
 	}
 	if len(acts) > maxActs {
-		return nil, &refusal{code: "54000", message: fmt.Sprintf("%d statements in one unit are more than the gate takes: the limit is %d", len(acts), maxActs), hint: "Send Sync more often."}
+		return nil, beyond("54000", maxActs, "there are too many statements in one unit", "Send Sync more often.")
 	}
 	var actions []signalbox.Action
 	var texts []string
@@ -341,6 +348,9 @@ func (c *conn) requestOf(acts []*portal) (*request, error) {
 			return nil, errNotAlone
 		}
 		if err := c.checkExecutes(p.classified); err != nil {
+			return nil, err
+		}
+		if err := c.room(p.classified); err != nil {
 			return nil, err
 		}
 		statements := bounds(p.classified)

@@ -1,5 +1,7 @@
 package pgwire
 
+import "time"
+
 // A work is a piece of what a client sent that is forwarded under one decision.
 type work struct {
 	raw      []byte // messages, without a Sync at their end
@@ -124,4 +126,11 @@ func (c *conn) cancellable(runs bool) {
 	c.cancels.Lock()
 	c.running = runs
 	c.cancels.Unlock()
+	switch {
+	case !c.agent():
+	case runs:
+		c.runs.Store(time.Now().UnixNano())
+	default:
+		c.runs.Store(0)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 )
 
 // headerSize is a message's type byte and its length.
@@ -147,9 +148,10 @@ func (f *frames) fill(need int) error {
 // outbox gathers messages for one side so that they leave in few writes. The
 // first error of a write sticks and ends the connection.
 type outbox struct {
-	dst io.Writer
-	buf []byte
-	err error
+	dst    io.Writer
+	buf    []byte
+	err    error
+	writes atomic.Uint64 // that have begun and ended; odd while one is under way
 }
 
 // outboxLimit is how much is gathered before it is written.
@@ -159,9 +161,7 @@ func (o *outbox) write(p []byte) {
 	if len(o.buf)+len(p) > outboxLimit {
 		o.flush()
 		if len(p) >= outboxLimit {
-			if o.err == nil {
-				_, o.err = o.dst.Write(p)
-			}
+			o.send(p)
 			return
 		}
 	}
@@ -169,9 +169,17 @@ func (o *outbox) write(p []byte) {
 }
 
 func (o *outbox) flush() error {
-	if len(o.buf) > 0 && o.err == nil {
-		_, o.err = o.dst.Write(o.buf)
+	if len(o.buf) > 0 {
+		o.send(o.buf)
 	}
 	o.buf = o.buf[:0]
 	return o.err
+}
+
+func (o *outbox) send(p []byte) {
+	if o.err == nil {
+		o.writes.Add(1)
+		_, o.err = o.dst.Write(p)
+		o.writes.Add(1)
+	}
 }

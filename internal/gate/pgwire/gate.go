@@ -23,16 +23,17 @@ import (
 // [Gate.Serve], end it with [Gate.Shutdown].
 type Gate struct {
 	Config
-	dial     *pgconn.Config // of the backend, without the client's settings
-	tls      *tls.Config    // nil if TLS is declined
-	binding  []byte         // hash of our certificate, for channel binding
-	sessions *gate.Sessions
-	failures *gate.Failures
-	logins   *logins
-	arrivals *arrivals
-	cache    *sql.Cache
-	catalogs *catalogs
-	greeting *greeting
+	dial      *pgconn.Config // of the backend, without the client's settings
+	tls       *tls.Config    // nil if TLS is declined
+	binding   []byte         // hash of our certificate, for channel binding
+	sessions  *gate.Sessions
+	failures  *gate.Failures
+	logins    *logins
+	arrivals  *arrivals
+	cache     *sql.Cache
+	catalogs  *catalogs
+	greeting  *greeting
+	upstreams upstreams
 
 	ctx    context.Context // ends when the gate does
 	cancel context.CancelFunc
@@ -275,7 +276,9 @@ func (g *Gate) attendIdle() {
 				idle = append(idle, c)
 			}
 			g.mu.Unlock()
+			now := time.Now()
 			for _, c := range idle {
+				c.bound(now)
 				c.attend()
 			}
 			clear(idle)
@@ -377,7 +380,7 @@ func (g *Gate) newConn(client net.Conn, s signalbox.Session) *conn {
 		slog.Int64("conn", c.number))
 	c.ctx, c.stop = context.WithCancel(g.ctx)
 	c.client.in = frames{src: &c.client, limit: g.MaxMessage}
-	c.client.out = outbox{dst: c.client.conn}
+	c.client.out.dst = c.client.conn
 	c.client.idle, c.client.busy = c.waits, c.speaks
 	return c
 }

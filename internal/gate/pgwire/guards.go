@@ -86,6 +86,8 @@ func (c *conn) admitSettings() ([]setting, error) {
 		}
 	}
 	if c.agent() {
+		// The client's own come behind the limits, and before what must hold.
+		settings = append(c.g.Limits.settings(), settings...)
 		settings = append(settings, setting{readOnlyGUC, "on"})
 	}
 	return settings, nil

@@ -74,6 +74,9 @@ func (b *backend) learn(begun, objects, renamed bool) error {
 		}
 		if len(answers) > 1 && len(answers[1].rows) == 1 {
 			b.session = answers[1].rows[0][0]
+			if err := b.learnTimeline(); err != nil {
+				return err
+			}
 		}
 		row := answers[0].rows[0]
 		n.role, n.path, n.settings, n.temp = row[0], row[3], row[6], oid(row[5])
@@ -150,6 +153,7 @@ func (c *conn) noteRan(j *classified) {
 		case sql.KindDiscard:
 			c.server.prepared.ForgetAll()
 			clear(c.statements)
+			clear(c.channels)
 			c.server.names.stale, c.server.names.objects = true, true
 		case sql.KindDeclare:
 			c.server.prepared.Opened(s.Name, s, c.server.names.catalog)
@@ -161,6 +165,14 @@ func (c *conn) noteRan(j *classified) {
 			}
 		case sql.KindListen:
 			c.listens.Store(true)
+			if c.channels == nil {
+				c.channels = make(map[string]bool)
+			}
+			c.channels[s.Name] = true
+		case sql.KindUnlisten:
+			if delete(c.channels, s.Name); s.Name == "" || s.Name == "*" {
+				clear(c.channels)
+			}
 		}
 	}
 }

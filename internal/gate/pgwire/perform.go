@@ -134,11 +134,11 @@ func (c *conn) executeAtOnce(a gate.Admission, r *request, w *work) (bool, error
 		atomic: func() bool { return !w.lone },
 		run: func(_ context.Context, permit *interlock.Permit) (signalbox.Outcome, ending, error) {
 			if permit.Limited {
-				base, err := c.server.touched()
+				base, err := c.inventory()
 				if err != nil {
 					return c.refusedOwn(err)
 				}
-				c.tx.base, c.tx.changed = base, 0
+				c.tx.base, c.tx.changed = base.rows, 0
 			}
 			p := &pump{replies: -1, hold: true, quiet: true}
 			if err := c.send(w, p); err != nil {
@@ -149,11 +149,9 @@ func (c *conn) executeAtOnce(a gate.Admission, r *request, w *work) (bool, error
 				return out, end, err
 			}
 			c.tx.changed = p.changed
-			now, err := c.server.touched()
+			now, err := c.inventory()
 			if err == nil {
-				out.Touched, err = c.tx.touched(now)
-			}
-			if err == nil {
+				out.Touched, _ = c.tx.touched(now.rows)
 				err = permit.Spend(out.Touched)
 			}
 			if err != nil {
@@ -167,7 +165,8 @@ func (c *conn) executeAtOnce(a gate.Admission, r *request, w *work) (bool, error
 		// What was provisional before still is, and its end decides about it: in an
 		// implicit transaction, which the server's status does not show, the Sync.
 		c.tx = before
-		c.tx.phase, c.tx.executed = p, true
+		c.tx.phase = p
+		c.tx.atOnce = append(c.tx.atOnce, c.claimOf(r))
 	} else if len(before.admissions) > 0 {
 		c.g.Interlock.Abandon(before.admissions)
 	}
@@ -300,7 +299,7 @@ func (c *conn) provisional(a gate.Admission, r *request, w *work) (bool, error) 
 			return false, c.refuse(err)
 		}
 	}
-	if a.Limited() && c.tx.base == nil && c.server.status != 'E' {
+	if (a.Limited() || c.agent()) && c.tx.base == nil && c.server.status != 'E' {
 		if err := c.takeBase(); err != nil {
 			c.g.Interlock.Abandon([]gate.Admission{a})
 			return false, c.refuse(err)
@@ -312,7 +311,7 @@ func (c *conn) provisional(a gate.Admission, r *request, w *work) (bool, error) 
 	}
 	p := &pump{replies: -1, quiet: true}
 	err = c.send(w, p)
-	c.tx.add(a)
+	c.tx.add(a, c.claimOf(r))
 	c.tx.changed += p.changed
 	if err != nil {
 		return false, err

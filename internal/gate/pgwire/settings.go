@@ -33,6 +33,8 @@ type Settings struct {
 	// MaxConnections is how many connections one session may have open. Each may
 	// have one to the server behind the gate. Default 32.
 	MaxConnections int `yaml:"max_connections"`
+	// Limits bound how long clients may keep what others wait for.
+	Limits Limits `yaml:"limits"`
 }
 
 // The ways to tell how many rows a held change would touch.
@@ -71,6 +73,7 @@ func (s *Settings) Defaults() {
 	if s.MaxConnections == 0 {
 		s.MaxConnections = defaultPerSession
 	}
+	s.Limits = s.Limits.withDefaults()
 	u := &s.Upstream
 	if u.Auth == "" && u.Password.Set() {
 		u.Auth = defaultAuth
@@ -127,5 +130,6 @@ func (s *Settings) Open(c gate.Config) (gate.Gate, error) {
 	}
 	c.Gate.Patient = true
 	c.MaxPerSession = s.MaxConnections
-	return New(Config{Config: c, Upstream: up, ExactCounts: s.Count == CountExact})
+	return New(Config{Config: c, Upstream: up, Limits: s.Limits,
+		ExactCounts: s.Count == CountExact})
 }

@@ -83,6 +83,9 @@ func (c *conn) query(text string, j *classified, raw []byte) (bool, error) {
 	if err := c.checkExecutes(j); err != nil {
 		return false, c.refuse(err)
 	}
+	if err := c.room(j); err != nil {
+		return false, c.refuse(err)
+	}
 	if j.lone && len(j.Statements) > 1 && c.agent() {
 		return false, c.refuse(errNotAlone)
 	}
@@ -107,8 +110,8 @@ func (c *conn) checkSyntax(text string) (refused bool, err error) {
 	}
 	// Notices of a text that the server accepts will come when it runs.
 	failed, notices, err := c.server.parse(text)
-	if err != nil || failed == nil {
-		return false, err
+	if err != nil || failed == nil || failed.Routine == "exec_parse_message" {
+		return false, err // that it has several statements is no fault of a Query
 	}
 	c.client.write(notices)
 	b, err := failed.Encode(nil)
@@ -215,6 +218,9 @@ func (c *conn) effectsOf(j *classified) (final, open bool) {
 // runWhole runs a text with transaction control in it as one request, in one piece.
 func (c *conn) runWhole(text string, j *classified, raw []byte, final bool) (bool, error) {
 	if err := c.checkExecutes(j); err != nil {
+		return false, c.refuse(err)
+	}
+	if err := c.room(j); err != nil {
 		return false, c.refuse(err)
 	}
 	r := c.newRequest(j.actions, []string{text}, nil)

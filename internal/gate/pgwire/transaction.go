@@ -7,6 +7,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/classify/sql"
+	"github.com/signalbox-dev/signalbox/internal/gate"
 	"github.com/signalbox-dev/signalbox/internal/interlock"
 )
 
@@ -111,7 +112,7 @@ func (c *conn) forwardControl(s sql.Statement, w *work) (bool, error) {
 // behind it leaves an outcome that is unknown.
 func (c *conn) commit(w *work) (bool, error) {
 	changed := c.tx.changed
-	end, err := c.beforeCommit(c.tx.limited())
+	end, err := c.beforeCommit(nil, c.tx.limited())
 	c.tx.to(committing)
 	if err != nil {
 		return false, c.failCommit(err)
@@ -120,6 +121,9 @@ func (c *conn) commit(w *work) (bool, error) {
 	return c.execute(c.tx.take(), r, effect{
 		atomic: func() bool { return true }, // what was approved is looked at under its locks, which are held
 		run: func(_ context.Context, permit *interlock.Permit) (signalbox.Outcome, ending, error) {
+			if end.wrong != nil {
+				return c.undo(&pump{}, end.wrong)
+			}
 			if permit.Limited {
 				// Nothing runs on the server between the measurement and COMMIT.
 				if err := permit.Spend(end.touched); err != nil {
@@ -132,6 +136,7 @@ func (c *conn) commit(w *work) (bool, error) {
 			tag := string(tagOf(p.held))
 			p.final = tag == "COMMIT" || tag == "PREPARE TRANSACTION"
 			out, rest, err := conclude(p, err, true)
+			out, rest, err = c.settled(end.xid, out, rest, err)
 			if out.Result == signalbox.Done {
 				out.Rows, out.Touched = changed, end.touched
 			}
@@ -182,7 +187,13 @@ func (c *conn) control(s sql.Statement, w *work, text string) (bool, error) {
 			return false, c.refuse(err)
 		}
 		if !a.Read() && c.server.status == 'T' {
-			c.tx.add(a)
+			if c.agent() && c.tx.base == nil {
+				if err := c.takeBase(); err != nil {
+					c.g.Interlock.Abandon([]gate.Admission{a})
+					return false, c.refuse(err)
+				}
+			}
+			c.tx.add(a, c.claimOf(r))
 		}
 	}
 	if s.Kind == sql.KindBegin && c.agent() && w.simple {

@@ -1,7 +1,6 @@
 package pgwire
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/signalbox-dev/signalbox/internal/gate"
@@ -59,11 +58,16 @@ func (p phase) own() bool { return p == ours || p == oursReading }
 type txn struct {
 	phase      phase
 	admissions []gate.Admission // of what was executed, reads left out
+	claims     []claim          // of the same, one for each
+	undone     []claim          // of what a ROLLBACK TO has undone
+	atOnce     []claim          // of what ran in it under an intent of its own: see executeAtOnce
 	savepoints []savepoint
-	base       map[string]count // rows touched before the first write; nil: not measured
-	changed    int64            // rows that the server reported as changed
-	executed   bool             // something ran in it under an intent of its own: see executeAtOnce
-	from       int64            // statements sent to the server before it began
+	changed    int64 // rows that the server reported as changed
+	from       int64 // statements sent to the server before it began
+
+	// As the server told before the first write; see takeBase.
+	base  map[uint32]touchedRelation // rows counted; nil: not asked
+	began string                     // which transaction it is
 
 	// What its end may change back.
 	names   bool // what names mean was changed in it
@@ -157,7 +161,10 @@ var (
 const setReadOnly = "SET LOCAL transaction_read_only = on"
 
 // add notes an admitted request that was forwarded: its effects are provisional.
-func (t *txn) add(a gate.Admission) { t.admissions = append(t.admissions, a) }
+func (t *txn) add(a gate.Admission, cl claim) {
+	t.admissions = append(t.admissions, a)
+	t.claims = append(t.claims, cl)
+}
 
 // take gives what was admitted so far, for an intent: from here on the
 // transaction's end decides nothing about it.
@@ -209,6 +216,8 @@ func (t *txn) rollbackTo(name string) (undone []gate.Admission, ok bool) {
 	n := t.savepoints[i].admissions
 	undone = t.admissions[n:]
 	t.admissions = t.admissions[:n]
+	t.undone = append(t.undone, t.claims[n:]...)
+	t.claims = t.claims[:n:n]
 	t.savepoints = t.savepoints[:i+1]
 	return undone, true
 }
@@ -217,25 +226,29 @@ func (t *txn) rollbackTo(name string) (undone []gate.Admission, ok bool) {
 // but did not count: those of foreign tables, and by triggers of views.
 const unmeasured = "(not counted by table)"
 
-// touched gives the rows by which now exceeds the base, by table.
-func (t *txn) touched(now map[string]count) (map[string]int64, error) {
-	if t.base == nil {
-		return nil, errors.New("rows touched cannot be measured: there is nothing to compare with")
-	}
-	touched := make(map[string]int64)
+// touched gives the rows by which now exceeds the base, by table; those of
+// PostgreSQL's own tables apart.
+func (t *txn) touched(now map[uint32]touchedRelation) (touched, system map[string]int64) {
+	touched, system = make(map[string]int64), make(map[string]int64)
 	var total int64
-	for oid, n := range now {
-		rows := n.rows - t.base[oid].rows
+	for id, n := range now {
+		rows := n.rows - t.base[id].rows
 		if rows < 0 {
 			rows = n.rows // cannot be: nothing is reported within a transaction
 		}
-		total += rows
-		if rows > 0 && !n.temp {
-			touched[n.name] += rows
+		switch {
+		case rows == 0:
+		case id < firstUser:
+			system[n.name] += rows
+		default:
+			total += rows
+			if !n.temp {
+				touched[n.name] += rows
+			}
 		}
 	}
 	if t.changed > total {
 		touched[unmeasured] = t.changed - total
 	}
-	return touched, nil
+	return touched, system
 }

@@ -80,9 +80,25 @@ func (c *conn) dismiss() {
 // put on the connection.
 func (c *conn) waits() {
 	c.turns.Add(1)
+	if c.agent() {
+		c.waitsInTransaction()
+	}
 	c.state.Store(idle)
 	if c.quits() {
 		c.client.wake()
+	}
+}
+
+// waitsInTransaction notes since when an agent's transaction is open, and since when
+// the agent is waited for: see bound.
+func (c *conn) waitsInTransaction() {
+	now := time.Now().UnixNano()
+	c.idles.Store(now)
+	switch open := c.server != nil && c.server.status != 'I'; {
+	case !open:
+		c.began.Store(0)
+	case c.began.Load() == 0:
+		c.began.Store(now)
 	}
 }
 

@@ -85,6 +85,10 @@ func (c *conn) room(j *classified) error {
 	if len(j.Statements) > maxActs || j.Err != "" && strings.Count(j.Literals[0], ";") > maxActs {
 		return beyond("54000", maxActs, "there are too many statements in one text", "Send them in several.")
 	}
+	if j.Err != "" && len(j.Literals[0]) > sql.MaxText {
+		return beyond("54000", fmt.Sprint(sql.MaxText, " bytes"), "this text is longer than what can be judged",
+			"Send it in several texts, or rows with COPY.")
+	}
 	for _, s := range j.Statements {
 		switch s.Kind {
 		case sql.KindListen:

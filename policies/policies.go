@@ -15,7 +15,7 @@ import (
 	"github.com/signalbox-dev/signalbox/internal/interlock/policy"
 )
 
-//go:embed *.cedar *.cedarschema tests/*.yaml
+//go:embed *.cedar *.cedarschema reviewed.txt tests/*.yaml
 var files embed.FS
 
 // Default gives the files of the default set.

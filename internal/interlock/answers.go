@@ -9,6 +9,7 @@ import (
 
 	"github.com/signalbox-dev/signalbox"
 	"github.com/signalbox-dev/signalbox/internal/interlock/approval"
+	"github.com/signalbox-dev/signalbox/internal/interlock/control"
 	"github.com/signalbox-dev/signalbox/internal/ledger"
 	"github.com/signalbox-dev/signalbox/proof"
 )
@@ -198,10 +199,27 @@ func (i *Interlock) withdraw(ctx context.Context, c Caller, h approval.Hold, rea
 	if err != nil {
 		return err
 	}
-	return i.commitAs(ctx, "withdraw a hold", by(c), func(*snapshot) (ledger.Batch, error) {
+	err = i.commitAs(ctx, "withdraw a hold", by(c), func(*snapshot) (ledger.Batch, error) {
 		return ledger.Batch{
 			Changes: i.state.MoveHold(h.ID, was.Status, approval.Withdrawn, time.Time{}, "", "withdrawn by "+who),
 			Records: []ledger.Record{record},
 		}, nil
 	})
+	if err != nil {
+		return err
+	}
+	// A crash here leaves a refusal in memory: later changes are looked at more
+	// closely than need be.
+	m, err := i.lockMemory(ctx, Request{Session: signalbox.Session{ID: was.Session, Actor: was.Actor},
+		Gate: control.Gate{Target: was.Target}}, true)
+	if err != nil {
+		i.log.Warn("a withdrawn request is still remembered", "hold", h.ID, "error", err)
+		return nil
+	}
+	defer m.unlock()
+	for _, s := range m {
+		s.data.Memory.Withdraw(was.Actions)
+		s.dirty = true
+	}
+	return nil
 }

@@ -91,8 +91,10 @@ func (j *judge) definition(m any) bool {
 		if v := x.GetRelation(); v != nil {
 			name, _ = j.relation(v)
 		}
-		j.one(signalbox.Update, "ALTER "+objectWords(x.GetObjectType())+" SET SCHEMA", objectKind(x.GetObjectType()),
+		a := j.one(signalbox.Update, "ALTER "+objectWords(x.GetObjectType())+" SET SCHEMA", objectKind(x.GetObjectType()),
 			name, "moves the object to another schema", signalbox.TraitRename)
+		a.Resources = append(a.Resources, signalbox.Resource{Type: objectKind(x.GetObjectType()),
+			Name: x.GetNewschema() + "." + name[strings.LastIndexByte(name, '.')+1:]})
 	case *pg.AlterObjectDependsStmt:
 		j.one(signalbox.Update, "ALTER DEPENDS ON EXTENSION", objectKind(x.GetObjectType()),
 			dotted(objectName(pgtree.Unwrap(x.GetObject()))), "ties an object to an extension")
@@ -217,7 +219,11 @@ func (j *judge) rename(x *pg.RenameStmt) {
 	case pg.ObjectType_OBJECT_ROLE:
 		a.Verb, a.Impact.Reversible = signalbox.Permission, false
 	}
-	a.Resources = append(a.Resources, signalbox.Resource{Type: kind, Name: x.GetNewname()})
+	renamed := x.GetNewname()
+	if i := strings.LastIndexByte(name, '.'); i >= 0 {
+		renamed = name[:i+1] + renamed // it stays where it is
+	}
+	a.Resources = append(a.Resources, signalbox.Resource{Type: kind, Name: renamed})
 }
 
 // types judges types, operators and other things that statements are made of.

@@ -251,7 +251,6 @@ func (j *judge) setting(name string, values []string, reset bool) {
 	case settingIdentity:
 		if reset || value == "none" || name == "session_authorization" && value == "default" {
 			plain("goes back to the role that the session began with")
-			j.effects[len(j.effects)-1].Traits = append(j.effects[len(j.effects)-1].Traits, signalbox.TraitIdentity)
 			j.readOnly = true
 			return
 		}

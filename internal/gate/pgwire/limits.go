@@ -88,6 +88,10 @@ func (c *conn) room(j *classified) error {
 	if len(j.Statements) > maxActs || j.Err != "" && strings.Count(j.Literals[0], ";") > maxActs {
 		return overLimit("54000", maxActs, "there are too many statements in one text", "Send them in several.")
 	}
+	if j.Err != "" && len(j.Literals[0]) > sql.MaxText {
+		return overLimit("54000", fmt.Sprint(sql.MaxText, " bytes"), "this text is longer than what can be judged",
+			"Send it in several texts, or rows with COPY.")
+	}
 	locks := 0
 	for _, s := range j.Statements {
 		for _, in := range s.Chain() {

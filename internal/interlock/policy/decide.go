@@ -116,6 +116,10 @@ func (s *Set) Decide(r Request) signalbox.Verdict {
 		r.Action.Traits = slices.DeleteFunc(slices.Clone(r.Action.Traits),
 			func(t signalbox.Trait) bool { return t == signalbox.TraitUnreviewed })
 	}
+	if s.keepsBooks(r.Action) {
+		r.Action.Traits = []signalbox.Trait{signalbox.TraitMaintenance, signalbox.TraitByKey}
+		r.Action.Impact.Scope = signalbox.ScopeOne
+	}
 	if forms.SaysWhat(r.Action.Form) && !s.Reviewed(r.Action.Form) {
 		// Classified by a list that had it: without, it is a call of unknown effect.
 		r.Action.Verb = signalbox.Execute
@@ -135,6 +139,27 @@ func (s *Set) Decide(r Request) signalbox.Verdict {
 	v.Policies, v.Requires = slices.Clone(v.Policies), slices.Clone(v.Requires)
 	v.Reason = strings.ReplaceAll(v.Reason, formHere, cmp.Or(r.Action.Form, "this"))
 	return v
+}
+
+// rowsOf begins the form of tables in which tools keep their own books: which
+// migrations have run, who runs one.
+const rowsOf = "ROWS OF "
+
+// keepsBooks reports whether an action changes rows of listed tables and does nothing
+// else.
+func (s *Set) keepsBooks(a signalbox.Action) bool {
+	switch a.Native {
+	case "INSERT", "UPDATE", "DELETE", "TRUNCATE":
+	default:
+		return false
+	}
+	if s.reviewed == nil || len(a.Resources) == 0 || a.Has(signalbox.TraitCascade) || a.Has(signalbox.TraitOpaque) ||
+		a.Has(signalbox.TraitCopy) {
+		return false
+	}
+	return !slices.ContainsFunc(a.Resources, func(r signalbox.Resource) bool {
+		return r.Type != "table" || !s.Reviewed(rowsOf+r.Name[strings.LastIndexByte(r.Name, '.')+1:])
+	})
 }
 
 // formHere is what a reason may say in the place of the action's form.

@@ -35,6 +35,8 @@ type Memory struct {
 	Identity  int64 `json:"identity,omitempty"`
 	Safeguard int64 `json:"safeguard,omitempty"` // protections weakened with permission
 
+	Weakened []refusal `json:"weakened,omitempty"` // the last of them
+
 	// Identities are those that the session acted as, and when it last began to.
 	Identities map[string]time.Time `json:"identities,omitempty"`
 
@@ -71,17 +73,6 @@ type thing struct {
 	// Stale says that a source was changed or removed after the copy was made,
 	// so that this is the only copy of the old state.
 	Stale bool `json:"stale,omitempty"`
-}
-
-// A refusal is one action that was held or denied and has not been done since.
-type refusal struct {
-	At          time.Time `json:"at"`
-	Native      string    `json:"native"`
-	Fingerprint string    `json:"fingerprint,omitempty"`
-	Resources   []string  `json:"resources"`
-	Escalation  bool      `json:"escalation,omitempty"` // asked for rights or another identity
-	Safeguard   bool      `json:"safeguard,omitempty"`  // asked to weaken a protection
-	Change      bool      `json:"change,omitempty"`     // was not a read
 }
 
 // View is what a memory says about one action: policy's memory context, field
@@ -127,6 +118,10 @@ const exhausted = 1 << 30
 // "public.orders" would each have a budget.
 func key(r signalbox.Resource) string { return r.Type + " " + strings.TrimPrefix(r.Name, "public.") }
 
+// identity is a key that a resource keeps when its name changes; no key of a name
+// begins so.
+func identity(r signalbox.Resource) string { return "#" + r.Type + " " + r.ID }
+
 // Note remembers that action a was decided as d at time at. An allowed action
 // is taken as done; an action that a permit let through is noted as allowed
 // too, and that ends the refusal that the permit came from. A held or denied
@@ -153,12 +148,16 @@ func (m *Memory) Note(a signalbox.Action, d signalbox.Decision, at time.Time) {
 	m.settle(a)
 	m.Changes++
 	if a.Verb == signalbox.Safeguard {
-		m.Safeguard++
+		m.noteWeakened(a, at)
 	}
 	if a.Verb == signalbox.Delete || a.Verb == signalbox.Replace {
 		m.Deletes++
 	}
 	for i, r := range a.Resources {
+		if i > 0 && a.Has(signalbox.TraitRename) {
+			m.noteRenamed(a.Resources[0], r, at)
+			continue
+		}
 		m.noteChange(a, i, r, at)
 	}
 }
@@ -201,49 +200,6 @@ func (m *Memory) noteRead(a signalbox.Action) {
 	m.Pages = max(m.Pages, m.PageRun)
 }
 
-func (m *Memory) noteRefused(a signalbox.Action, at time.Time) {
-	m.Refused++
-	r := refusal{
-		At: at, Native: a.Native, Fingerprint: a.Fingerprint,
-		Escalation: a.Verb == signalbox.Permission || a.Has(signalbox.TraitIdentity),
-		Safeguard:  a.Verb == signalbox.Safeguard,
-		Change:     a.Verb != signalbox.Read,
-	}
-	for i, res := range a.Resources {
-		if i == maxSources {
-			m.Overflow = true
-			break
-		}
-		r.Resources = append(r.Resources, key(res))
-	}
-	// The same request sent again and again is one refusal: it must not push
-	// others out.
-	m.Refusals = slices.DeleteFunc(m.Refusals, func(old refusal) bool {
-		return at.Sub(old.At) > Window || old.same(r)
-	})
-	if len(m.Refusals) == maxRefusals {
-		m.Refusals = slices.Delete(m.Refusals, 0, 1)
-		m.Overflow = true
-	}
-	m.Refusals = append(m.Refusals, r)
-}
-
-func (r refusal) same(o refusal) bool {
-	return r.Native == o.Native && r.Fingerprint == o.Fingerprint && slices.Equal(r.Resources, o.Resources)
-}
-
-// settle ends the refusals of an action that has now been let through.
-func (m *Memory) settle(a signalbox.Action) {
-	if len(m.Refusals) == 0 {
-		return
-	}
-	done := refusal{Native: a.Native, Fingerprint: a.Fingerprint}
-	for _, r := range a.Resources {
-		done.Resources = append(done.Resources, key(r))
-	}
-	m.Refusals = slices.DeleteFunc(m.Refusals, done.same)
-}
-
 func (m *Memory) noteChange(a signalbox.Action, i int, r signalbox.Resource, at time.Time) {
 	k := key(r)
 	if a.Has(signalbox.TraitCopy) && i > 0 {
@@ -257,20 +213,27 @@ func (m *Memory) noteChange(a signalbox.Action, i int, r signalbox.Resource, at 
 	switch a.Verb {
 	case signalbox.Create:
 		if r.Whole || a.Has(signalbox.TraitCopy) {
-			*t = thing{At: at, Created: true, Deleted: t.Deleted, Lost: t.Lost, Native: t.Native}
+			*t = thing{At: at, Created: made(a, r), Deleted: t.Deleted, Lost: t.Lost, Native: t.Native}
 			break
 		}
 		t.Creates, t.RowsCreated, t.Changed = t.Creates+1, add(t.RowsCreated, rows), true
 	case signalbox.Delete, signalbox.Replace:
 		if r.Whole {
 			t.Lost = t.Lost || !t.Created
-			t.Deleted = true
+			t.Created, t.Deleted = false, true
 		} else {
 			t.Deletes, t.RowsDeleted = t.Deletes+1, add(t.RowsDeleted, rows)
 		}
 		t.Changed = true
 	default:
 		t.Updates, t.RowsUpdated, t.Changed = t.Updates+1, add(t.RowsUpdated, rows), true
+		// What hangs on it from now on was not made with it.
+		t.Created = t.Created && !strings.Contains(a.Native, "ATTACH") && !strings.Contains(a.Native, "INHERIT")
+	}
+	if r.ID != "" && a.Has(signalbox.TraitRename) {
+		if named := m.thing(identity(r), at); named != nil {
+			named.Renamed = true
+		}
 	}
 	if a.Has(signalbox.TraitRename) {
 		t.Renamed = true
@@ -299,6 +262,30 @@ func (m *Memory) noteChange(a signalbox.Action, i int, r signalbox.Resource, at 
 	for _, other := range m.Things {
 		if slices.Contains(other.Sources, k) {
 			other.Stale = true
+		}
+	}
+}
+
+// made reports whether creating a resource brought it into being: not where it is
+// known to have been there, nor where the request would not say.
+func made(a signalbox.Action, r signalbox.Resource) bool {
+	return r.ID == "" && !slices.Contains(strings.Fields(a.Form), "if-not-exists")
+}
+
+// noteRenamed has a resource's new name stand for all that is known of it.
+func (m *Memory) noteRenamed(old, name signalbox.Resource, at time.Time) {
+	was, now := m.thing(key(old), at), m.thing(key(name), at)
+	if was == nil || now == nil {
+		return
+	}
+	moved := *was
+	moved.Renamed, moved.Native, moved.Sources = true, maps.Clone(was.Native), slices.Clone(was.Sources)
+	moved.Deleted, moved.Lost = was.Deleted || now.Deleted, was.Lost || now.Lost
+	*now = moved
+	was.Created = false // whatever takes the old name is another thing
+	for _, other := range m.Things {
+		if slices.Contains(other.Sources, key(old)) && len(other.Sources) < maxSources {
+			other.Sources = append(other.Sources, key(name))
 		}
 	}
 }
@@ -334,33 +321,25 @@ func add(a, b int64) int64 { return min(a+min(b, exhausted), exhausted) }
 func (m *Memory) View(a signalbox.Action, at time.Time) View {
 	v := View{
 		Changes: m.Changes, Reads: m.Reads, Pages: m.Pages, Deletes: m.Deletes, Refused: m.Refused,
-		CredentialsRead: m.Secrets, IdentityChanges: m.Identity, SafeguardsWeakened: m.Safeguard,
+		CredentialsRead: m.Secrets, IdentityChanges: m.Identity,
 		Overflow: m.Overflow,
 	}
 	if a.Verb == signalbox.Read && !a.Has(signalbox.TraitIdentity) {
 		return v // reads are many, and what follows concerns changes
 	}
-	for _, r := range m.Refusals {
-		if at.Sub(r.At) > Window {
-			continue
-		}
-		if r.Escalation {
-			v.EscalationsRefused++
-		}
-		if r.Safeguard {
-			v.SafeguardsRefused++
-		}
-		if r.Change && slices.ContainsFunc(a.Resources, func(have signalbox.Resource) bool { return slices.Contains(r.Resources, key(have)) }) {
-			v.RefusedHere++
-		}
-	}
+	m.seeRefusals(&v, a, at)
 	for k, t := range m.Identities {
 		if at.Sub(t) <= Window && !slices.ContainsFunc(a.Resources, func(r signalbox.Resource) bool { return key(r) == k }) {
 			v.IdentitiesBeside++
 		}
 	}
+	own := len(a.Resources) > 0 // all of them were made here
 	for _, r := range a.Resources {
 		t := m.Things[key(r)]
+		own = own && t != nil && t.Created && at.Sub(t.At) <= Window
+		if named := m.Things[identity(r)]; r.ID != "" && named != nil && at.Sub(named.At) <= Window {
+			v.RenamedHere = true
+		}
 		switch {
 		case t != nil && at.Sub(t.At) <= Window:
 			v.see(a, t)
@@ -368,6 +347,7 @@ func (m *Memory) View(a signalbox.Action, at time.Time) View {
 			v.seeForgotten()
 		}
 	}
+	v.CreatedHere = own
 	if len(a.Resources) > 0 {
 		m.beside(&v, a, at)
 	}
@@ -382,7 +362,6 @@ func (v *View) see(a signalbox.Action, t *thing) {
 	v.CreatesHere = max(v.CreatesHere, t.Creates)
 	v.RowsCreatedHere = max(v.RowsCreatedHere, t.RowsCreated)
 	v.RepeatsHere = max(v.RepeatsHere, t.Native[a.Native])
-	v.CreatedHere = v.CreatedHere || t.Created
 	v.ChangedHere = v.ChangedHere || t.Changed
 	v.DeletedHere = v.DeletedHere || t.Deleted
 	v.RenamedHere = v.RenamedHere || t.Renamed
@@ -453,9 +432,6 @@ func (m *Memory) Clone() *Memory {
 		c.Things[k] = &u
 	}
 	c.Identities = maps.Clone(m.Identities)
-	c.Refusals = slices.Clone(m.Refusals)
-	for i := range c.Refusals {
-		c.Refusals[i].Resources = slices.Clone(c.Refusals[i].Resources)
-	}
+	c.Refusals, c.Weakened = cloned(m.Refusals), cloned(m.Weakened)
 	return &c
 }

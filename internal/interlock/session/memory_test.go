@@ -57,14 +57,18 @@ func TestMemoryOfRefusals(t *testing.T) {
 	var m session.Memory
 	drop := act(signalbox.Delete, "DROP TABLE", true, "orders")
 	grant := act(signalbox.Permission, "GRANT", true, "app_owner")
+	grant.Traits = []signalbox.Trait{signalbox.TraitAdmin}
 	for range 5 {
 		m.Note(drop, signalbox.Hold, noon)
 	}
 	m.Note(grant, signalbox.Deny, noon)
 	m.Note(act(signalbox.Safeguard, "ALTER TABLE", true, "audit"), signalbox.Hold, noon)
+	if v := m.View(act(signalbox.Update, "UPDATE", false, "audit"), noon); v.SafeguardsRefused != 1 {
+		t.Errorf("on the same table: %+v", v)
+	}
 
 	v := m.View(act(signalbox.Update, "UPDATE", false, "orders"), noon)
-	if v.Refused != 7 || v.RefusedHere != 1 || v.EscalationsRefused != 1 || v.SafeguardsRefused != 1 {
+	if v.Refused != 7 || v.RefusedHere != 1 || v.EscalationsRefused != 1 || v.SafeguardsRefused != 0 {
 		t.Errorf("got %+v", v)
 	}
 	if v.Changes != 0 || v.ChangedHere || v.Deletes != 0 {
@@ -262,5 +266,82 @@ func TestViewsJoinToTheWorse(t *testing.T) {
 	}
 	if a.Join(b) != b.Join(a) {
 		t.Error("the order of joining matters")
+	}
+}
+
+func TestRightsOnOneThingConcernThatThing(t *testing.T) {
+	var m session.Memory
+	m.Note(act(signalbox.Permission, "GRANT", false, "v_report"), signalbox.Hold, noon)
+	m.Note(act(signalbox.Safeguard, "DISABLE TRIGGER", false, "shop.orders"), signalbox.Allow, noon)
+	for name, want := range map[string][2]int64{"carts": {0, 0}, "v_report": {1, 0}, "shop.orders.total": {0, 1}} {
+		v := m.View(act(signalbox.Update, "UPDATE", false, name), noon)
+		if got := [2]int64{v.EscalationsRefused, v.SafeguardsWeakened}; got != want {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+	wide := act(signalbox.Safeguard, "ALTER SYSTEM", false, "carts")
+	wide.Traits = []signalbox.Trait{signalbox.TraitTop}
+	m.Note(wide, signalbox.Allow, noon)
+	if v := m.View(act(signalbox.Update, "UPDATE", false, "other"), noon); v.SafeguardsWeakened != 1 {
+		t.Errorf("after the server's own protection: %+v", v)
+	}
+	grant := act(signalbox.Permission, "GRANT", false, "v_report")
+	m.Withdraw([]signalbox.Action{grant})
+	if v := m.View(act(signalbox.Update, "UPDATE", false, "v_report"), noon); v.EscalationsRefused != 0 || v.RefusedHere != 0 {
+		t.Errorf("withdrawn, and still refused: %+v", v)
+	}
+}
+
+func TestNamesChangeAndThingsStay(t *testing.T) {
+	var m session.Memory
+	rename := func(from, to, id string) {
+		a := act(signalbox.Update, "ALTER TABLE RENAME", false, from)
+		a.Traits = []signalbox.Trait{signalbox.TraitRename}
+		a.Resources[0].ID = id
+		a.Resources = append(a.Resources, signalbox.Resource{Type: a.Resources[0].Type, Name: to})
+		m.Note(a, signalbox.Allow, noon)
+	}
+	drop := func(id string, names ...string) session.View {
+		a := act(signalbox.Delete, "DROP TABLE", true, names...)
+		a.Resources[0].ID = id
+		return m.View(a, noon)
+	}
+	create := act(signalbox.Create, "CREATE TABLE", true, "mine")
+	m.Note(create, signalbox.Allow, noon)
+	if v := drop("7", "mine"); !v.CreatedHere {
+		t.Errorf("made here: %+v", v)
+	}
+	if v := drop("7", "mine", "orders"); v.CreatedHere {
+		t.Error("made here, with another that was not")
+	}
+	rename("shop.orders", "shop.orders_tmp", "5")
+	if v := drop("", "shop.orders_tmp"); !v.RenamedHere || v.CreatedHere {
+		t.Errorf("by its new name: %+v", v)
+	}
+	rename("shop.orders_tmp", "trash.orders_tmp", "5")
+	if v := drop("5", "somewhere.else"); !v.RenamedHere {
+		t.Errorf("by its identity: %+v", v)
+	}
+	// What was dropped is not what another is renamed to, nor is what was there before.
+	m.Note(act(signalbox.Delete, "DROP TABLE", true, "mine"), signalbox.Allow, noon)
+	rename("customers", "mine", "9")
+	if v := drop("9", "mine"); v.CreatedHere || !v.RenamedHere {
+		t.Errorf("another under the name of one's own: %+v", v)
+	}
+	there := act(signalbox.Create, "CREATE TABLE", true, "invoices")
+	there.Resources[0].ID = "11"
+	m.Note(there, signalbox.Allow, noon)
+	perhaps := act(signalbox.Create, "CREATE TABLE", true, "payments")
+	perhaps.Form = "CREATE TABLE if-not-exists"
+	m.Note(perhaps, signalbox.Allow, noon)
+	for _, name := range []string{"invoices", "payments"} {
+		if v := drop("", name); v.CreatedHere {
+			t.Errorf("%s may have been there before", name)
+		}
+	}
+	m.Note(act(signalbox.Create, "CREATE TABLE", true, "parts"), signalbox.Allow, noon)
+	m.Note(act(signalbox.Update, "ALTER TABLE ATTACH PARTITION", false, "parts"), signalbox.Allow, noon)
+	if v := drop("", "parts"); v.CreatedHere {
+		t.Error("something was attached to what was made here")
 	}
 }

@@ -16,6 +16,9 @@ type kinds struct {
 	rowsCast bool                // a row may be cast to something else by itself
 }
 
+// firstUser is the least oid of what did not come with PostgreSQL.
+const firstUser = 16384
+
 func (f *facts) kinds() *kinds {
 	k := &kinds{family: make(map[uint32]uint32), any: make(map[uint32]bool), parts: make(map[uint32][]uint32)}
 	for key, t := range f.parts[scalars].rows {

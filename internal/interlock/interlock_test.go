@@ -805,12 +805,15 @@ func TestReviewedFormsAreUnderChangeControl(t *testing.T) {
 		t.Fatal(err)
 	}
 	line := "CREATE INDEX \"our tables are small\"\n"
-	proposed, err := h.lock.LoadPolicy(t.Context(), append(files, policy.File{Name: policy.ReviewedFile, Data: []byte(line)}))
+	at := slices.IndexFunc(files, func(f policy.File) bool { return f.Name == policy.ReviewedFile })
+	files[at].Data = append(slices.Clone(files[at].Data), line...)
+	proposed, err := h.lock.LoadPolicy(t.Context(), files)
 	if err != nil || !proposed {
 		t.Fatalf("proposed %v, %v", proposed, err)
 	}
 	holds, err := h.store.Holds(t.Context(), approval.Open, 10)
-	if err != nil || len(holds) != 1 || !strings.Contains(holds[0].Request, "new file reviewed.txt:\n"+line) {
+	if err != nil || len(holds) != 1 || !strings.Contains(holds[0].Request, "changed file reviewed.txt, now:\n") ||
+		!strings.Contains(holds[0].Request, line) {
 		t.Fatalf("holds: %+v, %v", holds, err)
 	}
 }

@@ -58,8 +58,12 @@ func TestReplicas(t *testing.T) {
 		t.Fatal(err)
 	}
 	first, second := through(t, one, o), through(t, two, o)
-	create := "CREATE TABLE t (id int)"
-	if _, err := first.Exec(ctx, create); err != nil {
+	direct, err := pgx.Connect(ctx, target.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer direct.Close(ctx)
+	if _, err := direct.Exec(ctx, "CREATE TABLE t (id int)"); err != nil { // not the session's own
 		t.Fatal(err)
 	}
 	drop := "DROP TABLE t"
@@ -77,7 +81,7 @@ func TestReplicas(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, conn := range map[string]*pgx.Conn{"first": first, "second": second} {
-		if _, err := conn.Exec(ctx, create); err == nil {
+		if _, err := conn.Exec(ctx, "CREATE TABLE another (id int)"); err == nil {
 			t.Errorf("halted, and yet at the %s server it goes on", name)
 		}
 	}

@@ -130,19 +130,10 @@ func TestShortMessagesOfAServer(t *testing.T) {
 				c.Upstream.Auth = "none"
 			})
 			for _, user := range []string{"human-alice", "agent-kiro"} {
-				conn, err := pgx.Connect(t.Context(), b.url(user))
-				if err != nil {
-					t.Fatal(err)
+				// The gate asks the server at log-in already.
+				if _, err := pgx.Connect(t.Context(), b.url(user)); code(fatal(err)) != "08006" {
+					t.Errorf("%s: %v, want 08006", user, err)
 				}
-				for _, sql := range []string{"BEGIN", "DELETE FROM notes", "COMMIT"} {
-					if _, err = conn.PgConn().Exec(t.Context(), sql).ReadAll(); err != nil {
-						break
-					}
-				}
-				if err == nil {
-					t.Errorf("%s: it worked", user)
-				}
-				conn.Close(t.Context())
 			}
 		})
 	}

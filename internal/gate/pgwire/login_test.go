@@ -348,7 +348,7 @@ func TestLogInTellsTheTruth(t *testing.T) {
 		}
 	}
 	for query, want := range map[string]string{
-		"DateStyle=nonsense": "22023", "options=-c%20nonsense%3D1": "42704",
+		"DateStyle=nonsense": "22023", "options=-c%20nonsense%3D1": "42501",
 	} {
 		if _, err := pgx.Connect(t.Context(), b.url("agent-kiro", query)); code(fatal(err)) != want {
 			t.Errorf("%s: %v, want %s", query, err, want)

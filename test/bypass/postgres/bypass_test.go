@@ -38,7 +38,7 @@ func chosen(t *testing.T, share int) (list []attack, open []string) {
 }
 
 // share is how many attacks there are for each that make test plays.
-const share = 1
+const share = 4
 
 func TestAttacks(t *testing.T) {
 	list, open := chosen(t, share)

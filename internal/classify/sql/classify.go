@@ -284,6 +284,7 @@ type judge struct {
 	writes   []string
 	traits   []signalbox.Trait // of the reading itself
 	scopes   []map[string]bool // names of CTEs that hide relations, innermost last
+	row      *pg.Node          // the constant that the query's column "name" is equal to, if it is to one
 	values   Families          // of users' types whose values may come in
 	uses     []use             // effects that depend on them
 	params   int

@@ -13,6 +13,9 @@ import (
 // query judges a SELECT or VALUES at any depth.
 func (j *judge) query(q *pg.SelectStmt) {
 	defer j.with(q.GetWithClause())()
+	outer := j.row
+	j.row = settingsRow(q)
+	defer func() { j.row = outer }()
 	if into := q.GetIntoClause(); into != nil {
 		j.into(into, "SELECT INTO", j.rows(q))
 	}

@@ -31,7 +31,7 @@ const (
 var harmlessSettings = nameSet(`
 	application_name client_min_messages bytea_output xmlbinary xmloption extra_float_digits lc_messages lc_monetary
 	lc_numeric lc_time datestyle intervalstyle timezone timezone_abbreviations default_text_search_config
-	gin_fuzzy_search_limit quote_all_identifiers array_nulls
+	gin_fuzzy_search_limit quote_all_identifiers array_nulls synchronize_seqscans
 
 	statement_timeout lock_timeout idle_in_transaction_session_timeout idle_session_timeout transaction_timeout
 	deadlock_timeout tcp_keepalives_idle tcp_keepalives_interval tcp_keepalives_count tcp_user_timeout
@@ -310,6 +310,8 @@ func safeValue(name, value string) bool {
 	switch name {
 	case "session_replication_role":
 		return value == "origin"
+	case "restrict_nonsystem_relation_kind": // a list of what cannot be read
+		return strings.Contains(value, "view") && strings.Contains(value, "foreign-table")
 	case "row_security":
 		return true // off, a query that security would filter fails instead
 	case "check_function_bodies", "fsync", "full_page_writes", "synchronous_commit", "event_triggers",
@@ -347,11 +349,41 @@ func (j *judge) setPath(values []string, reset bool) {
 	}
 }
 
+// settingsRow gives the constant that column "name" is equal to in each row of a query:
+// pg_dump sets what the server has so (SELECT set_config(name, …) FROM pg_settings
+// WHERE name = '…'). The query must be that plain; whose relation it is does not matter.
+func settingsRow(q *pg.SelectStmt) *pg.Node {
+	if len(q.GetFromClause()) != 1 || q.GetWithClause() != nil || q.GetOp() != pg.SetOperation_SETOP_NONE {
+		return nil
+	}
+	from, ok := pgtree.Unwrap(q.GetFromClause()[0]).(*pg.RangeVar)
+	if !ok || from.GetRelname() != "pg_settings" || from.GetAlias() != nil {
+		return nil
+	}
+	where, ok := pgtree.Unwrap(q.GetWhereClause()).(*pg.A_Expr)
+	if !ok || where.GetKind() != pg.A_Expr_Kind_AEXPR_OP || !slices.Equal(nameParts(where.GetName()), []string{"="}) ||
+		!isColumn(where.GetLexpr(), "name") {
+		return nil
+	}
+	if _, ok := pgtree.Unwrap(where.GetRexpr()).(*pg.A_Const); !ok {
+		return nil
+	}
+	return where.GetRexpr()
+}
+
+func isColumn(n *pg.Node, name string) bool {
+	c, ok := pgtree.Unwrap(n).(*pg.ColumnRef)
+	return ok && slices.Equal(nameParts(c.GetFields()), []string{name})
+}
+
 // setConfig judges set_config(name, value, local), the function form of SET.
 func (j *judge) setConfig(args []*pg.Node) {
 	if len(args) < 2 {
 		j.unknown("set_config without its arguments")
 		return
+	}
+	if j.row != nil && isColumn(args[0], "name") {
+		args = append([]*pg.Node{j.row}, args[1:]...)
 	}
 	name, ok := j.text(pgtree.Unwrap(args[0]))
 	if !ok {

@@ -145,6 +145,10 @@ func (s *Set) Decide(r Request) signalbox.Verdict {
 // migrations have run, who runs one.
 const rowsOf = "ROWS OF "
 
+// rowsAlone are the traits of an action that does no more than change rows.
+var rowsAlone = []signalbox.Trait{signalbox.TraitUnscoped, signalbox.TraitRange, signalbox.TraitBulk,
+	signalbox.TraitByKey, signalbox.TraitDataLoss, signalbox.TraitTop}
+
 // keepsBooks reports whether an action changes rows of listed tables and does nothing
 // else.
 func (s *Set) keepsBooks(a signalbox.Action) bool {
@@ -153,8 +157,8 @@ func (s *Set) keepsBooks(a signalbox.Action) bool {
 	default:
 		return false
 	}
-	if s.reviewed == nil || len(a.Resources) == 0 || a.Has(signalbox.TraitCascade) || a.Has(signalbox.TraitOpaque) ||
-		a.Has(signalbox.TraitCopy) {
+	if s.reviewed == nil || len(a.Resources) == 0 ||
+		slices.ContainsFunc(a.Traits, func(t signalbox.Trait) bool { return !slices.Contains(rowsAlone, t) }) {
 		return false
 	}
 	return !slices.ContainsFunc(a.Resources, func(r signalbox.Resource) bool {

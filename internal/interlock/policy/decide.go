@@ -145,9 +145,10 @@ func (s *Set) Decide(r Request) signalbox.Verdict {
 // migrations have run, who runs one.
 const rowsOf = "ROWS OF "
 
-// rowsAlone are the traits of an action that does no more than change rows.
+// rowsAlone are the traits of an action that does no more than change rows. TRUNCATE
+// is one that nobody has reviewed for tables at large.
 var rowsAlone = []signalbox.Trait{signalbox.TraitUnscoped, signalbox.TraitRange, signalbox.TraitBulk,
-	signalbox.TraitByKey, signalbox.TraitDataLoss, signalbox.TraitTop}
+	signalbox.TraitByKey, signalbox.TraitDataLoss, signalbox.TraitUnreviewed}
 
 // keepsBooks reports whether an action changes rows of listed tables and does nothing
 // else.
